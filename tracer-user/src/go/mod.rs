@@ -1,0 +1,11 @@
+//! What heaptop knows about Go: pure readers over [`memory::Memory`] and byte slices.
+//!
+//! In reading order: [`buildinfo`] tells the release, [`facts`] holds what differs between releases,
+//! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
+//! stripped binaries, [`program`] ties these together for one process; [`buckets`], [`specials`] and
+//! [`memstats`] read the live runtime.
+//!
+//! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
+
+pub mod facts;
+pub mod memory;

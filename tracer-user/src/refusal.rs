@@ -1,0 +1,39 @@
+//! The one form of an error that a user sees: what failed, why, and the next step.
+
+use std::fmt;
+
+/// Something heaptop will not or cannot do, in words for the user.
+///
+/// Sentences start in lower case and have no full stop; numbers and paths are spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What failed, such as `cannot attach to ./server (pid 4121)`.
+    pub what: String,
+    /// What was found that makes it impossible.
+    pub why: String,
+    /// What the user can do about it.
+    pub next: String,
+}
+
+impl Refusal {
+    /// Makes a refusal from its three sentences.
+    pub fn new(what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            why: why.into(),
+            next: next.into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}\n  why:  {}\n  next: {}",
+            self.what, self.why, self.next
+        )
+    }
+}
+
+impl std::error::Error for Refusal {}
