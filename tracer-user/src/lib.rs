@@ -4,5 +4,7 @@
 //!
 //! Pure, without I/O: [`go`] reads Go binaries and runtimes.
 
+pub mod event;
 pub mod go;
+pub mod model;
 pub mod refusal;

@@ -7,5 +7,12 @@
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
+pub mod blocks;
+pub mod buckets;
 pub mod facts;
+pub mod frame;
 pub mod memory;
+pub mod memstats;
+pub mod specials;
+pub mod symbol;
+pub mod variables;

@@ -1,0 +1,167 @@
+//! Everything that can change the model, as plain data.
+//!
+//! Time comes inside the events: `at_ns` is `CLOCK_MONOTONIC` in nanoseconds, the clock of
+//! `bpf_ktime_get_ns`. A recording of these events replays to the same screens.
+
+use std::sync::Arc;
+
+use crate::go::buckets::{BucketCounts, NewBucket};
+use crate::go::frame::Frame;
+use crate::go::memstats::HeapFigures;
+
+/// Number of probes of the sampler: one for each kind of record.
+pub const N_KINDS: usize = tracer_ebpf::wire::N_KINDS;
+
+/// What the model learns from outside. [`crate::model::Model::apply`] is the only way to change it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A record of the ring buffer, in the order in which the kernel reserved it.
+    Probe(ProbeEvent),
+    /// The kernel side's own counters, cumulative since the attach.
+    Kernel(KernelCounters),
+    /// Buckets as read from the target between two drains of the ring buffer.
+    Buckets(BucketsRead),
+    /// Figures of the runtime and of the process.
+    Heap(HeapRead),
+    /// The live samples as the specials of the spans list them: (object, bucket).
+    Specials {
+        /// When the walk began.
+        from_ns: u64,
+        /// Pairs of object address and bucket address.
+        samples: Vec<(u64, u64)>,
+    },
+    /// Sweeping of the current cycle has drained: no free of it is still to come.
+    SweepDone {
+        /// When it was seen.
+        at_ns: u64,
+    },
+    /// Names for program counters asked for by [`crate::model::Model::wanted_names`].
+    Named(Vec<(u64, Arc<Frame>)>),
+    /// What one probe hit costs on this machine, in nanoseconds, as calibrated.
+    HitCost {
+        /// Nanoseconds of CPU time for each hit.
+        ns: f64,
+    },
+    /// The sampler's two probes were detached to keep the budget; block reads go on.
+    SamplerDetached {
+        /// When.
+        at_ns: u64,
+    },
+    /// The user marks this moment as a baseline.
+    MarkBaseline {
+        /// When.
+        at_ns: u64,
+    },
+    /// The user compares with another baseline, an index into [`crate::model::Model::baselines`].
+    UseBaseline(usize),
+    /// Time goes on.
+    Tick {
+        /// Now.
+        at_ns: u64,
+    },
+    /// The target has ended.
+    Exited {
+        /// When it was noticed.
+        at_ns: u64,
+        /// How, in words (`signal 15 (SIGTERM)`), where it could be learnt.
+        how: Option<String>,
+    },
+}
+
+/// A decoded record of the ring buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeEvent {
+    /// A sampled object was born.
+    Born {
+        /// When the probe ran.
+        at_ns: u64,
+        /// Address of the object.
+        object: u64,
+        /// Address of its bucket.
+        bucket: u64,
+    },
+    /// A sampled object was freed by the sweeper.
+    Freed {
+        /// When the probe ran.
+        at_ns: u64,
+        /// Address of the object.
+        object: u64,
+        /// Address of its bucket.
+        bucket: u64,
+    },
+    /// A GC cycle starts: all sweeping of the one before is done.
+    GcStart {
+        /// When the probe ran.
+        at_ns: u64,
+    },
+    /// Mark termination.
+    GcMarked {
+        /// When the probe ran.
+        at_ns: u64,
+        /// Bytes marked: the live heap.
+        live_bytes: u64,
+    },
+    /// The runtime has flushed its profile: the cycle is complete in the buckets.
+    Flushed {
+        /// When the probe ran.
+        at_ns: u64,
+    },
+}
+
+impl ProbeEvent {
+    /// When the probe ran.
+    pub fn at_ns(&self) -> u64 {
+        match *self {
+            Self::Born { at_ns, .. }
+            | Self::Freed { at_ns, .. }
+            | Self::GcStart { at_ns }
+            | Self::GcMarked { at_ns, .. }
+            | Self::Flushed { at_ns } => at_ns,
+        }
+    }
+}
+
+/// Counters of the kernel side, summed over the CPUs; each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelCounters {
+    /// When they were read.
+    pub at_ns: u64,
+    /// Traps by probe, also those whose record was filtered away.
+    pub hits: [u64; N_KINDS],
+    /// Records that found the ring full, by kind.
+    pub lost: [u64; N_KINDS],
+    /// Records that userspace could not decode.
+    pub undecodable: u64,
+}
+
+/// One reading of buckets. A bucket's counters are in it only if two reads agreed.
+#[derive(Clone, Debug, Default)]
+pub struct BucketsRead {
+    /// Before the first byte was read; the ring was drained just before.
+    pub from_ns: u64,
+    /// After the last byte was read; the ring was drained after it, and those events come first.
+    pub to_ns: u64,
+    /// `mProfCycle >> 1` during the whole read: completed GC cycles. `None` if it moved meanwhile.
+    pub cycle: Option<u32>,
+    /// Whether sweeping of `cycle` had drained before the read.
+    pub swept: bool,
+    /// Buckets seen for the first time, oldest first.
+    pub new: Vec<NewBucket>,
+    /// Counters by bucket address.
+    pub counts: Vec<(u64, BucketCounts)>,
+    /// Whether `counts` holds every bucket of the target.
+    pub complete: bool,
+    /// Buckets whose stack was cut short by our bound, in all readings.
+    pub truncated_stacks: u64,
+}
+
+/// Figures of the whole process, read together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeapRead {
+    /// When.
+    pub at_ns: u64,
+    /// From the runtime's variables; `None` where they could not be read.
+    pub runtime: Option<HeapFigures>,
+    /// Resident set size; `None` where unknown.
+    pub rss_bytes: Option<u64>,
+}

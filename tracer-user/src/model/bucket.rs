@@ -1,0 +1,250 @@
+//! One bucket of the target as the model knows it: a state machine of first read, events and later reads.
+//!
+//! The counters in the target and the events of the probes tell the same story at different moments:
+//! `allocs++` comes before the birth's probe and `frees++` after the free's. So a counter ahead of its
+//! events is in flight or lost, a counter behind its events is in flight and never a loss. A difference
+//! is mended only where the kernel says that records were lost and the bucket was quiet while it was read.
+
+use std::sync::Arc;
+
+use crate::go::buckets::{BucketCounts, Counts};
+
+use super::history::Steps;
+
+/// Whether a bucket's `base` is known to be right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Agreement {
+    /// Events may have been counted on both sides of the read that set `base`: the next quiet
+    /// comparison may move it, and that is settling, not repair.
+    #[default]
+    Tentative,
+    /// A quiet comparison agreed. From here a difference needs lost records to be believed.
+    Settled,
+}
+
+/// What a comparison of a read with the events came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Equal.
+    Agreed,
+    /// Not yet to be judged: events in the window of the read, or in flight.
+    Deferred,
+    /// `base` was moved while tentative; look again.
+    SettledOn,
+    /// Records were lost; so many births and frees were put back.
+    Repaired(u64),
+}
+
+/// One bucket.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Address in the target: its identity.
+    pub addr: u64,
+    /// Bytes of one object.
+    pub object_bytes: u64,
+    /// Return addresses, leaf first.
+    pub pcs: Arc<[u64]>,
+    /// Samples counted outside of the events.
+    base: Counts,
+    /// Samples counted by events.
+    events: Counts,
+    agreement: Agreement,
+    /// Records lost in total when the bucket last agreed.
+    agreed_at_lost: u64,
+    /// When the last event came.
+    last_event_ns: u64,
+    /// Births after the last mark termination, valid in `mark_epoch` alone.
+    born_since_mark: u64,
+    mark_epoch: u64,
+    /// Counts as of the last final GC cycle: births before its mark termination, frees by its sweep.
+    pub settled_cycle: Counts,
+    /// What the bucket held when it was first read; zero for one that was born later.
+    pub at_attach: Counts,
+    /// Live samples after the recent cycles.
+    pub steps: Steps,
+    /// Index of the call site's frame in `pcs`, once its name is known.
+    pub site_frame: Option<u32>,
+    /// Waits for a comparison.
+    pub unsettled: bool,
+}
+
+impl Bucket {
+    /// A bucket without counts: those of `first` come with [`Bucket::compare`].
+    pub fn new(addr: u64, object_bytes: u64, pcs: Arc<[u64]>) -> Self {
+        Self {
+            addr,
+            object_bytes,
+            pcs,
+            base: Counts::default(),
+            events: Counts::default(),
+            agreement: Agreement::Tentative,
+            agreed_at_lost: 0,
+            last_event_ns: 0,
+            born_since_mark: 0,
+            mark_epoch: 0,
+            settled_cycle: Counts::default(),
+            at_attach: Counts::default(),
+            steps: Steps::default(),
+            site_frame: None,
+            unsettled: true,
+        }
+    }
+
+    /// All samples up to now.
+    pub fn total(&self) -> Counts {
+        self.base + self.events
+    }
+
+    /// Counts a birth in mark epoch `epoch`.
+    pub fn born(&mut self, at_ns: u64, epoch: u64) {
+        self.events.allocs += 1;
+        self.last_event_ns = at_ns;
+        self.born_since_mark = self.born_since_mark(epoch) + 1;
+        self.mark_epoch = epoch;
+    }
+
+    /// Counts a free.
+    pub fn freed(&mut self, at_ns: u64) {
+        self.events.frees += 1;
+        self.last_event_ns = at_ns;
+    }
+
+    /// Births since the mark termination that began `epoch`.
+    pub fn born_since_mark(&self, epoch: u64) -> u64 {
+        if self.mark_epoch == epoch { self.born_since_mark } else { 0 }
+    }
+
+    /// Counts as of the mark termination that began `epoch`, once its sweep is done.
+    pub fn after_gc(&self, epoch: u64) -> Counts {
+        let total = self.total();
+        Counts { allocs: total.allocs.saturating_sub(self.born_since_mark(epoch)), frees: total.frees }
+    }
+
+    /// Takes the target's counters as they are: for reads without probes.
+    pub fn overwrite(&mut self, read: BucketCounts, epoch: u64) {
+        self.base = read.total;
+        self.events = Counts::default();
+        self.set_born_since_mark(read, epoch);
+        self.agreement = Agreement::Settled;
+    }
+
+    /// Sets the base of a bucket that is read for the first time: what its events do not explain.
+    pub fn first_read(&mut self, read: BucketCounts, epoch: u64, lost: u64) {
+        self.base = read.total - self.events;
+        self.set_born_since_mark(read, epoch);
+        self.agreed_at_lost = lost;
+    }
+
+    fn set_born_since_mark(&mut self, read: BucketCounts, epoch: u64) {
+        self.born_since_mark = read.born_since_mark;
+        self.mark_epoch = epoch;
+    }
+
+    /// Holds a read against the events. `lost` is the kernel's loss count as of the read; the read's
+    /// window began at `from_ns`; `epoch` is given where the read is of this very mark epoch.
+    pub fn compare(&mut self, read: BucketCounts, from_ns: u64, lost: u64, epoch: Option<u64>) -> Compared {
+        let total = self.total();
+        if read.total == total {
+            self.agreement = Agreement::Settled;
+            self.agreed_at_lost = lost;
+            return Compared::Agreed;
+        }
+        if self.last_event_ns >= from_ns {
+            return Compared::Deferred;
+        }
+        let missing = Counts {
+            allocs: ahead(read.total.allocs, total.allocs),
+            frees: ahead(read.total.frees, total.frees),
+        };
+        let lossy = lost > self.agreed_at_lost;
+        match self.agreement {
+            Agreement::Tentative => self.base = read.total - self.events,
+            Agreement::Settled if lossy && missing != Counts::default() => {
+                self.base = self.base + missing;
+                // What was in flight beside the loss shows as a surplus next time, and may be taken back.
+                self.agreement = Agreement::Tentative;
+            }
+            Agreement::Settled => return Compared::Deferred,
+        }
+        if let Some(epoch) = epoch {
+            self.set_born_since_mark(read, epoch);
+        }
+        if lossy {
+            self.agreed_at_lost = lost;
+            Compared::Repaired(missing.allocs + missing.frees)
+        } else {
+            Compared::SettledOn
+        }
+    }
+}
+
+/// How far a counter is ahead of what is known; 0 if it is behind.
+fn ahead(counter: u64, known: u64) -> u64 {
+    // Counts wrap around zero while a base is tentative, so the sign is that of the difference.
+    let difference = counter.wrapping_sub(known);
+    if difference >> 63 == 0 { difference } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(allocs: u64, frees: u64) -> BucketCounts {
+        BucketCounts { total: Counts { allocs, frees }, born_since_mark: 0 }
+    }
+
+    fn bucket_with_base(allocs: u64, frees: u64) -> Bucket {
+        let mut bucket = Bucket::new(1, 64, [1].into());
+        bucket.first_read(read(allocs, frees), 0, 0);
+        assert_eq!(bucket.compare(read(allocs, frees), 5, 0, Some(0)), Compared::Agreed);
+        bucket
+    }
+
+    #[test]
+    fn events_and_counters_that_agree_stay_settled() {
+        let mut bucket = bucket_with_base(10, 4);
+        bucket.born(20, 0);
+        bucket.freed(21);
+        assert_eq!(bucket.compare(read(11, 5), 30, 0, Some(0)), Compared::Agreed);
+        assert_eq!(bucket.total(), Counts { allocs: 11, frees: 5 });
+    }
+
+    #[test]
+    fn a_difference_without_lost_records_is_in_flight() {
+        let mut bucket = bucket_with_base(10, 4);
+        assert_eq!(bucket.compare(read(11, 4), 30, 0, Some(0)), Compared::Deferred, "the birth's event is still to come");
+        bucket.born(40, 0);
+        bucket.freed(41);
+        assert_eq!(bucket.compare(read(11, 4), 50, 0, Some(0)), Compared::Deferred, "the free's counter is still to come");
+        assert_eq!(bucket.total(), Counts { allocs: 11, frees: 5 });
+    }
+
+    #[test]
+    fn a_loss_is_repaired_once_and_only_where_the_bucket_was_quiet() {
+        let mut bucket = bucket_with_base(10, 4);
+        bucket.born(100, 0);
+        assert_eq!(bucket.compare(read(14, 6), 90, 3, Some(0)), Compared::Deferred, "an event in the window");
+        assert_eq!(bucket.compare(read(14, 6), 110, 3, Some(0)), Compared::Repaired(5));
+        assert_eq!(bucket.total(), Counts { allocs: 14, frees: 6 });
+        assert_eq!(bucket.compare(read(14, 6), 120, 3, Some(0)), Compared::Agreed);
+    }
+
+    #[test]
+    fn a_tentative_base_moves_without_being_counted_as_repair() {
+        let mut bucket = Bucket::new(1, 64, [1].into());
+        bucket.first_read(read(10, 0), 0, 0); // read while a birth was in flight: its event comes now
+        bucket.born(7, 0);
+        assert_eq!(bucket.compare(read(10, 0), 20, 0, Some(0)), Compared::SettledOn);
+        assert_eq!(bucket.total(), Counts { allocs: 10, frees: 0 });
+        assert_eq!(bucket.compare(read(10, 0), 30, 0, Some(0)), Compared::Agreed);
+    }
+
+    #[test]
+    fn births_after_the_mark_do_not_count_as_live_after_it() {
+        let mut bucket = bucket_with_base(10, 4);
+        bucket.born(20, 1);
+        bucket.born(21, 2);
+        assert_eq!(bucket.after_gc(2), Counts { allocs: 11, frees: 4 });
+        assert_eq!(bucket.after_gc(3), Counts { allocs: 12, frees: 4 });
+    }
+}

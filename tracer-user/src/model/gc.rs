@@ -1,0 +1,78 @@
+//! GC cycles as the model follows them: by probes where there are some, by the runtime's counter else.
+
+use std::collections::VecDeque;
+
+use super::rows::Cycle;
+
+/// Nanoseconds of a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// Most cycles kept for the graph: four times the columns of a wide terminal. Older ones are thinned.
+pub const MAX_CYCLES: usize = 1024;
+
+/// The cycles seen and where the present one stands.
+#[derive(Clone, Debug, Default)]
+pub struct Gc {
+    /// Mark terminations seen: born-since-mark counts are valid within one epoch.
+    pub epoch: u64,
+    /// Number of the last completed cycle as the runtime counts; `None` until it was read.
+    pub number: Option<u32>,
+    /// The last cycle's values are not final: its sweep goes on.
+    pub sweeping: bool,
+    /// Cycles whose hooks never arrived.
+    pub missed: u64,
+    cycles: VecDeque<Cycle>,
+    /// Of the cycles that leave `cycles`' newer half, every `thin`-th stays.
+    seen: u64,
+    recent_ns: VecDeque<u64>,
+}
+
+impl Gc {
+    /// A mark termination at `at_ns` with so many live bytes.
+    pub fn marked(&mut self, at_ns: u64, live_bytes: u64) {
+        self.epoch += 1;
+        self.sweeping = true;
+        self.number = self.number.map(|n| n.wrapping_add(1));
+        self.push(Cycle { number: self.number.unwrap_or(0), at_ns, live_bytes, goal_bytes: None });
+    }
+
+    /// Adds a cycle to the history.
+    pub fn push(&mut self, cycle: Cycle) {
+        self.seen += 1;
+        self.recent_ns.push_back(cycle.at_ns);
+        if self.recent_ns.len() > 9 {
+            self.recent_ns.pop_front();
+        }
+        self.cycles.push_back(cycle);
+        if self.cycles.len() > MAX_CYCLES {
+            // Every second cycle of the older half goes: a watch of days keeps its shape.
+            let half = MAX_CYCLES / 2;
+            let mut i = 0;
+            self.cycles.retain(|_| {
+                i += 1;
+                i > half || i % 2 == 1
+            });
+        }
+    }
+
+    /// The last cycle, for figures that are read after it.
+    pub fn last_mut(&mut self) -> Option<&mut Cycle> {
+        self.cycles.back_mut()
+    }
+
+    /// The cycles kept, oldest first.
+    pub fn cycles(&self) -> &VecDeque<Cycle> {
+        &self.cycles
+    }
+
+    /// Cycles seen since the attach.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Mean time between the recent cycles; `None` below two.
+    pub fn interval_ns(&self) -> Option<u64> {
+        let (first, last) = (self.recent_ns.front()?, self.recent_ns.back()?);
+        let gaps = self.recent_ns.len() as u64 - 1;
+        last.saturating_sub(*first).checked_div(gaps)
+    }
+}

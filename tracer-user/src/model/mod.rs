@@ -1,0 +1,625 @@
+//! The model: everything heaptop knows of one target, changed by events alone.
+//!
+//! Pure: it reads no clock, no memory and no file. What it wants read next it answers with
+//! ([`Model::next_reads`], [`Model::wanted_names`]); what was read comes back as an [`Event`].
+//!
+//! *After GC* has one meaning: live after cycle N = samples born before N's mark termination and not
+//! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts.
+
+pub mod bucket;
+pub mod estimate;
+pub mod gc;
+pub mod history;
+mod names;
+mod query;
+mod reconcile;
+pub mod rows;
+pub mod samples;
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
+use crate::go::buckets::{Counts, MAX_BUCKETS, NewBucket};
+use bucket::{Bucket, Compared};
+use gc::{Gc, SECOND_NS};
+use history::{Axis, Steps};
+use names::Names;
+pub use reconcile::ReadRequest;
+use reconcile::Reconcile;
+use rows::{Baseline, Cycle, HeapNow, Losses, Overhead, Status, Target};
+use samples::{LiveSample, LiveSamples};
+
+/// Most baselines kept: more than one remembers the meaning of.
+pub const MAX_BASELINES: usize = 9;
+/// Hits per second are taken over this long.
+const HITS_WINDOW_NS: u64 = 5 * SECOND_NS;
+
+/// Everything known of one target.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    target: Target,
+    now_ns: u64,
+    status: Status,
+    buckets: Vec<Bucket>,
+    by_addr: HashMap<u64, u32>,
+    /// Buckets with events since their last final cycle, each once.
+    touched: Touched,
+    names: Names,
+    /// Buckets whose call site is not known yet.
+    unsited: Vec<u32>,
+    samples: LiveSamples,
+    gc: Gc,
+    axis: Axis,
+    last_mark_ns: u64,
+    /// Cycles whose values are final, since the attach.
+    final_cycles: u64,
+    /// The cycle whose values were made final last, as the runtime counts.
+    final_number: Option<u32>,
+    ready: bool,
+    reconcile: Reconcile,
+    kernel: KernelCounters,
+    hits: VecDeque<(u64, u64)>,
+    hit_cost_ns: Option<f64>,
+    heap: HeapRead,
+    rate_bytes: Option<u64>,
+    rate_changed: Option<(u64, u64, u64)>,
+    detached: bool,
+    repaired: u64,
+    truncated_stacks: u64,
+    evicted: u64,
+    baselines: Vec<Baseline>,
+    /// Counts of each bucket by baseline, as of the last final cycle then; shorter than `buckets`.
+    baseline_counts: Vec<Vec<Counts>>,
+    baseline_finals: Vec<u64>,
+    active_baseline: usize,
+    /// The attach fell into a sweep: its baseline waits for the end of it.
+    baseline_provisional: bool,
+    generation: u64,
+}
+
+/// Indices of buckets, each at most once.
+#[derive(Clone, Debug, Default)]
+struct Touched {
+    list: Vec<u32>,
+    is_in: Vec<bool>,
+}
+
+impl Touched {
+    fn insert(&mut self, idx: u32) {
+        let i = idx as usize;
+        if i >= self.is_in.len() {
+            self.is_in.resize(i + 1, false);
+        }
+        if !std::mem::replace(&mut self.is_in[i], true) {
+            self.list.push(idx);
+        }
+    }
+
+    fn take(&mut self) -> Vec<u32> {
+        for &idx in &self.list {
+            self.is_in[idx as usize] = false;
+        }
+        std::mem::take(&mut self.list)
+    }
+}
+
+impl Model {
+    /// A model of `target` that knows nothing yet.
+    pub fn new(target: Target) -> Self {
+        Self { now_ns: target.attached_ns, target, ..Self::default() }
+    }
+
+    /// Changes the model: the only way to do so.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Probe(probe) => self.apply_probe(probe),
+            Event::Kernel(counters) => self.apply_kernel(counters),
+            Event::Buckets(read) => self.apply_buckets(read),
+            Event::Heap(read) => self.apply_heap(read),
+            Event::Specials { from_ns, samples } => {
+                self.saw(from_ns);
+                for (object, bucket) in samples {
+                    if let Some(&idx) = self.by_addr.get(&bucket) {
+                        self.samples.found(object, idx);
+                    }
+                }
+            }
+            Event::SweepDone { at_ns } => {
+                self.saw(at_ns);
+                self.end_of_sweep();
+            }
+            Event::Named(names) => {
+                for (pc, frame) in names {
+                    self.names.insert(pc, frame);
+                }
+                self.place_sites();
+            }
+            Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
+            Event::SamplerDetached { at_ns } => {
+                self.saw(at_ns);
+                self.detached = true;
+                self.reconcile.want_all();
+            }
+            Event::MarkBaseline { at_ns } => {
+                self.saw(at_ns);
+                self.mark_baseline(at_ns);
+            }
+            Event::UseBaseline(i) => {
+                if i < self.baselines.len() {
+                    self.active_baseline = i;
+                    self.generation += 1;
+                }
+            }
+            Event::Tick { at_ns } => self.saw(at_ns),
+            Event::Exited { at_ns, how } => {
+                self.saw(at_ns);
+                self.status = Status::Exited { at_ns, how };
+            }
+        }
+    }
+
+    fn saw(&mut self, at_ns: u64) {
+        self.now_ns = self.now_ns.max(at_ns);
+    }
+
+    fn apply_probe(&mut self, probe: ProbeEvent) {
+        self.saw(probe.at_ns());
+        let epoch = self.gc.epoch;
+        match probe {
+            ProbeEvent::Born { at_ns, object, bucket } => {
+                let Some(idx) = self.bucket_idx(bucket) else { return };
+                self.buckets[idx as usize].born(at_ns, epoch);
+                self.note_event(idx);
+                let born_epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+                self.samples.born(object, LiveSample { bucket_idx: idx, born_epoch, born_ns: at_ns });
+            }
+            ProbeEvent::Freed { at_ns, object, bucket } => {
+                let Some(idx) = self.bucket_idx(bucket) else { return };
+                self.buckets[idx as usize].freed(at_ns);
+                self.note_event(idx);
+                self.samples.freed(object);
+            }
+            // All sweeping of the cycle before is done: no free of it is still to come.
+            ProbeEvent::GcStart { .. } => self.end_of_sweep(),
+            ProbeEvent::GcMarked { at_ns, live_bytes } => {
+                // A lost start: the sweep before this mark has ended all the same.
+                self.end_of_sweep();
+                self.last_mark_ns = at_ns;
+                self.gc.marked(at_ns, live_bytes);
+            }
+            ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
+        }
+    }
+
+    /// The index of a bucket, which is made if an event names it first; `None` beyond the bound.
+    fn bucket_idx(&mut self, addr: u64) -> Option<u32> {
+        if let Some(&idx) = self.by_addr.get(&addr) {
+            return Some(idx);
+        }
+        if self.buckets.len() >= MAX_BUCKETS {
+            self.evicted += 1;
+            return None;
+        }
+        Some(self.push_bucket(Bucket::new(addr, 0, [].into())))
+    }
+
+    fn push_bucket(&mut self, bucket: Bucket) -> u32 {
+        let idx = u32::try_from(self.buckets.len()).unwrap_or(u32::MAX);
+        self.by_addr.insert(bucket.addr, idx);
+        self.buckets.push(bucket);
+        idx
+    }
+
+    fn note_event(&mut self, idx: u32) {
+        self.buckets[idx as usize].unsettled = true;
+        self.touched.insert(idx);
+    }
+
+    fn apply_kernel(&mut self, counters: KernelCounters) {
+        self.saw(counters.at_ns);
+        self.kernel = counters;
+        self.hits.push_back((counters.at_ns, counters.hits.iter().sum()));
+        while self.hits.len() > 2 && self.hits[1].0 + HITS_WINDOW_NS < counters.at_ns {
+            self.hits.pop_front();
+        }
+    }
+
+    fn apply_heap(&mut self, read: HeapRead) {
+        self.saw(read.at_ns);
+        let figures = read.runtime.or(self.heap.runtime);
+        self.heap = HeapRead { runtime: figures, ..read };
+        let Some(figures) = read.runtime else { return };
+        if let Some(old) = self.rate_bytes.replace(figures.rate_bytes)
+            && old != figures.rate_bytes
+        {
+            self.rate_changed = Some((old, figures.rate_bytes, read.at_ns));
+            self.generation += 1;
+        }
+        if let Some(cycle) = self.gc.last_mut()
+            && cycle.goal_bytes.is_none()
+            && cycle.at_ns < read.at_ns
+        {
+            cycle.goal_bytes = figures.goal_bytes;
+        }
+        if self.last_mark_ns >= read.at_ns {
+            return; // A mark came after this read: the two do not speak of one cycle.
+        }
+        match self.gc.number {
+            Some(known) if figures.gc_cycles > known => {
+                self.end_of_sweep();
+                if self.has_probes() {
+                    // Their hooks were lost, so births can no longer be told from those after the mark.
+                    self.gc.missed += u64::from(figures.gc_cycles - known);
+                    self.reconcile.want_all();
+                }
+                self.gc.epoch += 1;
+                self.gc.sweeping = true;
+                self.gc.number = Some(figures.gc_cycles);
+                self.gc.push(Cycle {
+                    number: figures.gc_cycles,
+                    at_ns: read.at_ns,
+                    live_bytes: figures.live_bytes,
+                    goal_bytes: figures.goal_bytes,
+                });
+            }
+            Some(_) => {}
+            None => {
+                self.gc.number = Some(figures.gc_cycles);
+                if figures.gc_cycles > 0 {
+                    self.gc.sweeping = !figures.swept;
+                }
+            }
+        }
+    }
+
+    /// Whether births and frees come as events; else the counters are taken as they are read.
+    fn has_probes(&self) -> bool {
+        self.target.source == rows::Source::Sampler && !self.detached
+    }
+
+    fn apply_buckets(&mut self, read: BucketsRead) {
+        self.saw(read.to_ns);
+        self.truncated_stacks = read.truncated_stacks;
+        let mut first_reads: Vec<u32> = Vec::new();
+        for new in read.new {
+            if let Some(idx) = self.add_bucket(new) {
+                first_reads.push(idx);
+            }
+        }
+        first_reads.sort_unstable();
+        let of_this_cycle = read.cycle.is_some() && read.cycle == self.gc.number && self.last_mark_ns < read.from_ns;
+        let epoch = of_this_cycle.then_some(self.gc.epoch);
+        let lost = self.lost_in_kernel();
+        let has_probes = self.has_probes();
+        let first = !self.ready && read.complete;
+        // Before the first cycle nothing was ever collected: all that was allocated is in use.
+        let no_cycle_yet = self.gc.number == Some(0);
+        for (addr, mut counts) in read.counts {
+            let Some(&idx) = self.by_addr.get(&addr) else { continue };
+            if no_cycle_yet {
+                counts.born_since_mark = 0;
+            }
+            let bucket = &mut self.buckets[idx as usize];
+            if !has_probes {
+                bucket.overwrite(counts, self.gc.epoch);
+            } else if first_reads.binary_search(&idx).is_ok() {
+                bucket.first_read(counts, self.gc.epoch, lost);
+            } else {
+                match bucket.compare(counts, read.from_ns, lost, epoch) {
+                    Compared::Agreed => {
+                        bucket.unsettled = false;
+                        continue;
+                    }
+                    Compared::Deferred => continue,
+                    Compared::SettledOn => {}
+                    Compared::Repaired(records) => self.repaired += records,
+                }
+                if !self.gc.sweeping && of_this_cycle {
+                    self.restate(idx);
+                }
+            }
+            if first {
+                self.buckets[idx as usize].at_attach = self.buckets[idx as usize].total();
+            }
+            self.touched.insert(idx);
+        }
+        if first {
+            self.first_light(read.swept);
+        } else if !self.has_probes() && of_this_cycle && read.swept && read.complete {
+            self.gc.sweeping = true;
+            self.finish_cycle();
+        }
+        self.generation += 1;
+    }
+
+    /// Adds a bucket, or completes one that an event named first. `None` for one that is known.
+    fn add_bucket(&mut self, new: NewBucket) -> Option<u32> {
+        let idx = self.bucket_idx(new.addr)?;
+        let bucket = &mut self.buckets[idx as usize];
+        if !bucket.pcs.is_empty() || bucket.object_bytes != 0 {
+            return None;
+        }
+        bucket.pcs = new.pcs;
+        bucket.object_bytes = new.object_bytes;
+        self.unsited.push(idx);
+        Some(idx)
+    }
+
+    /// The first reading of everything: rows exist, and the baseline is now.
+    fn first_light(&mut self, swept: bool) {
+        self.ready = true;
+        self.gc.sweeping |= !swept;
+        for bucket in &mut self.buckets {
+            bucket.settled_cycle = bucket.after_gc(self.gc.epoch);
+            let Counts { allocs, frees } = bucket.settled_cycle;
+            bucket.steps = Steps::begin(bucket.settled_cycle.live(), allocs.wrapping_add(frees));
+        }
+        self.baseline_provisional = self.gc.sweeping || self.gc.number == Some(0);
+        self.mark_baseline(self.target.attached_ns);
+        self.axis.push(self.now_ns);
+        self.final_number = self.gc.number.filter(|_| !self.gc.sweeping);
+    }
+
+    /// Sweeping has ended: what the probes counted for the last cycle is final.
+    fn end_of_sweep(&mut self) {
+        if self.has_probes() {
+            self.finish_cycle();
+        }
+    }
+
+    /// Makes the values of the last cycle final.
+    fn finish_cycle(&mut self) {
+        if !self.ready || !std::mem::take(&mut self.gc.sweeping) {
+            return;
+        }
+        if !self.has_probes() && self.final_number == self.gc.number {
+            return; // Read again, still the same cycle.
+        }
+        let at_ns = self.gc.cycles().back().map_or(self.now_ns, |cycle| cycle.at_ns);
+        if self.axis.push(at_ns) {
+            for bucket in &mut self.buckets {
+                bucket.steps.halve();
+            }
+        }
+        let epoch = self.gc.epoch;
+        for idx in self.touched.take() {
+            self.restate(idx);
+            if self.buckets[idx as usize].born_since_mark(epoch) > 0 {
+                self.touched.insert(idx); // They count with the next cycle, events or not.
+            }
+        }
+        self.final_cycles += 1;
+        self.final_number = self.gc.number;
+        if std::mem::take(&mut self.baseline_provisional) {
+            self.baseline_counts[0] = self.settled_counts();
+            self.baselines[0].gc_cycles = self.gc.number;
+            self.baselines[0].live_bytes = self.heap().live_bytes;
+            self.baseline_finals[0] = self.final_cycles;
+        }
+        self.generation += 1;
+    }
+
+    /// Sets a bucket's value after the last final cycle from its counts.
+    fn restate(&mut self, idx: u32) {
+        let epoch = self.gc.epoch;
+        let bucket = &mut self.buckets[idx as usize];
+        bucket.settled_cycle = bucket.after_gc(epoch);
+        let Counts { allocs, frees } = bucket.settled_cycle;
+        bucket.steps.push(&self.axis, bucket.settled_cycle.live(), allocs.wrapping_add(frees));
+    }
+
+    fn settled_counts(&self) -> Vec<Counts> {
+        self.buckets.iter().map(|bucket| bucket.settled_cycle).collect()
+    }
+
+    fn mark_baseline(&mut self, at_ns: u64) {
+        if self.baselines.len() >= MAX_BASELINES {
+            // The attach stays; of the others the oldest goes.
+            self.baselines.remove(1);
+            self.baseline_counts.remove(1);
+            self.baseline_finals.remove(1);
+        }
+        let heap = self.heap();
+        self.baselines.push(Baseline {
+            at_ns,
+            is_attach: self.baselines.is_empty(),
+            live_bytes: heap.live_bytes,
+            gc_cycles: heap.gc_cycles,
+        });
+        self.baseline_counts.push(self.settled_counts());
+        self.baseline_finals.push(self.final_cycles);
+        self.active_baseline = self.baselines.len() - 1;
+        self.generation += 1;
+    }
+
+    /// Finds the call sites of new buckets, as far as names are known.
+    fn place_sites(&mut self) {
+        let Self { buckets, names, unsited, .. } = self;
+        unsited.retain(|&idx| {
+            let bucket = &mut buckets[idx as usize];
+            match names.site(&bucket.pcs) {
+                Ok(site) => {
+                    bucket.site_frame = site;
+                    false
+                }
+                Err(_) => true,
+            }
+        });
+        self.generation += 1;
+    }
+
+    /// Program counters whose names the model needs to find call sites, at most `max`, each once. Ask
+    /// again after [`Event::Named`]: a runtime frame sends it one frame further.
+    pub fn wanted_names(&self, max: usize) -> Vec<u64> {
+        let mut wanted: Vec<u64> =
+            self.unsited.iter().filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(max);
+        wanted
+    }
+
+    /// What is to be read from the target's buckets now, if anything.
+    pub fn next_reads(&mut self) -> Option<ReadRequest> {
+        if !self.ready || self.status != Status::Live {
+            return None;
+        }
+        if !self.has_probes() {
+            return self.reconcile.due(self.now_ns, true).then(|| ReadRequest { all: true, buckets: Vec::new() });
+        }
+        let unsettled = self.buckets.iter().any(|bucket| bucket.unsettled);
+        if !self.reconcile.due(self.now_ns, unsettled) {
+            return None;
+        }
+        if self.reconcile.take_all() {
+            return Some(ReadRequest { all: true, buckets: Vec::new() });
+        }
+        let turn = self.reconcile.turn(self.buckets.len());
+        let wanted = |(i, bucket): &(usize, &Bucket)| bucket.unsettled || turn.contains(i);
+        let buckets = self.buckets.iter().enumerate().filter(wanted).map(|(_, bucket)| bucket.addr).collect();
+        Some(ReadRequest { all: false, buckets })
+    }
+
+    fn lost_in_kernel(&self) -> u64 {
+        self.kernel.lost.iter().sum::<u64>() + self.kernel.undecodable
+    }
+
+    /// What is watched.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The latest moment of any event.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// Whether the target lives.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// `MemProfileRate` as last read.
+    pub fn rate_bytes(&self) -> Option<u64> {
+        self.rate_bytes
+    }
+
+    /// The last change of `MemProfileRate` seen: from, to, when. Estimates across it mix two rates.
+    pub fn rate_changed(&self) -> Option<(u64, u64, u64)> {
+        self.rate_changed
+    }
+
+    /// Whether the budget made heaptop detach the sampler's probes.
+    pub fn sampler_detached(&self) -> bool {
+        self.detached
+    }
+
+    /// The process as a whole.
+    pub fn heap(&self) -> HeapNow {
+        let figures = self.heap.runtime;
+        let last = self.gc.cycles().back();
+        HeapNow {
+            live_bytes: last
+                .map(|cycle| cycle.live_bytes)
+                .or_else(|| figures.filter(|f| f.gc_cycles > 0).map(|f| f.live_bytes)),
+            goal_bytes: figures.and_then(|f| f.goal_bytes),
+            gc_cycles: self.gc.number.or(figures.map(|f| f.gc_cycles)),
+            rss_bytes: self.heap.rss_bytes,
+        }
+    }
+
+    /// GC cycles seen, oldest first; old ones are thinned.
+    pub fn cycles(&self) -> impl ExactSizeIterator<Item = &Cycle> + DoubleEndedIterator {
+        self.gc.cycles().iter()
+    }
+
+    /// GC cycles seen since the attach.
+    pub fn cycles_seen(&self) -> u64 {
+        self.gc.seen()
+    }
+
+    /// GC cycles whose hooks were lost.
+    pub fn cycles_missed(&self) -> u64 {
+        self.gc.missed
+    }
+
+    /// Mean time between the recent cycles.
+    pub fn gc_interval_ns(&self) -> Option<u64> {
+        self.gc.interval_ns()
+    }
+
+    /// What the probes cost; `None` without probes.
+    pub fn overhead(&self) -> Option<Overhead> {
+        if self.target.source == rows::Source::Buckets {
+            return None;
+        }
+        let (first, last) = (self.hits.front()?, self.hits.back()?);
+        let seconds = last.0.saturating_sub(first.0) as f64 / SECOND_NS as f64;
+        let hits_per_sec = if seconds > 0.0 { last.1.saturating_sub(first.1) as f64 / seconds } else { 0.0 };
+        Some(Overhead { hits_per_sec, cpu_fraction: self.hit_cost_ns.map(|ns| hits_per_sec * ns / SECOND_NS as f64) })
+    }
+
+    /// What is missing or was mended.
+    pub fn losses(&self) -> Losses {
+        Losses {
+            lost: self.lost_in_kernel(),
+            repaired: self.repaired,
+            truncated_stacks: self.truncated_stacks,
+            unnamed_pcs: self.names.unnamed,
+            evicted: self.evicted + self.samples.evicted,
+        }
+    }
+
+    /// Buckets that wait for a comparison.
+    pub fn waiting_repairs(&self) -> u64 {
+        self.buckets.iter().filter(|bucket| bucket.unsettled).count() as u64
+    }
+
+    /// All baselines; the first is the attach. Empty until [`Model::ready`].
+    pub fn baselines(&self) -> &[Baseline] {
+        &self.baselines
+    }
+
+    /// The baseline that growth is counted from.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        self.baselines.get(self.active_baseline)
+    }
+
+    /// Index of [`Model::baseline`].
+    pub fn active_baseline(&self) -> usize {
+        self.active_baseline
+    }
+
+    /// Whether rows exist.
+    pub fn ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Cycles that became final since the active baseline.
+    pub fn final_cycles_since_baseline(&self) -> u64 {
+        self.final_cycles - self.baseline_finals.get(self.active_baseline).copied().unwrap_or(self.final_cycles)
+    }
+
+    /// Cycles that became final since the attach.
+    pub fn final_cycles(&self) -> u64 {
+        self.final_cycles
+    }
+
+    /// Grows whenever rows may have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The live samples, object by object.
+    pub fn live_samples(&self) -> &LiveSamples {
+        &self.samples
+    }
+
+    /// Counts of every bucket with its address: all samples up to now.
+    pub fn bucket_totals(&self) -> impl Iterator<Item = (u64, Counts)> + '_ {
+        self.buckets.iter().map(|bucket| (bucket.addr, bucket.total()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What the model answers with: plain figures for the view and the exports.
+
+use std::sync::Arc;
+
+use crate::go::frame::Frame;
+
+/// Estimated bytes and objects, each with one standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// Estimated bytes.
+    pub bytes: f64,
+    /// One standard error of `bytes`.
+    pub bytes_err: f64,
+    /// Estimated objects.
+    pub objects: f64,
+    /// One standard error of `objects`.
+    pub objects_err: f64,
+}
+
+/// A slope per minute over the recent GC cycles, with one standard error each.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rate {
+    /// Bytes per minute.
+    pub bytes_per_min: f64,
+    /// One standard error.
+    pub bytes_per_min_err: f64,
+    /// Objects per minute.
+    pub objects_per_min: f64,
+    /// One standard error.
+    pub objects_per_min_err: f64,
+}
+
+/// What was allocated since the attach, estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Allocated {
+    /// Bytes.
+    pub bytes: f64,
+    /// Objects.
+    pub objects: f64,
+    /// Mean bytes per second since the attach.
+    pub bytes_per_sec: f64,
+    /// Samples that were freed since the attach.
+    pub freed_samples: u64,
+    /// Samples that were born since the attach.
+    pub born_samples: u64,
+}
+
+/// How buckets are gathered into rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GroupBy {
+    /// The function of the call site (the default).
+    #[default]
+    Function,
+    /// Function, file and line of the call site.
+    Line,
+    /// The package of the call site.
+    Package,
+}
+
+/// What rows are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// How buckets are gathered.
+    pub by: GroupBy,
+    /// Count a bucket for every frame outside the runtime on its stack, not for its call site alone.
+    pub cumulative: bool,
+}
+
+/// Identity of a row within one [`Query`]: stable for the life of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(pub u32);
+
+/// One row of the table: a call site, or what [`GroupBy`] makes of it.
+#[derive(Clone, Debug)]
+pub struct SiteRow {
+    /// Identity within the query.
+    pub id: RowId,
+    /// Full function name, or the package for [`GroupBy::Package`]; `0x…` while it has no name.
+    pub function: Arc<str>,
+    /// File of the largest stack's site frame; empty if unknown.
+    pub file: Arc<str>,
+    /// Line of the largest stack's site frame; 0 if unknown.
+    pub line: u32,
+    /// In-use after the last final GC cycle.
+    pub inuse: Estimate,
+    /// Live samples behind `inuse`.
+    pub samples: u64,
+    /// Change of in-use since the baseline; `None` until a GC cycle was final since then.
+    pub growth: Option<Estimate>,
+    /// Samples behind `growth`: births and deaths since the baseline that it rests on.
+    pub growth_samples: u64,
+    /// Slope over the last minutes; `None` below 4 cycles or 8 samples.
+    pub rate: Option<Rate>,
+    /// Allocated since the attach.
+    pub alloc: Allocated,
+    /// In-use bytes after the recent cycles, oldest first, evenly spaced; empty below 2 cycles.
+    pub trend: Vec<f64>,
+}
+
+/// One distinct stack of a row.
+#[derive(Clone, Debug)]
+pub struct StackRow {
+    /// Frames leaf first, inlined ones included; unnamed ones hold `0x…` as function.
+    pub frames: Vec<Arc<Frame>>,
+    /// Bytes of one object of this bucket.
+    pub object_bytes: u64,
+    /// In-use after the last final GC cycle.
+    pub inuse: Estimate,
+    /// Live samples behind it.
+    pub samples: u64,
+    /// Change since the baseline.
+    pub growth: Option<Estimate>,
+}
+
+/// What heaptop watches: known at the attach and never changed.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// Process id in heaptop's own pid namespace.
+    pub pid: u32,
+    /// Base name of the executable.
+    pub name: String,
+    /// Version of Go as the binary gives it.
+    pub go: String,
+    /// Unix time of the process's start, nanoseconds.
+    pub started_unix_ns: i64,
+    /// Monotonic time of the attach, nanoseconds.
+    pub attached_ns: u64,
+    /// Unix time of the attach, nanoseconds.
+    pub attached_unix_ns: i64,
+    /// Path of the main module, where build information names one.
+    pub main_module: Option<String>,
+    /// Where samples come from.
+    pub source: Source,
+}
+
+impl Target {
+    /// Unix time, nanoseconds, of a monotonic moment.
+    pub fn unix_ns(&self, at_ns: u64) -> i64 {
+        let since = i128::from(at_ns) - i128::from(self.attached_ns);
+        i64::try_from(i128::from(self.attached_unix_ns) + since).unwrap_or(i64::MAX)
+    }
+}
+
+/// Where allocation samples come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Probes on the runtime's own sampler, reconciled with its buckets.
+    #[default]
+    Sampler,
+    /// Reads of the buckets alone.
+    Buckets,
+}
+
+impl Source {
+    /// The word for it on the screen and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sampler => "sampler",
+            Self::Buckets => "buckets",
+        }
+    }
+}
+
+/// One completed GC cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cycle {
+    /// Number of the cycle as the runtime counts it (`numgc`).
+    pub number: u32,
+    /// Mark termination, monotonic nanoseconds (of the read that noticed it, without probes).
+    pub at_ns: u64,
+    /// Bytes marked.
+    pub live_bytes: u64,
+    /// Heap size at which the next cycle is due; `None` until read.
+    pub goal_bytes: Option<u64>,
+}
+
+/// The process as a whole, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeapNow {
+    /// Live heap after the last cycle, as the runtime marked it; `None` before the first cycle.
+    pub live_bytes: Option<u64>,
+    /// Heap size at which the next cycle is due.
+    pub goal_bytes: Option<u64>,
+    /// Completed cycles since the process started.
+    pub gc_cycles: Option<u32>,
+    /// Resident set size.
+    pub rss_bytes: Option<u64>,
+}
+
+/// What is missing or had to be mended; each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Records that never arrived: ring full in the kernel, or not decodable.
+    pub lost: u64,
+    /// Births and frees that the reconcile put back.
+    pub repaired: u64,
+    /// Buckets whose stack is cut short.
+    pub truncated_stacks: u64,
+    /// Program counters that were looked up and have no name.
+    pub unnamed_pcs: u64,
+    /// Live samples, buckets or rows beyond our bounds.
+    pub evicted: u64,
+}
+
+/// What the probes cost the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overhead {
+    /// Probe hits per second over the last seconds.
+    pub hits_per_sec: f64,
+    /// Share of one CPU: hits × calibrated cost; `None` until calibrated.
+    pub cpu_fraction: Option<f64>,
+}
+
+/// A moment to compare with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Baseline {
+    /// When it was marked.
+    pub at_ns: u64,
+    /// Whether it is the attach itself.
+    pub is_attach: bool,
+    /// Live heap then; `None` if no cycle was known.
+    pub live_bytes: Option<u64>,
+    /// GC cycles completed then.
+    pub gc_cycles: Option<u32>,
+}
+
+/// How the target stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Status {
+    /// It runs.
+    #[default]
+    Live,
+    /// It has ended.
+    Exited {
+        /// When that was noticed, monotonic nanoseconds.
+        at_ns: u64,
+        /// How, where it could be learnt.
+        how: Option<String>,
+    },
+}
