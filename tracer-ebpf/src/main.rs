@@ -1,0 +1,77 @@
+//! The eBPF programs: one thin entry point per hook.
+//!
+//! Data flows one way: registers of the target ([`regs`]) → record ([`sampler`], [`gc`]) → ring buffer ([`maps`]). No
+//! program keeps state about the target, and none does more than a bounded, loop-free piece of work: what a record
+//! means is decided in userspace.
+//!
+//! Least kernel 5.10: ring buffer (5.8), `bpf_probe_read_user` (5.5). Nothing newer may be used; `cargo xtask vm` loads
+//! and runs the object on 5.10.
+//!
+//! Never add a return probe here: the kernel rewrites the return address, Go's stack copier finds it and the target
+//! crashes (iovisor/bcc issue 1320, golang/go issue 22008).
+#![no_std]
+#![no_main]
+// Only for the one instruction in `regs::add_one`; the build for this target needs unstable flags anyway.
+#![feature(asm_experimental_arch)]
+#![allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    reason = "`#[uprobe]` wraps each function in an undocumented one and passes the context by value"
+)]
+
+mod gc;
+mod maps;
+mod regs;
+mod sampler;
+
+use aya_ebpf::{macros::uprobe, programs::ProbeContext};
+use tracer_ebpf::wire;
+
+/// On `runtime.setprofilebucket(p, b)`: a sampled object is born.
+#[uprobe]
+fn born(ctx: ProbeContext) -> u32 {
+    sampler::born(&ctx);
+    DONE
+}
+
+/// On `runtime.freeSpecial(s, p, size)`: a sampled object is freed, or some other special of an object is.
+#[uprobe]
+fn freed(ctx: ProbeContext) -> u32 {
+    sampler::freed(&ctx);
+    DONE
+}
+
+/// On `runtime.(*gcControllerState).startCycle`: marking begins.
+#[uprobe]
+fn gc_start(ctx: ProbeContext) -> u32 {
+    gc::step(&ctx, wire::KIND_GC_START);
+    DONE
+}
+
+/// On `runtime.(*gcControllerState).resetLive(bytesMarked)`: marking has ended.
+#[uprobe]
+fn gc_marked(ctx: ProbeContext) -> u32 {
+    gc::step(&ctx, wire::KIND_GC_MARKED);
+    DONE
+}
+
+/// In `runtime.mProf_Flush`, on the first call after `mProf_FlushLocked`: bucket counters may be read.
+#[uprobe]
+fn flushed(ctx: ProbeContext) -> u32 {
+    gc::step(&ctx, wire::KIND_FLUSHED);
+    DONE
+}
+
+/// What every program returns: 0 tells perf not to write a sample of its own.
+const DONE: u32 = 0;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program that could get here (an endless loop), so a panic cannot be loaded, let alone run.
+    loop {}
+}
+
+/// Read by the kernel at load: `bpf_probe_read_user` is for GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

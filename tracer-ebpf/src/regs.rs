@@ -1,0 +1,82 @@
+//! The unsafe fence: registers and memory of the target, helpers of the kernel.
+//!
+//! Everything that is `unsafe` in the programs is in this file, one operation a block, behind functions that take and
+//! return plain numbers. Addresses of the target are only ever handed to a helper, never dereferenced.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_user},
+    programs::ProbeContext,
+};
+
+use crate::maps;
+
+/// Carry (bit 0) or zero flag (bit 6): the condition of `jbe`.
+const CF_OR_ZF: u64 = 0x41;
+
+/// RAX: first argument in Go's ABIInternal.
+#[inline(always)]
+pub(crate) fn rax(ctx: &ProbeContext) -> u64 {
+    // SAFETY: the kernel passes a valid `pt_regs` for the whole run of the program, and the verifier checks the offset.
+    unsafe { (*ctx.regs).rax }
+}
+
+/// RBX: second argument in Go's ABIInternal.
+#[inline(always)]
+pub(crate) fn rbx(ctx: &ProbeContext) -> u64 {
+    // SAFETY: as in `rax`.
+    unsafe { (*ctx.regs).rbx }
+}
+
+/// Whether the probe of `kind` sits on the `jbe` of a stack check and the jump is about to be taken.
+///
+/// The function then calls `morestack` and comes by again: this pass does not count. Always false for a probe that is
+/// placed behind the check.
+#[inline(always)]
+pub(crate) fn stack_check_fails(ctx: &ProbeContext, kind: u32) -> bool {
+    // SAFETY: as in `rax`.
+    let eflags = unsafe { (*ctx.regs).eflags };
+    maps::on_jbe(kind) && eflags & CF_OR_ZF != 0
+}
+
+/// One byte of the target; `None` when its page is not there.
+#[inline(always)]
+pub(crate) fn read_u8(address: u64) -> Option<u8> {
+    // SAFETY: the helper checks the user address itself and fails instead of faulting; to us it is only a number.
+    unsafe { bpf_probe_read_user(address as *const u8) }.ok()
+}
+
+/// Eight bytes of the target; `None` when a page of them is not there.
+#[inline(always)]
+pub(crate) fn read_u64(address: u64) -> Option<u64> {
+    // SAFETY: as in `read_u8`.
+    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: the helper takes no argument and cannot fail.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Adds one to a counter in a map.
+///
+/// Atomic although the map is per CPU: newer kernels (6.0, sleepable uprobes) let another task's probe preempt this one
+/// on the same CPU, and a plain load, add, store would then lose a count. Written as the instruction itself because
+/// `core` has no read-modify-write atomics for this target; every kernel has it (the form that returns the old value
+/// needs 5.12).
+#[inline(always)]
+pub(crate) fn add_one(counter: *mut u64) {
+    // SAFETY: the pointer comes from a successful map lookup (checked by the verifier): aligned to 8, alive while the
+    // program runs. Userspace reads it by system call only.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({counter} + 0) += {one}",
+            counter = in(reg) counter,
+            one = in(reg) 1u64,
+            options(nostack, preserves_flags),
+        );
+    }
+}

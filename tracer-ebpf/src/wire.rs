@@ -1,0 +1,186 @@
+//! What the kernel side and userspace agree on: records, and the names of programs, maps and globals.
+//!
+//! Both sides compile this file, so a change of layout is a compile error here and never a misread record. Userspace
+//! still reads each field from the bytes at its `offset_of!` and checks the length ([`record_len`]): bytes are never
+//! transmuted into one of these types.
+//!
+//! Only `#[repr(C)]` structures of fixed-width integers without padding: the kernel side fills every byte it reserves,
+//! and the asserts below hold the sizes. Integers are in the machine's own byte order.
+//!
+//! The kind of a record is also the index of its probe: there is one program per kind, and [`maps::LOST`],
+//! [`maps::HITS`], [`programs::BY_KIND`] and the bits of [`globals::JBE_FILTER`] are all indexed by it.
+
+use core::mem::{offset_of, size_of};
+
+/// The runtime sampled an allocation: `runtime.setprofilebucket` was reached. Carried by a [`SampleRecord`].
+pub const KIND_BORN: u32 = 0;
+/// The sweeper frees a sampled object: `runtime.freeSpecial` was reached with the profile's special. Carried by a
+/// [`SampleRecord`]. Another sample can be born at the same address only after this.
+pub const KIND_FREED: u32 = 1;
+/// A GC cycle begins to mark: `runtime.(*gcControllerState).startCycle` was reached. The world is stopped and the
+/// sweep of the cycle before is complete, so no free of an earlier cycle comes after this. Carried by a [`GcRecord`].
+pub const KIND_GC_START: u32 = 2;
+/// Marking has ended: `runtime.(*gcControllerState).resetLive` was reached, world stopped. Every sample whose birth is
+/// ordered before this and whose free does not follow in this cycle's sweep is live. Carried by a [`GcRecord`].
+pub const KIND_GC_MARKED: u32 = 3;
+/// The profile of the cycle is flushed: the first call after `call mProf_FlushLocked` in `runtime.mProf_Flush` was
+/// reached. From here on the bucket counters may be read. Carried by a [`GcRecord`], and wakes the reader.
+pub const KIND_FLUSHED: u32 = 4;
+/// How many kinds there are; kinds are `0..N_KINDS`.
+pub const N_KINDS: usize = 5;
+
+/// What every record begins with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// `bpf_ktime_get_ns` when the probe ran: nanoseconds of `CLOCK_MONOTONIC` (stands still during suspend).
+    ///
+    /// Taken before the place in the ring is reserved, so two records from two CPUs can be in the ring in the other
+    /// order, by the length of a probe (about 1 µs). Records of one CPU are almost always in order; newer kernels let
+    /// one task's probe preempt another's, so do not rely on it.
+    pub at_ns: u64,
+    /// One of the `KIND_` constants; tells the type and the length of the record.
+    pub kind: u32,
+    /// Records of all kinds lost so far on the CPU this probe ran on, modulo 2^32.
+    ///
+    /// A hint that comes with the data: "something was lost before this". The true count is the map [`maps::LOST`],
+    /// summed over its CPUs, since a CPU that loses and then falls silent sends no header.
+    pub lost: u32,
+}
+
+/// A sampled object was born or freed. Fixed size: the runtime has already interned the stack in its bucket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleRecord {
+    /// Time, [`KIND_BORN`] or [`KIND_FREED`], and the loss counter.
+    pub header: RecordHeader,
+    /// Address of the object in the target; the same in birth and free (with the malloc header of Go 1.22 and later it
+    /// is slot + 8 in both).
+    pub object: u64,
+    /// Address of the `runtime.bucket` in the target. Buckets are never freed and never move.
+    pub bucket: u64,
+}
+
+/// A step of the garbage collector.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GcRecord {
+    /// Time, one of [`KIND_GC_START`], [`KIND_GC_MARKED`] and [`KIND_FLUSHED`], and the loss counter.
+    pub header: RecordHeader,
+    /// Bytes marked in this cycle, the `bytesMarked` argument of `resetLive`: the live heap. [`KIND_GC_MARKED`] only; 0 in
+    /// the others.
+    pub live_bytes: u64,
+}
+
+const _: () = assert!(size_of::<RecordHeader>() == 16);
+const _: () = assert!(offset_of!(RecordHeader, kind) == 8 && offset_of!(RecordHeader, lost) == 12);
+const _: () = assert!(size_of::<SampleRecord>() == 32);
+const _: () =
+    assert!(offset_of!(SampleRecord, object) == 16 && offset_of!(SampleRecord, bucket) == 24);
+const _: () = assert!(size_of::<GcRecord>() == 24);
+const _: () = assert!(offset_of!(GcRecord, live_bytes) == 16);
+
+/// Length in bytes of a record of this kind, header included; `None` for a kind that does not exist.
+///
+/// The ring buffer hands out exactly as many bytes as were reserved, so any other length is a decode error.
+pub const fn record_len(kind: u32) -> Option<usize> {
+    match kind {
+        KIND_BORN | KIND_FREED => Some(size_of::<SampleRecord>()),
+        KIND_GC_START | KIND_GC_MARKED | KIND_FLUSHED => Some(size_of::<GcRecord>()),
+        _ => None,
+    }
+}
+
+/// Default size of [`maps::EVENTS`] in bytes: 26 214 samples. At 500 to 1000 samples per second, what a program that
+/// allocates 250 MB/s makes, that is half a minute without a reader; userspace may ask for another size.
+pub const EVENTS_BYTES: u32 = 1 << 20;
+
+/// Names of the programs, all of type uprobe.
+///
+/// Where each is attached is found by userspace (`plan`): behind the stack check, never on a function's first
+/// instruction and never as a return probe.
+pub mod programs {
+    use super::N_KINDS;
+
+    /// [`KIND_BORN`](super::KIND_BORN). Expects RAX = object, RBX = bucket (`setprofilebucket`, Go 1.19 to 1.27).
+    pub const BORN: &str = "born";
+    /// [`KIND_FREED`](super::KIND_FREED). Expects RAX = special, RBX = object (`freeSpecial`, Go 1.19 to 1.27).
+    pub const FREED: &str = "freed";
+    /// [`KIND_GC_START`](super::KIND_GC_START). Reads no register.
+    pub const GC_START: &str = "gc_start";
+    /// [`KIND_GC_MARKED`](super::KIND_GC_MARKED). Expects RBX = bytes marked (`resetLive`, Go 1.19 to 1.27).
+    pub const GC_MARKED: &str = "gc_marked";
+    /// [`KIND_FLUSHED`](super::KIND_FLUSHED). Reads no register.
+    pub const FLUSHED: &str = "flushed";
+
+    /// The program of each kind, indexed by kind.
+    pub const BY_KIND: [&str; N_KINDS] = [BORN, FREED, GC_START, GC_MARKED, FLUSHED];
+}
+
+/// Names of the maps.
+pub mod maps {
+    /// Ring buffer of the records. Its size must be a power of two of at least one page; default
+    /// [`EVENTS_BYTES`](super::EVENTS_BYTES). Births, frees, GC starts and ends are submitted without a wake-up, so the
+    /// reader drains on a timer (100 ms); a flush, and a ring that fills by another quarter, wake it. A record takes 8
+    /// bytes more than its length.
+    pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU array of `u64`, indexed by kind: records that did not reach the ring since the load. Sum over the CPUs.
+    ///
+    /// Counts a full ring, and for [`KIND_FREED`](super::KIND_FREED) also a special that could not be read.
+    pub const LOST: &str = "LOST";
+    /// Per-CPU array of `u64`, indexed by kind: traps taken since the load. Sum over the CPUs.
+    ///
+    /// Every trap counts, also one that makes no record (a taken `jbe`, a special of another kind): it is what the
+    /// target pays for. Records delivered + records lost is therefore at most this.
+    pub const HITS: &str = "HITS";
+}
+
+/// Names of the globals, set by userspace before the load. Types are given; each is read-only to the programs.
+pub mod globals {
+    /// `u64`: value of `special.kind` of the profile's special: 2 (Go 1.19–1.22), 3 (1.23–1.24), 4 (1.25–1.27). Default
+    /// `u64::MAX`, which no special has: without it `freed` makes no record.
+    pub const PROFILE_KIND: &str = "PROFILE_KIND";
+    /// `u64`: offset in bytes of `special.kind`, one byte wide: 10 (Go 1.19–1.23) or 16 (1.24–1.27). Default 16.
+    pub const SPECIAL_KIND_OFFSET: &str = "SPECIAL_KIND_OFFSET";
+    /// `u64`: offset in bytes of `specialprofile.b`: 16 (Go 1.19–1.23) or 24 (1.24–1.27). Default 24.
+    pub const SPECIAL_BUCKET_OFFSET: &str = "SPECIAL_BUCKET_OFFSET";
+    /// `u64`: bit `1 << kind` says that this kind's probe sits on the `jbe` of a stack check (Go 1.19 has no
+    /// `push %rbp` behind it). Such a probe fires again after `morestack`; only the pass whose jump is not taken
+    /// (carry and zero flag clear) counts. Default 0.
+    pub const JBE_FILTER: &str = "JBE_FILTER";
+    /// `u64`: not 0 = diagnostics of rare events by aya-log. Default 0. aya-log's own level, `AYA_LOG_LEVEL`, applies
+    /// beside it and defaults to everything.
+    pub const LOG: &str = "LOG";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_length_and_no_other_value_has_one() {
+        for kind in 0..N_KINDS {
+            assert!(
+                record_len(u32::try_from(kind).unwrap()).is_some(),
+                "kind {kind}"
+            );
+        }
+        assert_eq!(record_len(u32::try_from(N_KINDS).unwrap()), None);
+        assert_eq!(record_len(u32::MAX), None);
+    }
+
+    #[test]
+    fn programs_are_indexed_by_kind() {
+        assert_eq!(programs::BY_KIND[KIND_BORN as usize], programs::BORN);
+        assert_eq!(programs::BY_KIND[KIND_FREED as usize], programs::FREED);
+        assert_eq!(
+            programs::BY_KIND[KIND_GC_START as usize],
+            programs::GC_START
+        );
+        assert_eq!(
+            programs::BY_KIND[KIND_GC_MARKED as usize],
+            programs::GC_MARKED
+        );
+        assert_eq!(programs::BY_KIND[KIND_FLUSHED as usize], programs::FLUSHED);
+    }
+}
