@@ -24,7 +24,10 @@ pub struct Blocks<M> {
 impl<M: Memory> Blocks<M> {
     /// An empty cache over `inner`.
     pub fn new(inner: M) -> Self {
-        Self { inner, cached: RefCell::new(HashMap::new()) }
+        Self {
+            inner,
+            cached: RefCell::new(HashMap::new()),
+        }
     }
 
     /// Copies what the block or page at `start` holds from `addr` on; how many bytes, or `None` if the
@@ -49,7 +52,10 @@ impl<M: Memory> Blocks<M> {
 
 impl<M: Memory> Memory for Blocks<M> {
     fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
-        let unreadable = Unreadable { addr, len: buf.len() };
+        let unreadable = Unreadable {
+            addr,
+            len: buf.len(),
+        };
         let mut done = 0;
         while done < buf.len() {
             let at = addr.checked_add(done as u64).ok_or(unreadable)?;
@@ -67,7 +73,9 @@ impl<M: Memory> Memory for Blocks<M> {
 
 impl<M: Memory> Blocks<M> {
     fn copy_page(&self, start: u64, addr: u64, out: &mut [u8]) -> Option<usize> {
-        let n = usize::try_from(start + PAGE_BYTES - addr).ok()?.min(out.len());
+        let n = usize::try_from(PAGE_BYTES - (addr - start))
+            .ok()?
+            .min(out.len());
         self.inner.read(addr, &mut out[..n]).ok().map(|()| n)
     }
 }
@@ -80,8 +88,16 @@ mod tests {
     #[test]
     fn reads_across_blocks_and_up_to_the_end_of_a_mapping() {
         let bytes: Vec<u8> = (0..200_000u32).map(|i| i.to_le_bytes()[0]).collect();
-        let memory = Blocks::new(Slice { base: 0x1_0000, bytes: &bytes });
-        for (addr, len) in [(0x1_0000, 8), (0x1_fffc, 8), (0x1_0000 + 199_992, 8), (0x1_0000, 200_000)] {
+        let memory = Blocks::new(Slice {
+            base: 0x1_0000,
+            bytes: &bytes,
+        });
+        for (addr, len) in [
+            (0x1_0000, 8),
+            (0x1_fffc, 8),
+            (0x1_0000 + 199_992, 8),
+            (0x1_0000, 200_000),
+        ] {
             let at = usize::try_from(addr - 0x1_0000).unwrap();
             assert_eq!(memory.bytes(addr, len).unwrap(), &bytes[at..at + len]);
         }

@@ -44,7 +44,8 @@ pub struct NewBucket {
 
 impl NewBucket {
     fn record_addr(&self) -> u64 {
-        self.addr + bucket::BYTES as u64 + 8 * u64::from(self.n_frames)
+        self.addr
+            .wrapping_add(bucket::BYTES as u64 + 8 * u64::from(self.n_frames))
     }
 }
 
@@ -60,14 +61,20 @@ pub struct Counts {
 impl std::ops::Add for Counts {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { allocs: self.allocs.wrapping_add(other.allocs), frees: self.frees.wrapping_add(other.frees) }
+        Self {
+            allocs: self.allocs.wrapping_add(other.allocs),
+            frees: self.frees.wrapping_add(other.frees),
+        }
     }
 }
 
 impl std::ops::Sub for Counts {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        Self { allocs: self.allocs.wrapping_sub(other.allocs), frees: self.frees.wrapping_sub(other.frees) }
+        Self {
+            allocs: self.allocs.wrapping_sub(other.allocs),
+            frees: self.frees.wrapping_sub(other.frees),
+        }
     }
 }
 
@@ -115,24 +122,37 @@ pub struct BucketCounts {
 impl MemRecord {
     /// Everything up to now, published or not.
     pub fn now(&self) -> Counts {
-        self.future.iter().fold(self.active, |sum, &cycle| sum + cycle)
+        self.future
+            .iter()
+            .fold(self.active, |sum, &cycle| sum + cycle)
     }
 
     /// What `runtime.MemProfile` reports: the published cycles, with the current one if its flush is due.
     pub fn reported(&self, cycle: ProfCycle) -> Counts {
-        if cycle.flushed() { self.active } else { self.active + self.future[cycle.number() as usize % 3] }
+        if cycle.flushed() {
+            self.active
+        } else {
+            self.active + self.future[cycle.number() as usize % 3]
+        }
     }
 
     /// Counts at profile cycle `number`. Births go two cycles ahead, frees one; so what lies two cycles
     /// ahead was born after the last mark termination.
     pub fn counts(&self, number: u32) -> BucketCounts {
-        BucketCounts { total: self.now(), born_since_mark: self.future[(number as usize + 2) % 3].allocs }
+        BucketCounts {
+            total: self.now(),
+            born_since_mark: self.future[(number as usize + 2) % 3].allocs,
+        }
     }
 }
 
 /// Buckets in front of `known_head` (all of them for 0), oldest first, and how many were left out
 /// because of [`MAX_BUCKETS`].
-pub fn walk(memory: &impl Memory, mbuckets: u64, known_head: u64) -> Result<(Vec<NewBucket>, u64), Unreadable> {
+pub fn walk(
+    memory: &impl Memory,
+    mbuckets: u64,
+    known_head: u64,
+) -> Result<(Vec<NewBucket>, u64), Unreadable> {
     let memory = Blocks::new(memory);
     let mut found = Vec::new();
     let mut omitted = 0;
@@ -140,25 +160,38 @@ pub fn walk(memory: &impl Memory, mbuckets: u64, known_head: u64) -> Result<(Vec
     while at != 0 && at != known_head {
         let mut header = [0; bucket::BYTES];
         memory.read(at, &mut header)?;
-        let field = |offset: usize| u64::from_le_bytes(header[offset..offset + 8].try_into().unwrap_or_default());
+        let field = |offset: usize| {
+            u64::from_le_bytes(header[offset..offset + 8].try_into().unwrap_or_default())
+        };
         let n_frames = field(bucket::NSTK);
         if field(bucket::TYP) != MEM_PROFILE || n_frames > MAX_RUNTIME_FRAMES {
-            return Err(Unreadable { addr: at, len: bucket::BYTES });
+            return Err(Unreadable {
+                addr: at,
+                len: bucket::BYTES,
+            });
         }
         if found.len() < MAX_BUCKETS {
-            let kept = usize::try_from(n_frames).unwrap_or(MAX_FRAMES).min(MAX_FRAMES);
-            let stack = memory.bytes(at + bucket::BYTES as u64, 8 * kept)?;
+            let kept = usize::try_from(n_frames)
+                .unwrap_or(MAX_FRAMES)
+                .min(MAX_FRAMES);
+            let stack = memory.bytes(at.wrapping_add(bucket::BYTES as u64), 8 * kept)?;
             found.push(NewBucket {
                 addr: at,
                 object_bytes: field(bucket::SIZE),
-                pcs: stack.chunks_exact(8).map(|pc| u64::from_le_bytes(pc.try_into().unwrap_or_default())).collect(),
+                pcs: stack
+                    .chunks_exact(8)
+                    .map(|pc| u64::from_le_bytes(pc.try_into().unwrap_or_default()))
+                    .collect(),
                 n_frames: u32::try_from(n_frames).unwrap_or(u32::MAX),
             });
         } else {
             omitted += 1;
             // A list that a racing or hostile target closes to a ring must not hold us for ever.
             if omitted > 16 * MAX_BUCKETS as u64 {
-                return Err(Unreadable { addr: at, len: bucket::BYTES });
+                return Err(Unreadable {
+                    addr: at,
+                    len: bucket::BYTES,
+                });
             }
         }
         at = field(bucket::ALL_NEXT);
@@ -170,24 +203,39 @@ pub fn walk(memory: &impl Memory, mbuckets: u64, known_head: u64) -> Result<(Vec
 /// The counters of `buckets`, in their order, by one pass of block reads.
 pub fn read_records<'a>(
     memory: &impl Memory,
-    facts: &RecordFacts,
+    facts: RecordFacts,
     buckets: impl IntoIterator<Item = &'a NewBucket>,
 ) -> Result<Vec<MemRecord>, Unreadable> {
     let memory = Blocks::new(memory);
-    buckets.into_iter().map(|bucket| record_at(&memory, facts, bucket.record_addr())).collect()
+    buckets
+        .into_iter()
+        .map(|bucket| record_at(&memory, facts, bucket.record_addr()))
+        .collect()
 }
 
-fn record_at(memory: &impl Memory, facts: &RecordFacts, addr: u64) -> Result<MemRecord, Unreadable> {
+fn record_at(memory: &impl Memory, facts: RecordFacts, addr: u64) -> Result<MemRecord, Unreadable> {
     const LARGEST: usize = 4 * 32;
     let cycle_size = usize::try_from(facts.cycle_size).unwrap_or(LARGEST);
     let mut bytes = [0; LARGEST];
-    let record = bytes.get_mut(..4 * cycle_size).ok_or(Unreadable { addr, len: 4 * cycle_size })?;
+    let record = bytes.get_mut(..4 * cycle_size).ok_or(Unreadable {
+        addr,
+        len: 4 * cycle_size,
+    })?;
     memory.read(addr, record)?;
     let word = |offset: usize| {
-        record.get(offset..offset + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+        record
+            .get(offset..offset + 8)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
     };
-    let cycle = |i: usize| Counts { allocs: word(i * cycle_size), frees: word(i * cycle_size + 8) };
-    Ok(MemRecord { active: cycle(0), future: [cycle(1), cycle(2), cycle(3)] })
+    let cycle = |i: usize| Counts {
+        allocs: word(i * cycle_size),
+        frees: word(i * cycle_size + 8),
+    };
+    Ok(MemRecord {
+        active: cycle(0),
+        future: [cycle(1), cycle(2), cycle(3)],
+    })
 }
 
 #[cfg(test)]
@@ -218,20 +266,56 @@ mod tests {
         (record[0], record[1]) = (10, 4); // active
         (record[4], record[5]) = (3, 1); // future[0]
         (record[12], record[13]) = (5, 0); // future[2]
-        let bytes = image(&[(48, &[0x401_000, 0x402_000], record), (512, &[0x403_000], [0; 16])]);
-        let memory = Slice { base: BASE, bytes: &bytes };
+        let bytes = image(&[
+            (48, &[0x401_000, 0x402_000], record),
+            (512, &[0x403_000], [0; 16]),
+        ]);
+        let memory = Slice {
+            base: BASE,
+            bytes: &bytes,
+        };
         let (all, omitted) = walk(&memory, BASE, 0).unwrap();
         assert_eq!(omitted, 0);
-        assert_eq!(all.iter().map(|b| b.object_bytes).collect::<Vec<_>>(), [48, 512]);
+        assert_eq!(
+            all.iter().map(|b| b.object_bytes).collect::<Vec<_>>(),
+            [48, 512]
+        );
         assert_eq!(&*all[0].pcs, [0x401_000, 0x402_000]);
         let (newer, _) = walk(&memory, BASE, all[0].addr).unwrap();
         assert_eq!(newer, all[1..]);
 
-        let records = read_records(&memory, &RecordFacts { cycle_size: 32 }, &all).unwrap();
-        assert_eq!(records[0].now(), Counts { allocs: 18, frees: 5 });
-        assert_eq!(records[0].counts(3), BucketCounts { total: Counts { allocs: 18, frees: 5 }, born_since_mark: 5 });
-        assert_eq!(records[0].reported(ProfCycle(3 << 1)), Counts { allocs: 13, frees: 5 });
-        assert_eq!(records[0].reported(ProfCycle(3 << 1 | 1)), Counts { allocs: 10, frees: 4 });
+        let records = read_records(&memory, RecordFacts { cycle_size: 32 }, &all).unwrap();
+        assert_eq!(
+            records[0].now(),
+            Counts {
+                allocs: 18,
+                frees: 5
+            }
+        );
+        assert_eq!(
+            records[0].counts(3),
+            BucketCounts {
+                total: Counts {
+                    allocs: 18,
+                    frees: 5
+                },
+                born_since_mark: 5
+            }
+        );
+        assert_eq!(
+            records[0].reported(ProfCycle(3 << 1)),
+            Counts {
+                allocs: 13,
+                frees: 5
+            }
+        );
+        assert_eq!(
+            records[0].reported(ProfCycle(3 << 1 | 1)),
+            Counts {
+                allocs: 10,
+                frees: 4
+            }
+        );
     }
 
     proptest! {
@@ -239,7 +323,7 @@ mod tests {
         fn odd_memory_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let memory = Slice { base: BASE, bytes: &bytes };
             if let Ok((found, _)) = walk(&memory, BASE, 0) {
-                let _ = read_records(&memory, &RecordFacts { cycle_size: 16 }, &found);
+                let _ = read_records(&memory, RecordFacts { cycle_size: 16 }, &found);
             }
         }
 
@@ -249,7 +333,8 @@ mod tests {
             let first = BASE + 8;
             let target = if tail == 0 { first } else { BASE + 8 * (1 + 6 + 1 + 16) };
             bytes[16..24].copy_from_slice(&target.to_le_bytes());
-            prop_assert!(walk(&Slice { base: BASE, bytes: &bytes }, BASE, 0).is_err());
+            let memory = Slice { base: BASE, bytes: &bytes };
+            prop_assert!(walk(&memory, BASE, 0).is_err());
         }
     }
 }

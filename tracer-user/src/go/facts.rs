@@ -5,6 +5,7 @@
 //! `facts/table.rs`; no other file asks which release it has before it.
 
 #[rustfmt::skip]
+#[allow(clippy::wildcard_imports, reason = "the table is generated and names every type of this file")]
 mod table;
 
 /// Offsets and constants of one minor series of Go. Offsets are bytes from the start of the struct.

@@ -30,15 +30,19 @@ pub struct HeapFigures {
 }
 
 /// Reads the figures.
-pub fn read(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<HeapFigures, Unreadable> {
+pub fn read(
+    memory: &impl Memory,
+    facts: &Facts,
+    vars: &Variables,
+) -> Result<HeapFigures, Unreadable> {
     let controller = vars.gc_controller;
     let fields = &facts.gc_controller;
-    let limit = memory.u64(controller + fields.memory_limit)?;
-    let percent_goal = memory.u64(controller + fields.gc_percent_heap_goal)?;
+    let limit = memory.u64(controller.wrapping_add(fields.memory_limit))?;
+    let percent_goal = memory.u64(controller.wrapping_add(fields.gc_percent_heap_goal))?;
     let goal = percent_goal.min(limit);
     Ok(HeapFigures {
         gc_cycles: memory.u32(vars.numgc)?,
-        live_bytes: memory.u64(controller + fields.heap_marked)?,
+        live_bytes: memory.u64(controller.wrapping_add(fields.heap_marked))?,
         goal_bytes: (goal < NO_LIMIT).then_some(goal),
         rate_bytes: memory.u64(vars.mem_profile_rate)?,
         prof_cycle: ProfCycle(memory.u32(vars.mprof_cycle)?),

@@ -25,29 +25,36 @@ pub fn live_samples(
     max: usize,
 ) -> Result<(Vec<(u64, u64)>, bool), Unreadable> {
     let memory = Blocks::new(memory);
-    let spans = memory.u64(mheap + facts.mheap.allspans)?;
-    let n_spans = memory.u64(mheap + facts.mheap.allspans + 8)?.min(MAX_SPANS);
+    let spans = memory.u64(mheap.wrapping_add(facts.mheap.allspans))?;
+    let n_spans = memory
+        .u64(mheap.wrapping_add(facts.mheap.allspans + 8))?
+        .min(MAX_SPANS);
     let mut found = Vec::new();
     for i in 0..n_spans {
-        let span = memory.u64(spans + 8 * i)?;
-        if memory.u8(span + facts.mspan.state)? != SPAN_IN_USE {
+        let span = memory.u64(spans.wrapping_add(8 * i))?;
+        if memory.u8(span.wrapping_add(facts.mspan.state))? != SPAN_IN_USE {
             continue;
         }
-        let start = memory.u64(span + facts.mspan.start_addr)?;
-        let mut special = memory.u64(span + facts.mspan.specials)?;
+        let start = memory.u64(span.wrapping_add(facts.mspan.start_addr))?;
+        let mut special = memory.u64(span.wrapping_add(facts.mspan.specials))?;
         let mut steps = 0;
         while special != 0 && steps < MAX_SPECIALS_PER_SPAN {
             steps += 1;
-            let Ok(kind) = memory.u8(special + facts.special.kind) else { break };
+            let Ok(kind) = memory.u8(special.wrapping_add(facts.special.kind)) else {
+                break;
+            };
             if kind == facts.special.profile_kind {
                 let offset = match facts.special.offset_size {
-                    2 => u64::from(memory.u16(special + facts.special.offset)?),
-                    _ => memory.u64(special + facts.special.offset)?,
+                    2 => u64::from(memory.u16(special.wrapping_add(facts.special.offset))?),
+                    _ => memory.u64(special.wrapping_add(facts.special.offset))?,
                 };
                 if found.len() >= max {
                     return Ok((found, true));
                 }
-                found.push((start.wrapping_add(offset), memory.u64(special + facts.special.bucket)?));
+                found.push((
+                    start.wrapping_add(offset),
+                    memory.u64(special.wrapping_add(facts.special.bucket))?,
+                ));
             }
             let Ok(next) = memory.u64(special) else { break };
             special = next;

@@ -111,13 +111,20 @@ impl Bucket {
 
     /// Births since the mark termination that began `epoch`.
     pub fn born_since_mark(&self, epoch: u64) -> u64 {
-        if self.mark_epoch == epoch { self.born_since_mark } else { 0 }
+        if self.mark_epoch == epoch {
+            self.born_since_mark
+        } else {
+            0
+        }
     }
 
     /// Counts as of the mark termination that began `epoch`, once its sweep is done.
     pub fn after_gc(&self, epoch: u64) -> Counts {
         let total = self.total();
-        Counts { allocs: total.allocs.saturating_sub(self.born_since_mark(epoch)), frees: total.frees }
+        Counts {
+            allocs: total.allocs.saturating_sub(self.born_since_mark(epoch)),
+            frees: total.frees,
+        }
     }
 
     /// Takes the target's counters as they are: for reads without probes.
@@ -142,7 +149,13 @@ impl Bucket {
 
     /// Holds a read against the events. `lost` is the kernel's loss count as of the read; the read's
     /// window began at `from_ns`; `epoch` is given where the read is of this very mark epoch.
-    pub fn compare(&mut self, read: BucketCounts, from_ns: u64, lost: u64, epoch: Option<u64>) -> Compared {
+    pub fn compare(
+        &mut self,
+        read: BucketCounts,
+        from_ns: u64,
+        lost: u64,
+        epoch: Option<u64>,
+    ) -> Compared {
         let total = self.total();
         if read.total == total {
             self.agreement = Agreement::Settled;
@@ -190,13 +203,19 @@ mod tests {
     use super::*;
 
     fn read(allocs: u64, frees: u64) -> BucketCounts {
-        BucketCounts { total: Counts { allocs, frees }, born_since_mark: 0 }
+        BucketCounts {
+            total: Counts { allocs, frees },
+            born_since_mark: 0,
+        }
     }
 
     fn bucket_with_base(allocs: u64, frees: u64) -> Bucket {
         let mut bucket = Bucket::new(1, 64, [1].into());
         bucket.first_read(read(allocs, frees), 0, 0);
-        assert_eq!(bucket.compare(read(allocs, frees), 5, 0, Some(0)), Compared::Agreed);
+        assert_eq!(
+            bucket.compare(read(allocs, frees), 5, 0, Some(0)),
+            Compared::Agreed
+        );
         bucket
     }
 
@@ -205,28 +224,67 @@ mod tests {
         let mut bucket = bucket_with_base(10, 4);
         bucket.born(20, 0);
         bucket.freed(21);
-        assert_eq!(bucket.compare(read(11, 5), 30, 0, Some(0)), Compared::Agreed);
-        assert_eq!(bucket.total(), Counts { allocs: 11, frees: 5 });
+        assert_eq!(
+            bucket.compare(read(11, 5), 30, 0, Some(0)),
+            Compared::Agreed
+        );
+        assert_eq!(
+            bucket.total(),
+            Counts {
+                allocs: 11,
+                frees: 5
+            }
+        );
     }
 
     #[test]
     fn a_difference_without_lost_records_is_in_flight() {
         let mut bucket = bucket_with_base(10, 4);
-        assert_eq!(bucket.compare(read(11, 4), 30, 0, Some(0)), Compared::Deferred, "the birth's event is still to come");
+        assert_eq!(
+            bucket.compare(read(11, 4), 30, 0, Some(0)),
+            Compared::Deferred,
+            "the birth's event is still to come"
+        );
         bucket.born(40, 0);
         bucket.freed(41);
-        assert_eq!(bucket.compare(read(11, 4), 50, 0, Some(0)), Compared::Deferred, "the free's counter is still to come");
-        assert_eq!(bucket.total(), Counts { allocs: 11, frees: 5 });
+        assert_eq!(
+            bucket.compare(read(11, 4), 50, 0, Some(0)),
+            Compared::Deferred,
+            "the free's counter is still to come"
+        );
+        assert_eq!(
+            bucket.total(),
+            Counts {
+                allocs: 11,
+                frees: 5
+            }
+        );
     }
 
     #[test]
     fn a_loss_is_repaired_once_and_only_where_the_bucket_was_quiet() {
         let mut bucket = bucket_with_base(10, 4);
         bucket.born(100, 0);
-        assert_eq!(bucket.compare(read(14, 6), 90, 3, Some(0)), Compared::Deferred, "an event in the window");
-        assert_eq!(bucket.compare(read(14, 6), 110, 3, Some(0)), Compared::Repaired(5));
-        assert_eq!(bucket.total(), Counts { allocs: 14, frees: 6 });
-        assert_eq!(bucket.compare(read(14, 6), 120, 3, Some(0)), Compared::Agreed);
+        assert_eq!(
+            bucket.compare(read(14, 6), 90, 3, Some(0)),
+            Compared::Deferred,
+            "an event in the window"
+        );
+        assert_eq!(
+            bucket.compare(read(14, 6), 110, 3, Some(0)),
+            Compared::Repaired(5)
+        );
+        assert_eq!(
+            bucket.total(),
+            Counts {
+                allocs: 14,
+                frees: 6
+            }
+        );
+        assert_eq!(
+            bucket.compare(read(14, 6), 120, 3, Some(0)),
+            Compared::Agreed
+        );
     }
 
     #[test]
@@ -234,9 +292,21 @@ mod tests {
         let mut bucket = Bucket::new(1, 64, [1].into());
         bucket.first_read(read(10, 0), 0, 0); // read while a birth was in flight: its event comes now
         bucket.born(7, 0);
-        assert_eq!(bucket.compare(read(10, 0), 20, 0, Some(0)), Compared::SettledOn);
-        assert_eq!(bucket.total(), Counts { allocs: 10, frees: 0 });
-        assert_eq!(bucket.compare(read(10, 0), 30, 0, Some(0)), Compared::Agreed);
+        assert_eq!(
+            bucket.compare(read(10, 0), 20, 0, Some(0)),
+            Compared::SettledOn
+        );
+        assert_eq!(
+            bucket.total(),
+            Counts {
+                allocs: 10,
+                frees: 0
+            }
+        );
+        assert_eq!(
+            bucket.compare(read(10, 0), 30, 0, Some(0)),
+            Compared::Agreed
+        );
     }
 
     #[test]
@@ -244,7 +314,19 @@ mod tests {
         let mut bucket = bucket_with_base(10, 4);
         bucket.born(20, 1);
         bucket.born(21, 2);
-        assert_eq!(bucket.after_gc(2), Counts { allocs: 11, frees: 4 });
-        assert_eq!(bucket.after_gc(3), Counts { allocs: 12, frees: 4 });
+        assert_eq!(
+            bucket.after_gc(2),
+            Counts {
+                allocs: 11,
+                frees: 4
+            }
+        );
+        assert_eq!(
+            bucket.after_gc(3),
+            Counts {
+                allocs: 12,
+                frees: 4
+            }
+        );
     }
 }

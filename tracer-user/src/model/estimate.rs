@@ -21,7 +21,10 @@ impl Scale {
         } else {
             -f64::exp_m1(-(object_bytes as f64) / rate_bytes as f64)
         };
-        Self { chance, object_bytes: object_bytes as f64 }
+        Self {
+            chance,
+            object_bytes: object_bytes as f64,
+        }
     }
 
     /// Objects that one sample stands for.
@@ -87,7 +90,11 @@ mod tests {
 
     #[test]
     fn counts_at_rate_one_and_of_huge_objects_are_exact() {
-        for scale in [Scale::new(64, 1), Scale::new(0, 524_288), Scale::new(1 << 30, 524_288)] {
+        for scale in [
+            Scale::new(64, 1),
+            Scale::new(0, 524_288),
+            Scale::new(1 << 30, 524_288),
+        ] {
             assert!((scale.weight() - 1.0).abs() < 1e-12);
             assert!(scale.variance(5.0).abs() < 1e-9);
         }

@@ -32,7 +32,12 @@ impl Gc {
         self.epoch += 1;
         self.sweeping = true;
         self.number = self.number.map(|n| n.wrapping_add(1));
-        self.push(Cycle { number: self.number.unwrap_or(0), at_ns, live_bytes, goal_bytes: None });
+        self.push(Cycle {
+            number: self.number.unwrap_or(0),
+            at_ns,
+            live_bytes,
+            goal_bytes: None,
+        });
     }
 
     /// Adds a cycle to the history.

@@ -24,7 +24,10 @@ pub struct Axis {
 
 impl Default for Axis {
     fn default() -> Self {
-        Self { slot_ns: SECOND_NS, slots: VecDeque::new() }
+        Self {
+            slot_ns: SECOND_NS,
+            slots: VecDeque::new(),
+        }
     }
 }
 
@@ -44,14 +47,14 @@ impl Axis {
         let widen = self.slots.len() > MAX_SLOTS;
         if widen {
             self.slot_ns *= 2;
-            let mut wider: VecDeque<(u32, u64)> = VecDeque::new();
+            let mut thinned: VecDeque<(u32, u64)> = VecDeque::new();
             for &(slot, at_ns) in &self.slots {
-                match wider.back_mut() {
+                match thinned.back_mut() {
                     Some(last) if last.0 == slot / 2 => last.1 = at_ns,
-                    _ => wider.push_back((slot / 2, at_ns)),
+                    _ => thinned.push_back((slot / 2, at_ns)),
                 }
             }
-            self.slots = wider;
+            self.slots = thinned;
         }
         widen
     }
@@ -71,7 +74,7 @@ impl Axis {
     }
 
     /// Number of slots with a cycle.
-    pub fn len(&self) -> usize {
+    pub fn n_slots(&self) -> usize {
         self.slots.len()
     }
 
@@ -86,7 +89,11 @@ impl Axis {
     /// Weights w such that Σ w·value is the least-squares slope per minute over the slots; empty where
     /// there is no slope. The slope is linear in the values, so the slopes of buckets add up.
     pub fn slope_weights(&self) -> Vec<f64> {
-        let minutes: Vec<f64> = self.slots.iter().map(|slot| slot.1 as f64 / (60 * SECOND_NS) as f64).collect();
+        let minutes: Vec<f64> = self
+            .slots
+            .iter()
+            .map(|slot| slot.1 as f64 / (60 * SECOND_NS) as f64)
+            .collect();
         let mean = minutes.iter().sum::<f64>() / minutes.len().max(1) as f64;
         let spread: f64 = minutes.iter().map(|m| (m - mean).powi(2)).sum();
         if spread <= 0.0 {
@@ -97,14 +104,18 @@ impl Axis {
 
     /// `n` slot positions, evenly spaced in time from the oldest to the newest, as indices.
     pub fn spaced(&self, n: usize) -> Vec<usize> {
-        let (Some(first), Some(last)) = (self.slots.front(), self.slots.back()) else { return Vec::new() };
+        let (Some(first), Some(last)) = (self.slots.front(), self.slots.back()) else {
+            return Vec::new();
+        };
         if self.slots.len() < 2 || n < 2 {
             return Vec::new();
         }
         (0..n as u64)
             .map(|i| {
                 let at = first.1 + (last.1 - first.1) / (n as u64 - 1) * i;
-                self.slots.partition_point(|slot| slot.1 <= at).saturating_sub(1)
+                self.slots
+                    .partition_point(|slot| slot.1 <= at)
+                    .saturating_sub(1)
             })
             .collect()
     }
@@ -144,18 +155,30 @@ pub struct Steps {
 impl Steps {
     /// Begins with a value that holds from before the first slot on.
     pub fn begin(live: u64, turnover: u64) -> Self {
-        Self { points: VecDeque::new(), before: saturate(live), before_turnover: wrap(turnover) }
+        Self {
+            points: VecDeque::new(),
+            before: saturate(live),
+            before_turnover: wrap(turnover),
+        }
     }
 
     /// Writes the value of the newest slot of `axis`.
     pub fn push(&mut self, axis: &Axis, live: u64, turnover: u64) {
         let slot = axis.newest();
-        let point = Point { slot, live: saturate(live), turnover: wrap(turnover) };
+        let point = Point {
+            slot,
+            live: saturate(live),
+            turnover: wrap(turnover),
+        };
         match self.points.back_mut() {
             Some(last) if last.slot == slot => *last = point,
             _ => self.points.push_back(point),
         }
-        while self.points.front().is_some_and(|first| first.slot < axis.oldest()) {
+        while self
+            .points
+            .front()
+            .is_some_and(|first| first.slot < axis.oldest())
+        {
             if let Some(first) = self.points.pop_front() {
                 (self.before, self.before_turnover) = (first.live, first.turnover);
             }
@@ -166,7 +189,10 @@ impl Steps {
     pub fn halve(&mut self) {
         let mut wider: VecDeque<Point> = VecDeque::with_capacity(self.points.len().div_ceil(2));
         for point in &self.points {
-            let point = Point { slot: point.slot / 2, ..*point };
+            let point = Point {
+                slot: point.slot / 2,
+                ..*point
+            };
             match wider.back_mut() {
                 Some(last) if last.slot == point.slot => *last = point,
                 _ => wider.push_back(point),
@@ -177,14 +203,25 @@ impl Steps {
 
     /// Whether the value never changed within the slots of `axis`.
     pub fn flat(&self, axis: &Axis) -> bool {
-        self.points.back().is_none_or(|last| last.slot <= axis.oldest())
+        self.points
+            .back()
+            .is_none_or(|last| last.slot <= axis.oldest())
     }
 
     /// Live samples with which the slots of `axis` begin, and births and deaths of samples since then.
     pub fn window(&self, axis: &Axis) -> (u32, u32) {
-        let first = self.points.iter().take_while(|point| point.slot <= axis.oldest()).last();
-        let (live, turnover) = first.map_or((self.before, self.before_turnover), |p| (p.live, p.turnover));
-        let now = self.points.back().map_or(self.before_turnover, |p| p.turnover);
+        let first = self
+            .points
+            .iter()
+            .take_while(|point| point.slot <= axis.oldest())
+            .last();
+        let (live, turnover) = first.map_or((self.before, self.before_turnover), |p| {
+            (p.live, p.turnover)
+        });
+        let now = self
+            .points
+            .back()
+            .map_or(self.before_turnover, |p| p.turnover);
         (live, now.wrapping_sub(turnover))
     }
 }
@@ -218,11 +255,19 @@ mod tests {
             }
             steps.push(&axis, 100 + second, second);
             if second > 10 {
-                assert!((slope(&axis, &steps) - 60.0).abs() < 4.0, "second {second}: {}", slope(&axis, &steps));
+                assert!(
+                    (slope(&axis, &steps) - 60.0).abs() < 4.0,
+                    "second {second}: {}",
+                    slope(&axis, &steps)
+                );
             }
-            assert!(axis.len() <= MAX_SLOTS && steps.points.len() <= MAX_SLOTS + 1);
+            assert!(axis.n_slots() <= MAX_SLOTS && steps.points.len() <= MAX_SLOTS + 1);
         }
-        assert!(axis.minutes() > 4.8 && axis.minutes() < 5.3, "{}", axis.minutes());
+        assert!(
+            axis.minutes() > 4.8 && axis.minutes() < 5.3,
+            "{}",
+            axis.minutes()
+        );
         let (_, turnover) = steps.window(&axis);
         assert!((280..=320).contains(&turnover), "{turnover}");
     }

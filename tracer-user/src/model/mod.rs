@@ -106,7 +106,11 @@ impl Touched {
 impl Model {
     /// A model of `target` that knows nothing yet.
     pub fn new(target: Target) -> Self {
-        Self { now_ns: target.attached_ns, target, ..Self::default() }
+        Self {
+            now_ns: target.attached_ns,
+            target,
+            ..Self::default()
+        }
     }
 
     /// Changes the model: the only way to do so.
@@ -166,15 +170,34 @@ impl Model {
         self.saw(probe.at_ns());
         let epoch = self.gc.epoch;
         match probe {
-            ProbeEvent::Born { at_ns, object, bucket } => {
-                let Some(idx) = self.bucket_idx(bucket) else { return };
+            ProbeEvent::Born {
+                at_ns,
+                object,
+                bucket,
+            } => {
+                let Some(idx) = self.bucket_idx(bucket) else {
+                    return;
+                };
                 self.buckets[idx as usize].born(at_ns, epoch);
                 self.note_event(idx);
                 let born_epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-                self.samples.born(object, LiveSample { bucket_idx: idx, born_epoch, born_ns: at_ns });
+                self.samples.born(
+                    object,
+                    LiveSample {
+                        bucket_idx: idx,
+                        born_epoch,
+                        born_ns: at_ns,
+                    },
+                );
             }
-            ProbeEvent::Freed { at_ns, object, bucket } => {
-                let Some(idx) = self.bucket_idx(bucket) else { return };
+            ProbeEvent::Freed {
+                at_ns,
+                object,
+                bucket,
+            } => {
+                let Some(idx) = self.bucket_idx(bucket) else {
+                    return;
+                };
                 self.buckets[idx as usize].freed(at_ns);
                 self.note_event(idx);
                 self.samples.freed(object);
@@ -218,7 +241,8 @@ impl Model {
     fn apply_kernel(&mut self, counters: KernelCounters) {
         self.saw(counters.at_ns);
         self.kernel = counters;
-        self.hits.push_back((counters.at_ns, counters.hits.iter().sum()));
+        self.hits
+            .push_back((counters.at_ns, counters.hits.iter().sum()));
         while self.hits.len() > 2 && self.hits[1].0 + HITS_WINDOW_NS < counters.at_ns {
             self.hits.pop_front();
         }
@@ -227,7 +251,10 @@ impl Model {
     fn apply_heap(&mut self, read: HeapRead) {
         self.saw(read.at_ns);
         let figures = read.runtime.or(self.heap.runtime);
-        self.heap = HeapRead { runtime: figures, ..read };
+        self.heap = HeapRead {
+            runtime: figures,
+            ..read
+        };
         let Some(figures) = read.runtime else { return };
         if let Some(old) = self.rate_bytes.replace(figures.rate_bytes)
             && old != figures.rate_bytes
@@ -287,7 +314,9 @@ impl Model {
             }
         }
         first_reads.sort_unstable();
-        let of_this_cycle = read.cycle.is_some() && read.cycle == self.gc.number && self.last_mark_ns < read.from_ns;
+        let of_this_cycle = read.cycle.is_some()
+            && read.cycle == self.gc.number
+            && self.last_mark_ns < read.from_ns;
         let epoch = of_this_cycle.then_some(self.gc.epoch);
         let lost = self.lost_in_kernel();
         let has_probes = self.has_probes();
@@ -295,7 +324,9 @@ impl Model {
         // Before the first cycle nothing was ever collected: all that was allocated is in use.
         let no_cycle_yet = self.gc.number == Some(0);
         for (addr, mut counts) in read.counts {
-            let Some(&idx) = self.by_addr.get(&addr) else { continue };
+            let Some(&idx) = self.by_addr.get(&addr) else {
+                continue;
+            };
             if no_cycle_yet {
                 counts.born_since_mark = 0;
             }
@@ -375,7 +406,11 @@ impl Model {
         if !self.has_probes() && self.final_number == self.gc.number {
             return; // Read again, still the same cycle.
         }
-        let at_ns = self.gc.cycles().back().map_or(self.now_ns, |cycle| cycle.at_ns);
+        let at_ns = self
+            .gc
+            .cycles()
+            .back()
+            .map_or(self.now_ns, |cycle| cycle.at_ns);
         if self.axis.push(at_ns) {
             for bucket in &mut self.buckets {
                 bucket.steps.halve();
@@ -405,11 +440,18 @@ impl Model {
         let bucket = &mut self.buckets[idx as usize];
         bucket.settled_cycle = bucket.after_gc(epoch);
         let Counts { allocs, frees } = bucket.settled_cycle;
-        bucket.steps.push(&self.axis, bucket.settled_cycle.live(), allocs.wrapping_add(frees));
+        bucket.steps.push(
+            &self.axis,
+            bucket.settled_cycle.live(),
+            allocs.wrapping_add(frees),
+        );
     }
 
     fn settled_counts(&self) -> Vec<Counts> {
-        self.buckets.iter().map(|bucket| bucket.settled_cycle).collect()
+        self.buckets
+            .iter()
+            .map(|bucket| bucket.settled_cycle)
+            .collect()
     }
 
     fn mark_baseline(&mut self, at_ns: u64) {
@@ -434,7 +476,12 @@ impl Model {
 
     /// Finds the call sites of new buckets, as far as names are known.
     fn place_sites(&mut self) {
-        let Self { buckets, names, unsited, .. } = self;
+        let Self {
+            buckets,
+            names,
+            unsited,
+            ..
+        } = self;
         unsited.retain(|&idx| {
             let bucket = &mut buckets[idx as usize];
             match names.site(&bucket.pcs) {
@@ -451,8 +498,11 @@ impl Model {
     /// Program counters whose names the model needs to find call sites, at most `max`, each once. Ask
     /// again after [`Event::Named`]: a runtime frame sends it one frame further.
     pub fn wanted_names(&self, max: usize) -> Vec<u64> {
-        let mut wanted: Vec<u64> =
-            self.unsited.iter().filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err()).collect();
+        let mut wanted: Vec<u64> = self
+            .unsited
+            .iter()
+            .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.truncate(max);
@@ -465,19 +515,34 @@ impl Model {
             return None;
         }
         if !self.has_probes() {
-            return self.reconcile.due(self.now_ns, true).then(|| ReadRequest { all: true, buckets: Vec::new() });
+            return self.reconcile.due(self.now_ns, true).then(|| ReadRequest {
+                all: true,
+                buckets: Vec::new(),
+            });
         }
         let unsettled = self.buckets.iter().any(|bucket| bucket.unsettled);
         if !self.reconcile.due(self.now_ns, unsettled) {
             return None;
         }
         if self.reconcile.take_all() {
-            return Some(ReadRequest { all: true, buckets: Vec::new() });
+            return Some(ReadRequest {
+                all: true,
+                buckets: Vec::new(),
+            });
         }
         let turn = self.reconcile.turn(self.buckets.len());
         let wanted = |(i, bucket): &(usize, &Bucket)| bucket.unsettled || turn.contains(i);
-        let buckets = self.buckets.iter().enumerate().filter(wanted).map(|(_, bucket)| bucket.addr).collect();
-        Some(ReadRequest { all: false, buckets })
+        let buckets = self
+            .buckets
+            .iter()
+            .enumerate()
+            .filter(wanted)
+            .map(|(_, bucket)| bucket.addr)
+            .collect();
+        Some(ReadRequest {
+            all: false,
+            buckets,
+        })
     }
 
     fn lost_in_kernel(&self) -> u64 {
@@ -555,8 +620,17 @@ impl Model {
         }
         let (first, last) = (self.hits.front()?, self.hits.back()?);
         let seconds = last.0.saturating_sub(first.0) as f64 / SECOND_NS as f64;
-        let hits_per_sec = if seconds > 0.0 { last.1.saturating_sub(first.1) as f64 / seconds } else { 0.0 };
-        Some(Overhead { hits_per_sec, cpu_fraction: self.hit_cost_ns.map(|ns| hits_per_sec * ns / SECOND_NS as f64) })
+        let hits_per_sec = if seconds > 0.0 {
+            last.1.saturating_sub(first.1) as f64 / seconds
+        } else {
+            0.0
+        };
+        Some(Overhead {
+            hits_per_sec,
+            cpu_fraction: self
+                .hit_cost_ns
+                .map(|ns| hits_per_sec * ns / SECOND_NS as f64),
+        })
     }
 
     /// What is missing or was mended.
@@ -572,7 +646,10 @@ impl Model {
 
     /// Buckets that wait for a comparison.
     pub fn waiting_repairs(&self) -> u64 {
-        self.buckets.iter().filter(|bucket| bucket.unsettled).count() as u64
+        self.buckets
+            .iter()
+            .filter(|bucket| bucket.unsettled)
+            .count() as u64
     }
 
     /// All baselines; the first is the attach. Empty until [`Model::ready`].
@@ -597,7 +674,12 @@ impl Model {
 
     /// Cycles that became final since the active baseline.
     pub fn final_cycles_since_baseline(&self) -> u64 {
-        self.final_cycles - self.baseline_finals.get(self.active_baseline).copied().unwrap_or(self.final_cycles)
+        self.final_cycles
+            - self
+                .baseline_finals
+                .get(self.active_baseline)
+                .copied()
+                .unwrap_or(self.final_cycles)
     }
 
     /// Cycles that became final since the attach.
@@ -617,7 +699,9 @@ impl Model {
 
     /// Counts of every bucket with its address: all samples up to now.
     pub fn bucket_totals(&self) -> impl Iterator<Item = (u64, Counts)> + '_ {
-        self.buckets.iter().map(|bucket| (bucket.addr, bucket.total()))
+        self.buckets
+            .iter()
+            .map(|bucket| (bucket.addr, bucket.total()))
     }
 }
 

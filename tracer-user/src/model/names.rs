@@ -51,7 +51,16 @@ impl Names {
         let line = self.label(format!("{}\0{}:{}", frame.function, frame.file, frame.line).into());
         let package = self.label(symbol::package(&frame.function).into());
         let runtime = symbol::is_runtime(&frame.function);
-        self.by_pc.insert(pc, Named { frame, runtime, function, line, package });
+        self.by_pc.insert(
+            pc,
+            Named {
+                frame,
+                runtime,
+                function,
+                line,
+                package,
+            },
+        );
     }
 
     fn label(&mut self, label: Arc<str>) -> u32 {

@@ -54,12 +54,16 @@ impl Model {
         let window = self.window();
         let mut rows: HashMap<u32, Row> = HashMap::new();
         for (idx, bucket) in self.buckets.iter().enumerate() {
-            for (label, frame) in self.labels(bucket, query) {
-                rows.entry(label).or_default().add(self, &window, idx, bucket, frame);
+            for (label, frame) in self.labels(bucket, *query) {
+                rows.entry(label)
+                    .or_default()
+                    .add(self, &window, idx, bucket, frame);
             }
         }
         let seconds = self.now_ns.saturating_sub(self.target.attached_ns) as f64 / SECOND_NS as f64;
-        rows.into_iter().filter_map(|(label, row)| row.finish(RowId(label), query, &window, seconds)).collect()
+        rows.into_iter()
+            .filter_map(|(label, row)| row.finish(RowId(label), *query, &window, seconds))
+            .collect()
     }
 
     /// The stacks of one row, largest in-use first.
@@ -69,7 +73,11 @@ impl Model {
             .buckets
             .iter()
             .enumerate()
-            .filter(|(_, bucket)| self.labels(bucket, query).iter().any(|(label, _)| *label == row.0))
+            .filter(|(_, bucket)| {
+                self.labels(bucket, *query)
+                    .iter()
+                    .any(|(label, _)| *label == row.0)
+            })
             .map(|(idx, bucket)| {
                 let mut sums = Row::default();
                 sums.add_counts(self, &window, idx, bucket);
@@ -82,7 +90,12 @@ impl Model {
                 }
             })
             .collect();
-        stacks.sort_by(|a, b| b.inuse.bytes.total_cmp(&a.inuse.bytes).then_with(|| b.samples.cmp(&a.samples)));
+        stacks.sort_by(|a, b| {
+            b.inuse
+                .bytes
+                .total_cmp(&a.inuse.bytes)
+                .then_with(|| b.samples.cmp(&a.samples))
+        });
         stacks
     }
 
@@ -93,7 +106,11 @@ impl Model {
             .buckets
             .iter()
             .filter(|bucket| {
-                row.is_none_or(|(query, id)| self.labels(bucket, query).iter().any(|(label, _)| *label == id.0))
+                row.is_none_or(|(query, id)| {
+                    self.labels(bucket, *query)
+                        .iter()
+                        .any(|(label, _)| *label == id.0)
+                })
             })
             .flat_map(|bucket| bucket.pcs.iter().copied())
             .filter(|&pc| self.names.get(pc).is_none())
@@ -107,17 +124,24 @@ impl Model {
 
     /// The frame at a return address: its name, or the address while it has none.
     fn frame(&self, pc: u64) -> Arc<Frame> {
-        self.names.get(pc).map_or_else(|| Arc::new(Frame::unnamed(pc)), |named| named.frame.clone())
+        self.names
+            .get(pc)
+            .map_or_else(|| Arc::new(Frame::unnamed(pc)), |named| named.frame.clone())
     }
 
     /// The labels under which a bucket counts, each once, with the frame that gives it.
-    fn labels<'a>(&'a self, bucket: &'a Bucket, query: &Query) -> Vec<(u32, &'a Arc<Frame>)> {
-        let Some(site) = bucket.site_frame else { return Vec::new() };
+    fn labels<'a>(&'a self, bucket: &'a Bucket, query: Query) -> Vec<(u32, &'a Arc<Frame>)> {
+        let Some(site) = bucket.site_frame else {
+            return Vec::new();
+        };
         let site = site as usize;
         let named = |pc: &u64| self.names.get(*pc);
         if !query.cumulative {
             let named = bucket.pcs.get(site).and_then(named);
-            return named.map(|n| (n.label(query.by), &n.frame)).into_iter().collect();
+            return named
+                .map(|n| (n.label(query.by), &n.frame))
+                .into_iter()
+                .collect();
         }
         let mut labels: Vec<(u32, &Arc<Frame>)> = Vec::new();
         for (i, pc) in bucket.pcs.iter().enumerate().skip(site) {
@@ -144,11 +168,22 @@ impl Model {
 }
 
 impl Row {
-    fn add(&mut self, model: &Model, window: &Window, idx: usize, bucket: &Bucket, frame: &Arc<Frame>) {
+    fn add(
+        &mut self,
+        model: &Model,
+        window: &Window,
+        idx: usize,
+        bucket: &Bucket,
+        frame: &Arc<Frame>,
+    ) {
         let before = self.inuse.estimate().bytes;
         self.add_counts(model, window, idx, bucket);
         let inuse = self.inuse.estimate().bytes - before;
-        if self.largest.as_ref().is_none_or(|(largest, _)| inuse.total_cmp(largest) == Ordering::Greater) {
+        if self
+            .largest
+            .as_ref()
+            .is_none_or(|(largest, _)| inuse.total_cmp(largest) == Ordering::Greater)
+        {
             self.largest = Some((inuse, frame.clone()));
         }
     }
@@ -170,7 +205,8 @@ impl Row {
         // make the difference uncertain, and never more than both values hold.
         let turnover = now.allocs.abs_diff(then.allocs) + now.frees.abs_diff(then.frees);
         let drawn = turnover.min(live + then.live());
-        self.growth.add(scale, live as f64 - then.live() as f64, drawn as f64);
+        self.growth
+            .add(scale, live as f64 - then.live() as f64, drawn as f64);
         self.growth_samples += drawn;
 
         let total = bucket.total();
@@ -181,7 +217,14 @@ impl Row {
         self.add_history(model, window, bucket, scale, live);
     }
 
-    fn add_history(&mut self, model: &Model, window: &Window, bucket: &Bucket, scale: Scale, live: u64) {
+    fn add_history(
+        &mut self,
+        model: &Model,
+        window: &Window,
+        bucket: &Bucket,
+        scale: Scale,
+        live: u64,
+    ) {
         let bytes_per_sample = scale.weight() * scale.object_bytes;
         self.trend.resize(window.trend_slots.len(), 0.0);
         if bucket.steps.flat(&model.axis) {
@@ -192,7 +235,7 @@ impl Row {
             return;
         }
         let mut slope = 0.0;
-        let mut values = Vec::with_capacity(model.axis.len());
+        let mut values = Vec::with_capacity(model.axis.n_slots());
         model.axis.values(&bucket.steps, |i, value| {
             slope += window.weights.get(i).copied().unwrap_or(0.0) * f64::from(value);
             values.push(value);
@@ -204,10 +247,14 @@ impl Row {
         let drawn = u64::from(turnover).min(live + u64::from(first));
         self.window_samples += live.max(u64::from(turnover));
         let minutes = window.minutes.max(f64::MIN_POSITIVE);
-        self.slope.add(scale, slope, SLOPE_VARIANCE * drawn as f64 / (minutes * minutes));
+        self.slope.add(
+            scale,
+            slope,
+            SLOPE_VARIANCE * drawn as f64 / (minutes * minutes),
+        );
     }
 
-    fn finish(self, id: RowId, query: &Query, window: &Window, seconds: f64) -> Option<SiteRow> {
+    fn finish(self, id: RowId, query: Query, window: &Window, seconds: f64) -> Option<SiteRow> {
         let (_, frame) = self.largest?;
         if self.samples == 0 && self.born == 0 && self.growth_samples == 0 {
             return None; // Nothing lives and nothing happened since the attach.
@@ -236,7 +283,11 @@ impl Row {
             alloc: Allocated {
                 bytes: allocated.bytes,
                 objects: allocated.objects,
-                bytes_per_sec: if seconds > 0.0 { allocated.bytes / seconds } else { 0.0 },
+                bytes_per_sec: if seconds > 0.0 {
+                    allocated.bytes / seconds
+                } else {
+                    0.0
+                },
                 freed_samples: self.freed,
                 born_samples: self.born,
             },

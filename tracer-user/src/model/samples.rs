@@ -38,7 +38,14 @@ impl LiveSamples {
     /// A sample that a walk found: kept unless an event told of a newer one.
     pub fn found(&mut self, object: u64, bucket_idx: u32) {
         if !self.by_object.contains_key(&object) {
-            self.born(object, LiveSample { bucket_idx, born_epoch: 0, born_ns: 0 });
+            self.born(
+                object,
+                LiveSample {
+                    bucket_idx,
+                    born_epoch: 0,
+                    born_ns: 0,
+                },
+            );
         }
     }
 
@@ -59,6 +66,8 @@ impl LiveSamples {
 
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &LiveSample)> {
-        self.by_object.iter().map(|(&object, sample)| (object, sample))
+        self.by_object
+            .iter()
+            .map(|(&object, sample)| (object, sample))
     }
 }

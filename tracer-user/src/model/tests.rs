@@ -14,7 +14,11 @@ const CHURN: u64 = 0x2000;
 const START_NS: u64 = 100 * SECOND_NS;
 
 fn frame(function: &str) -> Arc<Frame> {
-    Arc::new(Frame { function: function.into(), entry: 1, ..Frame::unnamed(1) })
+    Arc::new(Frame {
+        function: function.into(),
+        entry: 1,
+        ..Frame::unnamed(1)
+    })
 }
 
 fn figures(gc_cycles: u32, swept: bool) -> HeapRead {
@@ -26,11 +30,18 @@ fn figures(gc_cycles: u32, swept: bool) -> HeapRead {
         prof_cycle: ProfCycle(gc_cycles << 1),
         swept,
     };
-    HeapRead { at_ns: START_NS, runtime: Some(runtime), rss_bytes: Some(8 << 20) }
+    HeapRead {
+        at_ns: START_NS,
+        runtime: Some(runtime),
+        rss_bytes: Some(8 << 20),
+    }
 }
 
 fn counts(allocs: u64, frees: u64, born_since_mark: u64) -> BucketCounts {
-    BucketCounts { total: Counts { allocs, frees }, born_since_mark }
+    BucketCounts {
+        total: Counts { allocs, frees },
+        born_since_mark,
+    }
 }
 
 fn first_read(counts: Vec<(u64, BucketCounts)>, cycle: u32, swept: bool) -> Event {
@@ -62,9 +73,17 @@ fn names() -> Event {
 }
 
 fn attached(source: Source) -> Model {
-    let mut model = Model::new(Target { source, attached_ns: START_NS, ..Target::default() });
+    let mut model = Model::new(Target {
+        source,
+        attached_ns: START_NS,
+        ..Target::default()
+    });
     model.apply(Event::Heap(figures(7, true)));
-    model.apply(first_read(vec![(LEAK, counts(10, 2, 1)), (CHURN, counts(50, 50, 0))], 7, true));
+    model.apply(first_read(
+        vec![(LEAK, counts(10, 2, 1)), (CHURN, counts(50, 50, 0))],
+        7,
+        true,
+    ));
     model.apply(names());
     model
 }
@@ -75,46 +94,101 @@ fn probe(model: &mut Model, event: ProbeEvent) {
 
 fn inuse(model: &Model, function: &str) -> f64 {
     let rows = model.sites(&Query::default());
-    rows.iter().find(|row| &*row.function == function).map_or(0.0, |row| row.inuse.bytes)
+    rows.iter()
+        .find(|row| &*row.function == function)
+        .map_or(0.0, |row| row.inuse.bytes)
 }
 
 /// One GC cycle at `second` with births before its mark, births after it, and frees in its sweep.
 fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, frees: u64) {
     let at_ns = START_NS + second * SECOND_NS;
     for i in 0..before {
-        probe(model, ProbeEvent::Born { at_ns, object: second * 1000 + i, bucket });
+        probe(
+            model,
+            ProbeEvent::Born {
+                at_ns,
+                object: bucket << 32 | second * 1000 + i,
+                bucket,
+            },
+        );
     }
     probe(model, ProbeEvent::GcStart { at_ns });
-    probe(model, ProbeEvent::GcMarked { at_ns, live_bytes: 5 });
+    probe(
+        model,
+        ProbeEvent::GcMarked {
+            at_ns,
+            live_bytes: 5,
+        },
+    );
     for i in 0..after {
-        probe(model, ProbeEvent::Born { at_ns, object: second * 1000 + 500 + i, bucket });
+        probe(
+            model,
+            ProbeEvent::Born {
+                at_ns,
+                object: bucket << 32 | second * 1000 + 500 + i,
+                bucket,
+            },
+        );
     }
     for i in 0..frees {
-        probe(model, ProbeEvent::Freed { at_ns, object: second * 1000 + i, bucket });
+        probe(
+            model,
+            ProbeEvent::Freed {
+                at_ns,
+                object: bucket << 32 | second * 1000 + i,
+                bucket,
+            },
+        );
     }
 }
 
 #[test]
 fn rows_stand_at_once_and_without_what_was_born_after_the_last_mark() {
     let model = attached(Source::Sampler);
-    assert!((inuse(&model, "main.leak") - 700.0).abs() < 1e-6, "10 − 2 freed − 1 born since");
+    assert!(
+        (inuse(&model, "main.leak") - 700.0).abs() < 1e-6,
+        "10 − 2 freed − 1 born since"
+    );
     let rows = model.sites(&Query::default());
-    assert!(rows.iter().all(|row| row.growth.is_none() && row.rate.is_none()), "no cycle was seen yet");
-    assert!(rows.iter().all(|row| &*row.function != "main.churn"), "holds nothing, did nothing");
+    assert!(
+        rows.iter()
+            .all(|row| row.growth.is_none() && row.rate.is_none()),
+        "no cycle was seen yet"
+    );
+    assert!(
+        rows.iter().all(|row| &*row.function != "main.churn"),
+        "holds nothing, did nothing"
+    );
 }
 
 #[test]
 fn a_cycle_counts_when_its_sweep_is_done_and_not_before() {
     let mut model = attached(Source::Sampler);
     cycle(&mut model, 1, LEAK, 3, 2, 1);
-    assert!((inuse(&model, "main.leak") - 700.0).abs() < 1e-6, "provisional values are not shown");
-    model.apply(Event::SweepDone { at_ns: START_NS + 2 * SECOND_NS });
-    assert!((inuse(&model, "main.leak") - 1000.0).abs() < 1e-6, "8 + 3 born − 1 freed");
+    assert!(
+        (inuse(&model, "main.leak") - 700.0).abs() < 1e-6,
+        "provisional values are not shown"
+    );
+    model.apply(Event::SweepDone {
+        at_ns: START_NS + 2 * SECOND_NS,
+    });
+    assert!(
+        (inuse(&model, "main.leak") - 1000.0).abs() < 1e-6,
+        "8 + 3 born − 1 freed"
+    );
     let row = &model.sites(&Query::default())[0];
     assert!((row.growth.unwrap().objects - 3.0).abs() < 1e-6);
     cycle(&mut model, 3, CHURN, 0, 0, 0);
-    probe(&mut model, ProbeEvent::GcStart { at_ns: START_NS + 4 * SECOND_NS });
-    assert!((inuse(&model, "main.leak") - 1200.0).abs() < 1e-6, "those born after the mark of the cycle before");
+    probe(
+        &mut model,
+        ProbeEvent::GcStart {
+            at_ns: START_NS + 4 * SECOND_NS,
+        },
+    );
+    assert!(
+        (inuse(&model, "main.leak") - 1200.0).abs() < 1e-6,
+        "those born after the mark of the cycle before"
+    );
 }
 
 #[test]
@@ -124,11 +198,27 @@ fn a_leak_has_a_slope_and_churn_has_none() {
         cycle(&mut model, second, LEAK, 2, 0, 0);
         cycle(&mut model, second, CHURN, 5, 0, 5);
     }
-    model.apply(Event::SweepDone { at_ns: START_NS + 61 * SECOND_NS });
+    model.apply(Event::SweepDone {
+        at_ns: START_NS + 61 * SECOND_NS,
+    });
     let rows = model.sites(&Query::default());
-    let rate = |name: &str| rows.iter().find(|row| &*row.function == name).unwrap().rate.unwrap();
-    assert!((rate("main.leak").objects_per_min - 120.0).abs() < 2.0, "{:?}", rate("main.leak"));
-    assert!(rate("main.churn").objects_per_min.abs() < 2.0, "{:?}", rate("main.churn"));
+    let rate = |name: &str| {
+        rows.iter()
+            .find(|row| &*row.function == name)
+            .unwrap()
+            .rate
+            .unwrap()
+    };
+    assert!(
+        (rate("main.leak").objects_per_min - 120.0).abs() < 2.0,
+        "{:?}",
+        rate("main.leak")
+    );
+    assert!(
+        rate("main.churn").objects_per_min.abs() < 2.0,
+        "{:?}",
+        rate("main.churn")
+    );
     assert_eq!(model.live_samples().len(), 120);
 }
 
@@ -136,15 +226,29 @@ fn a_leak_has_a_slope_and_churn_has_none() {
 fn a_baseline_moves_growth_and_not_in_use() {
     let mut model = attached(Source::Sampler);
     cycle(&mut model, 1, LEAK, 4, 0, 0);
-    model.apply(Event::SweepDone { at_ns: START_NS + SECOND_NS });
-    model.apply(Event::MarkBaseline { at_ns: START_NS + 2 * SECOND_NS });
-    let growth = |model: &Model| model.sites(&Query::default())[0].growth.map(|g| g.objects.round() as i64);
+    model.apply(Event::SweepDone {
+        at_ns: START_NS + SECOND_NS,
+    });
+    model.apply(Event::MarkBaseline {
+        at_ns: START_NS + 2 * SECOND_NS,
+    });
+    let growth = |model: &Model| {
+        model.sites(&Query::default())[0]
+            .growth
+            .map(|g| g.objects.round() as i64)
+    };
     assert_eq!(growth(&model), None, "no cycle since the new baseline");
     cycle(&mut model, 3, LEAK, 2, 0, 0);
-    model.apply(Event::SweepDone { at_ns: START_NS + 3 * SECOND_NS });
+    model.apply(Event::SweepDone {
+        at_ns: START_NS + 3 * SECOND_NS,
+    });
     assert_eq!(growth(&model), Some(2));
     model.apply(Event::UseBaseline(0));
-    assert_eq!(growth(&model), Some(7), "8 live at the attach were 7 after its GC");
+    assert_eq!(
+        growth(&model),
+        Some(7),
+        "8 live at the attach were 7 after its GC"
+    );
     assert!((inuse(&model, "main.leak") - 1400.0).abs() < 1e-6);
 }
 
@@ -155,7 +259,9 @@ fn lost_hooks_are_noticed_by_the_number_of_cycles() {
     read.at_ns += 5 * SECOND_NS;
     model.apply(Event::Heap(read));
     assert_eq!(model.cycles_missed(), 2);
-    model.apply(Event::Tick { at_ns: START_NS + 6 * SECOND_NS });
+    model.apply(Event::Tick {
+        at_ns: START_NS + 6 * SECOND_NS,
+    });
     assert!(model.next_reads().unwrap().all);
 }
 
@@ -182,7 +288,10 @@ fn reads_alone_give_the_same_values_as_probes() {
 
 #[test]
 fn a_process_that_never_collected_shows_all_it_allocated() {
-    let mut model = Model::new(Target { attached_ns: START_NS, ..Target::default() });
+    let mut model = Model::new(Target {
+        attached_ns: START_NS,
+        ..Target::default()
+    });
     model.apply(Event::Heap(figures(0, true)));
     model.apply(first_read(vec![(LEAK, counts(4, 0, 4))], 0, true));
     model.apply(names());
@@ -190,6 +299,7 @@ fn a_process_that_never_collected_shows_all_it_allocated() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn nothing_panics_and_rows_add_up_on_any_order_of_events(
         steps in prop::collection::vec((0u8..12, 0u64..4, 0u64..6), 0..200)
