@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask --help`.
 
 mod ebpf;
+mod vm;
 
 use std::{
     env,
@@ -15,11 +16,14 @@ use clap::Parser;
 enum Task {
     /// Build the eBPF object that is checked in, or check that it is what its sources give
     Ebpf(ebpf::Args),
+    /// Run heaptop in virtual machines, one per kernel
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Ebpf(args) => ebpf::run(&args),
+        Task::Vm(args) => vm::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
