@@ -5,4 +5,5 @@
 //! Pure, without I/O: [`go`] reads Go binaries and runtimes.
 
 pub mod go;
+pub mod process;
 pub mod refusal;

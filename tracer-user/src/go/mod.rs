@@ -9,3 +9,4 @@
 
 pub mod facts;
 pub mod memory;
+pub mod static_image;

@@ -1,0 +1,3 @@
+//! The target process: edges that do I/O and hand over values.
+
+pub mod image;
