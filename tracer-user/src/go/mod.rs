@@ -7,6 +7,10 @@
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
+pub mod buildinfo;
 pub mod facts;
+pub mod frame;
+pub mod lines;
 pub mod memory;
+pub mod pclntab;
 pub mod static_image;

@@ -73,3 +73,62 @@ pub trait StaticImage: Memory {
             .map_or(0, |segment| segment.vaddr & !(PAGE - 1))
     }
 }
+
+/// An image of one writable segment, for tests.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::{Section, Segment, StaticImage};
+    use crate::go::memory::{Memory, Slice, Unreadable};
+
+    pub(crate) struct Flat {
+        pub(crate) bytes: Vec<u8>,
+        pub(crate) sections: Vec<(&'static str, Section)>,
+        segments: [Segment; 1],
+    }
+
+    impl Flat {
+        pub(crate) fn new(base: u64, bytes: Vec<u8>) -> Self {
+            let size = bytes.len() as u64;
+            let segment = Segment {
+                vaddr: base,
+                mem_size: size,
+                file_offset: 0x40,
+                file_size: size,
+                writable: true,
+                executable: true,
+            };
+            Self {
+                bytes,
+                sections: Vec::new(),
+                segments: [segment],
+            }
+        }
+    }
+
+    impl Memory for Flat {
+        fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+            let base = self.segments[0].vaddr;
+            let bytes = &self.bytes;
+            Slice { base, bytes }.read(addr, buf)
+        }
+    }
+
+    impl StaticImage for Flat {
+        fn segments(&self) -> &[Segment] {
+            &self.segments
+        }
+
+        fn section(&self, name: &str) -> Option<Section> {
+            let found = self.sections.iter().find(|(known, _)| *known == name)?;
+            Some(found.1)
+        }
+
+        fn is_pie(&self) -> bool {
+            false
+        }
+
+        fn variable_symbols(&self, names: &[&str]) -> Vec<Option<u64>> {
+            vec![None; names.len()]
+        }
+    }
+}

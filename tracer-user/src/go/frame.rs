@@ -1,0 +1,63 @@
+//! One line of a stack, in the words that the runtime itself would use.
+
+use std::sync::Arc;
+
+/// A function on a stack, with the position of the call (or of the allocation) in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Name as `runtime.Frame.Function` has it, type arguments of generics shown as `[...]`:
+    /// `main.(*cache[...]).put`.
+    pub function: Arc<str>,
+    /// Full name of the symbol, as profiles of Go 1.21 and later name the function:
+    /// `main.(*cache[go.shape.int]).put`. The same `Arc` where nothing was shortened.
+    pub symbol: Arc<str>,
+    /// Source file as the compiler wrote it: absolute, or beginning with a module path after
+    /// `-trimpath`; `?` when not known.
+    pub file: Arc<str>,
+    /// Line in `file`, from 1; 0 when not known.
+    pub line: u32,
+    /// Line of the function's `func` keyword; 0 when not known (1.19 does not record it).
+    pub start_line: u32,
+    /// Run-time address of the function whose code holds the pc: for an inlined frame that of the function it was
+    /// inlined into.
+    pub entry: u64,
+    /// The frame was inlined into the next one of the stack.
+    pub inlined: bool,
+    /// `runtime.funcID` of the function; its numbers differ between releases.
+    pub func_id: u8,
+}
+
+/// The name as the runtime prints it: from the first `[` to the last `]` becomes `[...]`.
+///
+/// Source: `runtime/symtab.go`, `funcNameForPrint`, go1.21 to go1.27; the linker of older releases writes names
+/// that way into the table.
+pub fn name_for_print(symbol: &Arc<str>) -> Arc<str> {
+    match (symbol.find('['), symbol.rfind(']')) {
+        (Some(open), Some(close)) if open < close => {
+            let short = format!("{}[...]{}", &symbol[..open], &symbol[close + 1..]);
+            if short == **symbol {
+                Arc::clone(symbol)
+            } else {
+                short.into()
+            }
+        }
+        _ => Arc::clone(symbol),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_arguments_are_shortened_as_the_runtime_does() {
+        let print = |name: &str| name_for_print(&name.into()).to_string();
+        assert_eq!(
+            print("main.(*cache[go.shape.int,go.shape.[]uint8]).put"),
+            "main.(*cache[...]).put"
+        );
+        assert_eq!(print("main.f[...]"), "main.f[...]");
+        assert_eq!(print("main.f.func1"), "main.f.func1");
+        assert_eq!(print("odd]["), "odd][");
+    }
+}
