@@ -155,7 +155,7 @@ impl Pclntab {
         self.n_funcs
     }
 
-    /// Looks several functions up by their full names, in the order of `names`; `None` where there is
+    /// Looks several functions up by their full, distinct names, in the order of `names`; `None` where there is
     /// no such function (never linked in, or inlined everywhere).
     ///
     /// The names of the runtime come early in the tables, so this is quick when all exist; a name that does
