@@ -2,9 +2,26 @@
 //!
 //! Data flows one way: probe → decode → model → view → render or export. The modules in reading order:
 //!
-//! Pure, without I/O: [`go`] reads Go binaries and runtimes.
+//! Pure, without I/O: [`event`] is all that the model can learn; [`go`] reads Go binaries and runtimes; [`plan`] says
+//! where probes go; [`decode`] turns records into events; [`model`] owns what is known; [`view`] makes rows and words of
+//! it; [`export`] writes profiles and lines.
+//!
+//! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`session`]
+//! runs them for one target, [`cmd`] holds one file per command.
 
+pub mod clock;
+pub mod cli;
+pub mod cmd;
+pub mod decode;
 pub mod event;
+pub mod exit;
+pub mod export;
 pub mod go;
 pub mod model;
+pub mod plan;
+pub mod probe;
+pub mod process;
 pub mod refusal;
+pub mod session;
+pub mod symbolize;
+pub mod view;

@@ -41,6 +41,8 @@ pub fn read(
     let percent_goal = memory.u64(controller.wrapping_add(fields.gc_percent_heap_goal))?;
     let goal = percent_goal.min(limit);
     Ok(HeapFigures {
+        // Before `swept`: between mark termination and its end, which moves numgc, `sweep.active.state` still speaks of
+        // the cycle before.
         gc_cycles: memory.u32(vars.numgc)?,
         live_bytes: memory.u64(controller.wrapping_add(fields.heap_marked))?,
         goal_bytes: (goal < NO_LIMIT).then_some(goal),
@@ -51,6 +53,8 @@ pub fn read(
 }
 
 /// Whether all spans of the last cycle are swept: no free of it is still to come.
+///
+/// Where the variable was not found this is never said: the next cycle's start says it then.
 pub fn sweep_drained(memory: &impl Memory, vars: &Variables) -> Result<bool, Unreadable> {
-    Ok(memory.u32(vars.sweep_state)? == SWEEP_DRAINED)
+    vars.sweep_state.map_or(Ok(false), |state| Ok(memory.u32(state)? == SWEEP_DRAINED))
 }

@@ -4,7 +4,7 @@ use procfs::process::Process;
 
 use super::image::Image;
 use super::live;
-use crate::go::buildinfo;
+use crate::go::buildinfo::BuildInfo;
 use crate::refusal::Refusal;
 use crate::view::format;
 
@@ -60,7 +60,7 @@ fn is_go_program(proc: &Process) -> bool {
     std::fs::File::open(format!("/proc/{}/exe", proc.pid))
         .ok()
         .and_then(|file| Image::open(file).ok())
-        .is_some_and(|image| buildinfo::read(&image).is_ok())
+        .is_some_and(|image| BuildInfo::read(&image).is_ok())
 }
 
 fn is_container_prefix(text: &str) -> bool {
