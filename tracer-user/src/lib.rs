@@ -25,3 +25,15 @@ pub mod refusal;
 pub mod session;
 pub mod symbolize;
 pub mod view;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// What could not be done, as a [`refusal::Refusal`] where there is a next step.
+pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
+    match cli.command {
+        Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
+        Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
+        None => cmd::watch::run(&cli.watch),
+    }
+}

@@ -13,8 +13,6 @@ use tracer_ebpf::wire::programs;
 const HITS: u32 = 2_000;
 /// Rounds; the median counts, since the machine is shared.
 const ROUNDS: usize = 5;
-/// Offset of `push %rbp` in [`called`]: behind the `endbr64`-free first byte.
-const PROBED_AT: u64 = 0;
 
 /// A function with the very instruction that probes of Go functions sit on.
 #[unsafe(naked)]
@@ -23,12 +21,18 @@ extern "C" fn called() {
     core::arch::naked_asm!("push rbp", "mov rbp, rsp", "pop rbp", "ret");
 }
 
+/// Loads the programs once more, on their own, and measures what a hit of them costs.
+pub fn measure_hit_cost_ns() -> Option<f64> {
+    let mut ebpf = super::load::load_unbound().ok()?;
+    hit_cost_ns(&mut ebpf)
+}
+
 /// Nanoseconds of CPU time per hit, measured with the program of a sampled birth that is loaded from
 /// `ebpf`. Takes about 0.2 s, most of it for the detach; the target is not touched.
-pub fn hit_cost_ns(ebpf: &mut Ebpf) -> Option<f64> {
+fn hit_cost_ns(ebpf: &mut Ebpf) -> Option<f64> {
     let program: &mut UProbe = ebpf.program_mut(programs::FLUSHED)?.try_into().ok()?;
     program.load().ok()?;
-    let offset = file_offset(called as *const () as u64)? + PROBED_AT;
+    let offset = file_offset(called as *const () as u64)?;
     let own = NonZeroU32::new(std::process::id())?;
     let bare = round_ns();
     let link = program

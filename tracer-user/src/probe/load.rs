@@ -80,6 +80,11 @@ impl Loader {
     }
 }
 
+/// Loads the programs for no target: to measure them.
+pub(super) fn load_unbound() -> Result<Ebpf, aya::EbpfError> {
+    EbpfLoader::new().override_global(aya_log::LEVEL, &0u8, true).load(OBJECT)
+}
+
 fn refuse_load(err: &aya::EbpfError) -> Refusal {
     let why = chain(err);
     let next = if why.contains("Operation not permitted") {

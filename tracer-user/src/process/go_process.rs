@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::image::Image;
 use super::live::{ExeMapping, LiveProcess};
 use super::memory::LiveMemory;
+use crate::export::pprof::MappedFile;
 use crate::go::buckets::{self, Counts, NewBucket, ProfCycle};
 use crate::go::memory::Memory as _;
 use crate::go::memstats::{self, HeapFigures};
@@ -83,6 +84,23 @@ impl GoProcess {
     /// Its memory.
     pub fn memory(&self) -> LiveMemory {
         self.process.memory()
+    }
+
+    /// Its executable mappings as a profile names them.
+    pub fn mapped_files(&self) -> Vec<MappedFile> {
+        let build_id = self.image.build_id().unwrap_or_default();
+        let build_id: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.mappings
+            .iter()
+            .filter(|mapping| mapping.executable)
+            .map(|mapping| MappedFile {
+                start: mapping.start,
+                end: mapping.end,
+                offset: mapping.offset,
+                path: mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path).to_owned(),
+                build_id: build_id.clone(),
+            })
+            .collect()
     }
 
     /// The runtime's figures.

@@ -1,0 +1,3 @@
+//! view
+pub mod format;
+pub mod order;
