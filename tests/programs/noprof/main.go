@@ -2,8 +2,8 @@
 //
 // Nothing here reads a memory profile, so the linker sets runtime.MemProfileRate
 // to 0 and the runtime records no allocation. The program prints "ready <pid>",
-// keeps 16 nodes of 1 KiB in main.leak and makes garbage of several
-// sizes in main.waste every 20 ms, collects once a second, and ends when stdin does.
+// keeps 16 nodes of 1 KiB in main.leak and makes garbage of several sizes in
+// main.waste every 20 ms, collects once a second, and ends when stdin does.
 package main
 
 import (
