@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// responsesCached bounds the cache to about 10 MiB of bodies.
-	responsesCached  = 3000
+	// responsesCached bounds the cache to about 10 MiB of bodies, which takes a minute or two to fill.
+	responsesCached  = 5000
 	largestOrderBody = 64 << 10
 )
 

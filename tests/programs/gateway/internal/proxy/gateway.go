@@ -3,6 +3,7 @@ package proxy
 
 import (
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -46,8 +47,8 @@ func New(upstream string, leaks Leaks) (http.Handler, error) {
 	mux.Handle("/products/", observe("products", products, leaks.Meters))
 	mux.Handle("/orders", observe("orders", orders, leaks.Meters))
 	mux.Handle("/reports", observe("reports", reports, leaks.Meters))
-	log := &telemetry.AccessLog{}
-	return telemetry.WithRequestID(log.Wrap(mux)), nil
+	accessLog := &telemetry.AccessLog{}
+	return telemetry.WithRequestID(accessLog.Wrap(mux)), nil
 }
 
 // observe measures an API with instruments made once, or, as in field report 1,
@@ -71,6 +72,12 @@ func newReverseProxy(target *url.URL) http.Handler {
 		},
 		Transport:  &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 20 * time.Second},
 		BufferPool: &bufferPool{},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil { // else the client left, which is its right
+				log.Println("gateway: the upstream does not answer:", err)
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
 	}
 }
 

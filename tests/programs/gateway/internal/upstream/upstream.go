@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	descriptionBytes = 3 << 10
+	descriptionBytes = 2 << 10
 	reportRows       = 2000
 	// reportTakes makes reports overlap, so that they are seen to come and go.
 	reportTakes = 300 * time.Millisecond
