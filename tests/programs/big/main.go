@@ -32,17 +32,20 @@ import (
 	"github.com/aws/aws-sdk-go/service/glue"
 	"github.com/aws/aws-sdk-go/service/iam"
 	"github.com/aws/aws-sdk-go/service/iot"
+	"github.com/aws/aws-sdk-go/service/iotsitewise"
 	"github.com/aws/aws-sdk-go/service/iotwireless"
 	"github.com/aws/aws-sdk-go/service/kendra"
 	"github.com/aws/aws-sdk-go/service/lexmodelsv2"
 	"github.com/aws/aws-sdk-go/service/lightsail"
 	"github.com/aws/aws-sdk-go/service/mediaconvert"
 	"github.com/aws/aws-sdk-go/service/medialive"
+	"github.com/aws/aws-sdk-go/service/omics"
 	"github.com/aws/aws-sdk-go/service/pinpoint"
 	"github.com/aws/aws-sdk-go/service/quicksight"
 	"github.com/aws/aws-sdk-go/service/rds"
 	"github.com/aws/aws-sdk-go/service/redshift"
 	"github.com/aws/aws-sdk-go/service/s3"
+	"github.com/aws/aws-sdk-go/service/s3control"
 	"github.com/aws/aws-sdk-go/service/sagemaker"
 	"github.com/aws/aws-sdk-go/service/securityhub"
 	"github.com/aws/aws-sdk-go/service/ssm"
@@ -64,17 +67,20 @@ var clients = []any{
 	(*glue.Glue)(nil),
 	(*iam.IAM)(nil),
 	(*iot.IoT)(nil),
+	(*iotsitewise.IoTSiteWise)(nil),
 	(*iotwireless.IoTWireless)(nil),
 	(*kendra.Kendra)(nil),
 	(*lexmodelsv2.LexModelsV2)(nil),
 	(*lightsail.Lightsail)(nil),
 	(*mediaconvert.MediaConvert)(nil),
 	(*medialive.MediaLive)(nil),
+	(*omics.Omics)(nil),
 	(*pinpoint.Pinpoint)(nil),
 	(*quicksight.QuickSight)(nil),
 	(*rds.RDS)(nil),
 	(*redshift.Redshift)(nil),
 	(*s3.S3)(nil),
+	(*s3control.S3Control)(nil),
 	(*sagemaker.SageMaker)(nil),
 	(*securityhub.SecurityHub)(nil),
 	(*ssm.SSM)(nil),
