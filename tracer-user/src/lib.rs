@@ -5,5 +5,6 @@
 //! Pure, without I/O: [`go`] reads Go binaries and runtimes.
 
 pub mod go;
+pub mod plan;
 pub mod process;
 pub mod refusal;
