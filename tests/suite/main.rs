@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests of the whole: real programs, real files.
+
+mod static_go;

@@ -9,6 +9,8 @@
 //! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`session`]
 //! runs them for one target, [`cmd`] holds one file per command.
 
+#![deny(unsafe_code)]
+
 pub mod clock;
 pub mod cli;
 pub mod cmd;

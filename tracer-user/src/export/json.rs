@@ -85,7 +85,7 @@ struct Site<'a> {
 /// * `top`: most sites in it; the others are counted in `sites_omitted`.
 pub fn line(model: &Model, sort: Sort, top: usize) -> String {
     let mut rows = model.sites(&Query::default());
-    sort.apply(&mut rows, false);
+    rows.sort_by(|a, b| sort.compare(a, b, false));
     let sites_omitted = rows.len().saturating_sub(top);
     let target = model.target();
     let heap = model.heap();

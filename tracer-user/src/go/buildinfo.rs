@@ -109,7 +109,6 @@ fn below(package: &str, module: &str) -> bool {
 
 /// Address of the blob: its section, else a search through the file-backed writable segments.
 fn find(image: &dyn StaticImage) -> Option<u64> {
-    const STEP: usize = 64 << 10;
     let has_magic = |addr: u64| {
         image
             .bytes(addr, MAGIC.len())
@@ -122,21 +121,14 @@ fn find(image: &dyn StaticImage) -> Option<u64> {
             return Some(first);
         }
     }
-    for segment in image.segments().iter().filter(|segment| segment.writable) {
-        let end = segment.file_size.min(MAX_SEARCH_BYTES);
-        let mut offset = 0;
-        while offset < end {
-            let len = usize::try_from(end - offset).unwrap_or(STEP).min(STEP);
-            let base = segment.vaddr.checked_add(offset)?;
-            let Ok(chunk) = image.bytes(base, len) else {
-                break;
-            };
-            // Steps are multiples of the alignment, so a blob's mark never lies across two of them.
-            let hit = chunk.chunks(ALIGN).position(|at| at.starts_with(MAGIC));
-            if let Some(hit) = hit {
-                return Some(base + (hit * ALIGN) as u64);
-            }
-            offset += len as u64;
+    let writable = image.segments().iter().filter(|segment| segment.writable);
+    for (base, len) in writable.flat_map(|segment| segment.steps(ALIGN as u64, MAX_SEARCH_BYTES)) {
+        let Ok(chunk) = image.bytes(base, len) else {
+            continue;
+        };
+        let hit = chunk.chunks(ALIGN).position(|at| at.starts_with(MAGIC));
+        if let Some(hit) = hit {
+            return Some(base + (hit * ALIGN) as u64);
         }
     }
     None

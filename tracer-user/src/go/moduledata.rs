@@ -148,28 +148,18 @@ impl Moduledata {
 /// Searches the file-backed part of the writable segments of `memory`, which holds the image at
 /// `bias`, for an aligned `pattern` of two words. Gives the address in `memory`.
 fn search(image: &dyn StaticImage, memory: &dyn Memory, bias: u64, pattern: &[u8]) -> Option<u64> {
-    const STEP: usize = 64 << 10;
-    const OVERLAP: usize = 8;
-    let mut left = MAX_SEARCH_BYTES;
-    for segment in image.segments().iter().filter(|segment| segment.writable) {
-        let size = segment.file_size.min(left);
-        left -= size;
-        let mut offset = 0;
-        while offset < size {
-            let len = usize::try_from(size - offset).unwrap_or(STEP).min(STEP);
-            let base = segment.vaddr.wrapping_add(bias).wrapping_add(offset);
-            let Ok(chunk) = memory.bytes(base, len) else {
-                break;
-            };
-            let hit = chunk
-                .windows(pattern.len())
-                .step_by(8)
-                .position(|window| window == pattern);
-            if let Some(hit) = hit {
-                return Some(base.wrapping_add(8 * hit as u64));
-            }
-            // The second word may lie in the next step.
-            offset += if len == STEP { len - OVERLAP } else { len } as u64;
+    let writable = image.segments().iter().filter(|segment| segment.writable);
+    for (base, len) in writable.flat_map(|segment| segment.steps(8, MAX_SEARCH_BYTES)) {
+        let base = base.wrapping_add(bias);
+        let Ok(chunk) = memory.bytes(base, len) else {
+            continue;
+        };
+        let hit = chunk
+            .windows(pattern.len())
+            .step_by(8)
+            .position(|window| window == pattern);
+        if let Some(hit) = hit {
+            return Some(base.wrapping_add(8 * hit as u64));
         }
     }
     None

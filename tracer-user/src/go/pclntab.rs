@@ -87,30 +87,24 @@ impl Pclntab {
 
     fn search(image: &dyn StaticImage, facts: &'static FuncFacts) -> Option<Self> {
         // The table is data; only odd linkers put it beside code.
-        let (code, data): (Vec<&Segment>, _) = image
+        let (code, data): (Vec<&Segment>, Vec<&Segment>) = image
             .segments()
             .iter()
             .partition(|segment| segment.executable);
-        let mut left = MAX_SEARCH_BYTES;
-        for segment in data.into_iter().chain(code) {
-            let size = segment.file_size.min(left);
-            left -= size;
-            let mut offset = 0;
-            while offset < size {
-                let len = usize::try_from(size - offset).unwrap_or(STEP).min(STEP);
-                let base = segment.vaddr.checked_add(offset)?;
-                let Ok(chunk) = image.bytes(base, len) else {
-                    break;
-                };
-                for at in (0..len.saturating_sub(7)).step_by(8) {
-                    // The second half of the word: 0, 0, least instruction size 1, pointer size 8.
-                    let looks_right = chunk[at + 1..at + 8] == [0xff, 0xff, 0xff, 0, 0, 1, 8];
-                    if looks_right && let Some(found) = Self::parse(image, base + at as u64, facts)
-                    {
-                        return Some(found);
-                    }
+        for (base, len) in data
+            .into_iter()
+            .chain(code)
+            .flat_map(|segment| segment.steps(8, MAX_SEARCH_BYTES))
+        {
+            let Ok(chunk) = image.bytes(base, len) else {
+                continue;
+            };
+            for at in (0..len.saturating_sub(7)).step_by(8) {
+                // The second half of the word: 0, 0, least instruction size 1, pointer size 8.
+                let looks_right = chunk[at + 1..at + 8] == [0xff, 0xff, 0xff, 0, 0, 1, 8];
+                if looks_right && let Some(found) = Self::parse(image, base + at as u64, facts) {
+                    return Some(found);
                 }
-                offset += len as u64;
             }
         }
         None

@@ -23,6 +23,22 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Steps over the file-backed part, for searches: address and length of each, beginning at multiples
+    /// of `align` (at most 64), up to `most` bytes in all. Each step overlaps the one before it by
+    /// `align` bytes, so that twice that much is never cut apart.
+    pub(super) fn steps(self, align: u64, most: u64) -> impl Iterator<Item = (u64, usize)> {
+        const STEP: u64 = 64 << 10;
+        let end = self.vaddr.saturating_add(self.file_size.min(most));
+        let mut next = self.vaddr.checked_next_multiple_of(align).unwrap_or(end);
+        std::iter::from_fn(move || {
+            let left = end.checked_sub(next).filter(|&left| left > align)?;
+            let at = next;
+            let len = left.min(STEP);
+            next = if left > STEP { at + len - align } else { end };
+            Some((at, usize::try_from(len).ok()?))
+        })
+    }
+
     /// Whether `vaddr` lies in the segment's memory.
     pub fn contains(&self, vaddr: u64) -> bool {
         vaddr
@@ -71,6 +87,28 @@ pub trait StaticImage: Memory {
         self.segments()
             .first()
             .map_or(0, |segment| segment.vaddr & !(PAGE - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_cover_a_segment_with_overlap() {
+        let segment = |vaddr, file_size| Segment {
+            vaddr,
+            mem_size: file_size,
+            file_offset: 0,
+            file_size,
+            writable: true,
+            executable: false,
+        };
+        let steps = |vaddr, size| segment(vaddr, size).steps(16, u64::MAX).collect::<Vec<_>>();
+        assert_eq!(steps(0x1008, 0x100), [(0x1010, 0xf8)]);
+        assert_eq!(steps(0x1000, 0x10010), [(0x1000, 0x10000), (0x10ff0, 0x20)]);
+        assert_eq!(steps(0x1000, 0), []);
+        assert_eq!(steps(u64::MAX - 2, 100), []);
     }
 }
 

@@ -36,8 +36,10 @@ pub struct Variables {
 /// Where a variable must lie.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Data,
+    /// A variable that begins as zero.
     Bss,
+    /// Any variable: go1.19 initialises `MemProfileRate` by code, later releases in the file.
+    Any,
 }
 
 /// How to find one variable: the `k`-th RIP-relative operand of `function`, minus `behind`.
@@ -64,7 +66,7 @@ const MEM_PROFILE_RATE: Rule = Rule {
     function: "runtime.profilealloc",
     k: 1, // The first is mcache0.
     behind: START,
-    place: Place::Data,
+    place: Place::Any,
 };
 const MPROF_CYCLE: Rule = Rule {
     symbol: "runtime.mProfCycle",
@@ -200,7 +202,7 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
 
 fn is_in_place(module: &Moduledata, place: Place, addr: u64) -> bool {
     match place {
-        Place::Data => module.is_data(addr),
+        Place::Any => module.is_data(addr) || module.is_bss(addr),
         Place::Bss => module.is_bss(addr),
     }
 }

@@ -1,6 +1,7 @@
 //! Probes on one process, and what comes from them.
 
 use std::num::NonZeroU32;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -20,23 +21,20 @@ use crate::refusal::Refusal;
 const MAX_BATCH: usize = 1 << 15;
 
 /// Attached probes. Dropping them detaches, which takes the kernel about 0.1 s for each.
-#[derive(Debug)]
 pub struct Probes {
     ring: RingBuf<MapData>,
     hits: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
     undecodable: u64,
-    logger: Option<Logger>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
     links: [Option<UProbeLink>; N_KINDS],
     /// Programs and the other maps live as long as this.
     _ebpf: Ebpf,
 }
 
-struct Logger(EbpfLogger<&'static dyn log::Log>);
-
-impl std::fmt::Debug for Logger {
+impl std::fmt::Debug for Probes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Logger")
+        f.debug_struct("Probes").field("links", &self.links).finish_non_exhaustive()
     }
 }
 
@@ -53,7 +51,7 @@ impl Probes {
         };
         let logger = if log {
             let logger = EbpfLogger::init(&mut ebpf).map_err(|err| refuse(chain(&err)))?;
-            Some(Logger(logger))
+            Some(logger)
         } else {
             None
         };
@@ -108,7 +106,7 @@ impl Probes {
             n += 1;
         }
         if let Some(logger) = &mut self.logger {
-            logger.0.flush();
+            logger.flush();
         }
         n == MAX_BATCH
     }
@@ -138,7 +136,7 @@ impl Probes {
     }
 
     /// The ring, to wait on.
-    pub fn ring_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&self.ring)
+    pub fn ring_fd(&self) -> std::io::Result<OwnedFd> {
+        self.ring.as_fd().try_clone_to_owned()
     }
 }

@@ -3,15 +3,15 @@
 //!
 //! It decides nothing: what is read next is the model's answer ([`crate::model::Model::next_reads`]).
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::budget::SamplerBudget;
+use super::readiness::readable;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, HeapRead};
 use crate::go::buckets::{self, MAX_BUCKETS, MAX_FRAMES, MemRecord, NewBucket, ProfCycle};
@@ -60,14 +60,6 @@ pub struct Collector {
     budget: SamplerBudget,
 }
 
-struct RingFd(RawFd);
-
-impl AsRawFd for RingFd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
 impl Collector {
     /// A collector for an open process, with its probes if there are any.
     pub fn new(go: GoProcess, probes: Option<Probes>) -> Self {
@@ -114,8 +106,8 @@ impl Collector {
 
     /// Runs until the target ends, or nobody listens any more. Dropping it detaches the probes.
     pub async fn run(mut self, events: mpsc::Sender<Vec<Event>>, mut requests: mpsc::Receiver<Request>) {
-        let exit = AsyncFd::with_interest(RingFd(self.go.process.pidfd().as_raw_fd()), Interest::READABLE);
-        let ring = self.probes.as_ref().map(|probes| AsyncFd::with_interest(RingFd(probes.ring_fd()), Interest::READABLE));
+        let exit = self.go.process.pidfd().try_clone_to_owned().and_then(readable);
+        let ring = self.probes.as_ref().map(|probes| probes.ring_fd().and_then(readable));
         let (Ok(exit), Ok(ring)) = (exit, ring.transpose()) else { return };
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -272,7 +264,7 @@ impl Collector {
 }
 
 /// Waits for a wake-up of the ring; for ever without one.
-async fn woken(ring: Option<&AsyncFd<RingFd>>) {
+async fn woken(ring: Option<&AsyncFd<OwnedFd>>) {
     match ring {
         Some(ring) => {
             if let Ok(mut ready) = ring.readable().await {

@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod collector;
 pub mod lines;
+mod readiness;
 
 use tokio::sync::mpsc;
 
