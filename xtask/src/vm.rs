@@ -44,6 +44,9 @@ const KEEPER: &str = "main.keepBytes";
 /// What a guest may take. A run needs 15 to 40 s, most of it emulation.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// Lines of a failed guest's console that are shown.
+const LAST_WORDS: usize = 30;
+
 /// Arguments of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -79,17 +82,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let initrd = dir.join("initrd.gz");
     fs::write(&initrd, pack(&busybox, &program, &fixture, args.count)?)?;
 
+    let kernels = args
+        .kernel
+        .iter()
+        .map(|series| Ok((series.as_str(), kernels::get(series, &dir, args.refresh)?)))
+        .collect::<Result<Vec<_>>>()?;
+
     let mut failed = Vec::new();
-    for series in &args.kernel {
-        let kernel = kernels::get(series, &dir, args.refresh)?;
+    for (series, kernel) in kernels {
         eprintln!("vm: {series}: booting {}", kernel.package);
         let begin = Instant::now();
         let log = boot(&qemu, &kernel.vmlinuz, &initrd)?;
         let log_file = dir.join(format!("{series}.log"));
         fs::write(&log_file, &log)
             .with_context(|| format!("cannot write {}", log_file.display()))?;
+        let log = String::from_utf8_lossy(&log);
         let seconds = begin.elapsed().as_secs_f64();
-        match verdict(&String::from_utf8_lossy(&log), args.count) {
+        match verdict(&log, args.count) {
             Ok(seen) => eprintln!("vm: {series}: passed in {seconds:.0} s: {seen}"),
             Err(faults) => {
                 eprintln!(
@@ -99,7 +108,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 for fault in &faults {
                     eprintln!("      {fault}");
                 }
-                failed.push(series.as_str());
+                // What is not one of our lines: the kernel's last words.
+                let others: Vec<&str> = log
+                    .lines()
+                    .filter(|line| !line.starts_with(FACT) && !line.starts_with(END))
+                    .collect();
+                for line in &others[others.len().saturating_sub(LAST_WORDS)..] {
+                    eprintln!("    | {}", line.trim_end());
+                }
+                failed.push(series);
             }
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn get(series: &str, dir: &Path, refresh: bool) -> Result<Kernel> {
     };
     let cache = dir.join("kernels").join(series);
     let (vmlinuz, name) = (cache.join("vmlinuz"), cache.join("package"));
-    if !refresh && vmlinuz.exists() {
+    if !refresh && name.exists() {
         let package =
             fs::read_to_string(&name).with_context(|| format!("cannot read {}", name.display()))?;
         return Ok(Kernel {
