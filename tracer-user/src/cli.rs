@@ -126,7 +126,10 @@ impl From<SortBy> for Sort {
             SortBy::Alloc => SortKey::Alloc,
             SortBy::Name => SortKey::Name,
         };
-        Self { key, reversed: false }
+        Self {
+            key,
+            reversed: false,
+        }
     }
 }
 

@@ -12,5 +12,7 @@ pub fn monotonic_ns() -> u64 {
 /// Unix time, nanoseconds.
 pub fn unix_ns() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
-    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+    now.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec)
 }

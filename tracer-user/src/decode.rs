@@ -57,11 +57,19 @@ pub fn record(bytes: &[u8]) -> Result<ProbeEvent, DecodeError> {
     Ok(match kind {
         wire::KIND_BORN => {
             let (object, bucket) = sample().ok_or(wrong)?;
-            ProbeEvent::Born { at_ns, object, bucket }
+            ProbeEvent::Born {
+                at_ns,
+                object,
+                bucket,
+            }
         }
         wire::KIND_FREED => {
             let (object, bucket) = sample().ok_or(wrong)?;
-            ProbeEvent::Freed { at_ns, object, bucket }
+            ProbeEvent::Freed {
+                at_ns,
+                object,
+                bucket,
+            }
         }
         wire::KIND_GC_START => ProbeEvent::GcStart { at_ns },
         wire::KIND_GC_MARKED => {
@@ -74,11 +82,15 @@ pub fn record(bytes: &[u8]) -> Result<ProbeEvent, DecodeError> {
 }
 
 fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(offset..offset + 8)?.try_into().ok()?))
+    Some(u64::from_ne_bytes(
+        bytes.get(offset..offset + 8)?.try_into().ok()?,
+    ))
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(offset..offset + 4)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -87,7 +99,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn bytes(kind: u32, words: &[u64]) -> Vec<u8> {
-        let header = [7u64.to_ne_bytes().to_vec(), kind.to_ne_bytes().to_vec(), vec![0; 4]].concat();
+        let header = [
+            7u64.to_ne_bytes().to_vec(),
+            kind.to_ne_bytes().to_vec(),
+            vec![0; 4],
+        ]
+        .concat();
         words.iter().fold(header, |mut all, word| {
             all.extend(word.to_ne_bytes());
             all
@@ -97,13 +114,35 @@ mod tests {
     #[test]
     fn each_kind_is_decoded() {
         let born = record(&bytes(wire::KIND_BORN, &[0xc000, 0x7f00]));
-        assert_eq!(born, Ok(ProbeEvent::Born { at_ns: 7, object: 0xc000, bucket: 0x7f00 }));
+        assert_eq!(
+            born,
+            Ok(ProbeEvent::Born {
+                at_ns: 7,
+                object: 0xc000,
+                bucket: 0x7f00
+            })
+        );
         let marked = record(&bytes(wire::KIND_GC_MARKED, &[42]));
-        assert_eq!(marked, Ok(ProbeEvent::GcMarked { at_ns: 7, live_bytes: 42 }));
-        assert_eq!(record(&bytes(wire::KIND_FLUSHED, &[0])), Ok(ProbeEvent::Flushed { at_ns: 7 }));
+        assert_eq!(
+            marked,
+            Ok(ProbeEvent::GcMarked {
+                at_ns: 7,
+                live_bytes: 42
+            })
+        );
+        assert_eq!(
+            record(&bytes(wire::KIND_FLUSHED, &[0])),
+            Ok(ProbeEvent::Flushed { at_ns: 7 })
+        );
         assert_eq!(record(&bytes(99, &[0])), Err(DecodeError::UnknownKind(99)));
         let short = bytes(wire::KIND_BORN, &[1]);
-        assert_eq!(record(&short), Err(DecodeError::WrongLength { kind: wire::KIND_BORN, len: 24 }));
+        assert_eq!(
+            record(&short),
+            Err(DecodeError::WrongLength {
+                kind: wire::KIND_BORN,
+                len: 24
+            })
+        );
         assert_eq!(record(&[1, 2, 3]), Err(DecodeError::NoHeader { len: 3 }));
     }
 

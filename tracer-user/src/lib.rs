@@ -11,8 +11,8 @@
 
 #![deny(unsafe_code)]
 
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod cmd;
 pub mod decode;
 pub mod event;

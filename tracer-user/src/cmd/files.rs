@@ -17,9 +17,15 @@ const MAX_NAME_TRIES: u32 = 100;
 /// `heaptop-NAME-PID-TIME.pb.gz`, the time in the local zone.
 pub fn profile_name(name: &str, pid: u32, at_unix_ns: i64) -> PathBuf {
     let at = Timestamp::from_nanosecond(i128::from(at_unix_ns)).unwrap_or_default();
-    let at = at.to_zoned(TimeZone::system()).strftime("%Y%m%d-%H%M%S").to_string();
+    let at = at
+        .to_zoned(TimeZone::system())
+        .strftime("%Y%m%d-%H%M%S")
+        .to_string();
     // The name comes from another process: it stays within this folder.
-    let name: String = name.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect();
+    let name: String = name
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
+        .collect();
     PathBuf::from(format!("heaptop-{name}-{pid}-{at}.pb.gz"))
 }
 
@@ -28,14 +34,21 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, Refusal> {
     let text = path.to_string_lossy();
     let stem = text.strip_suffix(".pb.gz").unwrap_or(&text);
     for n in 1..=MAX_NAME_TRIES {
-        let path = if n == 1 { path.to_owned() } else { PathBuf::from(format!("{stem}-{n}.pb.gz")) };
+        let path = if n == 1 {
+            path.to_owned()
+        } else {
+            PathBuf::from(format!("{stem}-{n}.pb.gz"))
+        };
         match write(&path, bytes, Existing::Keep) {
             Ok(()) => return Ok(path),
             Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(err) => return Err(refuse(&path, &err)),
         }
     }
-    Err(refuse(path, &std::io::Error::from(std::io::ErrorKind::AlreadyExists)))
+    Err(refuse(
+        path,
+        &std::io::Error::from(std::io::ErrorKind::AlreadyExists),
+    ))
 }
 
 /// Writes a file, replacing an old one only when the new one is whole.
@@ -54,7 +67,10 @@ enum Existing {
 }
 
 fn write(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".heaptop-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
@@ -72,19 +88,33 @@ fn write(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<()> {
 /// Behind sudo the file belongs to the user who typed it.
 fn give_to_user(file: &File) {
     let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    if let (true, Some(uid), Some(gid)) = (rustix::process::geteuid().is_root(), id("SUDO_UID"), id("SUDO_GID")) {
+    if let (true, Some(uid), Some(gid)) = (
+        rustix::process::geteuid().is_root(),
+        id("SUDO_UID"),
+        id("SUDO_GID"),
+    ) {
         // A file that stays with root is still a file: the profile matters more than its owner.
-        let _ = fchown(file.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        let _ = fchown(
+            file.as_fd(),
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+        );
     }
 }
 
 fn refuse(path: &Path, err: &std::io::Error) -> Refusal {
     let next = match err.kind() {
-        std::io::ErrorKind::StorageFull => "make room, or write to another file system with -o FILE",
+        std::io::ErrorKind::StorageFull => {
+            "make room, or write to another file system with -o FILE"
+        }
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
             "go to a folder that you may write to, or name a file in one with -o FILE"
         }
         _ => "name another file with -o FILE",
     };
-    Refusal::new(format!("cannot write {}", path.display()), err.to_string(), next)
+    Refusal::new(
+        format!("cannot write {}", path.display()),
+        err.to_string(),
+        next,
+    )
 }

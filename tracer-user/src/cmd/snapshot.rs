@@ -22,7 +22,11 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
     go.require_sampling()?;
     let profile = go.profile()?;
     let at_unix_ns = unix_ns();
-    let mut pcs: Vec<u64> = profile.records.iter().flat_map(|(bucket, _)| bucket.pcs.iter().copied()).collect();
+    let mut pcs: Vec<u64> = profile
+        .records
+        .iter()
+        .flat_map(|(bucket, _)| bucket.pcs.iter().copied())
+        .collect();
     pcs.sort_unstable();
     pcs.dedup();
     let names: HashMap<_, _> = Symbolizer::new(&go).names(&pcs).into_iter().collect();
@@ -59,7 +63,10 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
             files::replace(path, &bytes)?;
             path.clone()
         }
-        None => files::create_new(&files::profile_name(go.process.name(), pid, at_unix_ns), &bytes)?,
+        None => files::create_new(
+            &files::profile_name(go.process.name(), pid, at_unix_ns),
+            &bytes,
+        )?,
     };
     eprintln!(
         "wrote {} ({n_records} stacks, {} bytes); look at it with: go tool pprof {}",
@@ -68,10 +75,15 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
         path.display()
     );
     if !profile.steady {
-        eprintln!("the process allocated while it was read: records differ by the moment of their reading");
+        eprintln!(
+            "the process allocated while it was read: records differ by the moment of their reading"
+        );
     }
     if profile.omitted > 0 {
-        eprintln!("left out: {} stacks beyond the {} that heaptop follows", profile.omitted, n_records);
+        eprintln!(
+            "left out: {} stacks beyond the {} that heaptop follows",
+            profile.omitted, n_records
+        );
     }
     Ok(Exit::Done)
 }

@@ -16,7 +16,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let session = Session::attach(pid, settings).await?;
         if args.json || !std::io::stdout().is_terminal() {

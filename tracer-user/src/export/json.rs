@@ -154,12 +154,16 @@ fn site(row: &SiteRow) -> Site<'_> {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "rounded, and far below 2^63")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "rounded, and far below 2^63"
+)]
 fn whole(value: f64) -> i64 {
     value.round() as i64
 }
 
 /// RFC 3339 in UTC with milliseconds.
 fn timestamp(unix_ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
+    Timestamp::from_nanosecond(i128::from(unix_ns))
+        .map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }

@@ -14,7 +14,6 @@ use prost::Message as _;
 use super::pprof_proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
-use crate::model::estimate::Scale;
 
 /// Samples of one stack and size.
 #[derive(Clone, Debug)]
@@ -70,7 +69,11 @@ pub fn encode(profile: &HeapProfile, names: &HashMap<u64, Arc<Frame>>) -> std::i
         value_type("inuse_objects", "count"),
         value_type("inuse_space", "bytes"),
     ];
-    let sample = profile.records.iter().map(|record| builder.sample(record, profile.rate_bytes)).collect();
+    let sample = profile
+        .records
+        .iter()
+        .map(|record| builder.sample(record, profile.rate_bytes))
+        .collect();
     let mapping = builder.mapping_messages();
     let message = Profile {
         sample_type,
@@ -121,7 +124,10 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(names: &'a HashMap<u64, Arc<Frame>>, mappings: &'a [MappedFile]) -> Self {
-        let mut strings = Strings { table: Vec::new(), index: HashMap::new() };
+        let mut strings = Strings {
+            table: Vec::new(),
+            index: HashMap::new(),
+        };
         strings.index(""); // pprof wants the empty string first.
         Self {
             names,
@@ -137,9 +143,9 @@ impl<'a> Builder<'a> {
     }
 
     fn sample(&mut self, record: &Record, rate_bytes: u64) -> Sample {
-        let scale = Scale::new(record.object_bytes, rate_bytes);
-        let (alloc_objects, alloc_bytes) = scaled(scale, record.counts.allocs);
-        let (inuse_objects, inuse_bytes) = scaled(scale, record.counts.live());
+        let scaled = |samples| scaled(record.object_bytes, rate_bytes, samples);
+        let (alloc_objects, alloc_bytes) = scaled(record.counts.allocs);
+        let (inuse_objects, inuse_bytes) = scaled(record.counts.live());
         let mut location_id = self.stack(self.without_runtime(&record.pcs));
         if location_id.is_empty() {
             location_id = self.stack(&record.pcs);
@@ -147,9 +153,16 @@ impl<'a> Builder<'a> {
         let mut label = Vec::new();
         if record.counts.allocs > 0 && record.object_bytes > 0 {
             let num = i64::try_from(record.object_bytes).unwrap_or(i64::MAX);
-            label.push(Label { key: self.strings.index("bytes"), num });
+            label.push(Label {
+                key: self.strings.index("bytes"),
+                num,
+            });
         }
-        Sample { location_id, value: vec![alloc_objects, alloc_bytes, inuse_objects, inuse_bytes], label }
+        Sample {
+            location_id,
+            value: vec![alloc_objects, alloc_bytes, inuse_objects, inuse_bytes],
+            label,
+        }
     }
 
     /// A stack without its leading runtime frames; whole if it has no others.
@@ -157,10 +170,13 @@ impl<'a> Builder<'a> {
         let is_hidden = |pc: &u64| {
             self.names.get(pc).is_some_and(|frame| {
                 // Narrower than a call site's rule: it is pprof's own.
-                frame.function.starts_with("runtime.") || frame.function.starts_with("internal/runtime/")
+                frame.function.starts_with("runtime.")
+                    || frame.function.starts_with("internal/runtime/")
             })
         };
-        pcs.iter().position(|pc| !is_hidden(pc)).map_or(pcs, |first| &pcs[first..])
+        pcs.iter()
+            .position(|pc| !is_hidden(pc))
+            .map_or(pcs, |first| &pcs[first..])
     }
 
     /// Locations of a stack. Logical frames of one piece of code, inlined into each other, share one.
@@ -172,7 +188,10 @@ impl<'a> Builder<'a> {
                 pcs = &pcs[covers.min(pcs.len())..];
                 continue;
             }
-            if self.frame(pc).is_some_and(|frame| &*frame.function == "runtime.goexit") {
+            if self
+                .frame(pc)
+                .is_some_and(|frame| &*frame.function == "runtime.goexit")
+            {
                 pcs = &pcs[1..];
                 continue;
             }
@@ -207,12 +226,18 @@ impl<'a> Builder<'a> {
                 Some(frame) => {
                     let function_id = self.function(frame);
                     failed |= frame.line == 0;
-                    line.push(Line { function_id, line: i64::from(frame.line) });
+                    line.push(Line {
+                        function_id,
+                        line: i64::from(frame.line),
+                    });
                 }
                 None => failed = true,
             }
         }
-        let mapping = self.mappings.iter().position(|map| (map.start..map.end).contains(&pcs[0]));
+        let mapping = self
+            .mappings
+            .iter()
+            .position(|map| (map.start..map.end).contains(&pcs[0]));
         if let Some(mapping) = mapping {
             self.mapping_failed.resize(self.mappings.len(), false);
             self.mapping_used.resize(self.mappings.len(), false);
@@ -220,7 +245,12 @@ impl<'a> Builder<'a> {
             self.mapping_used[mapping] = true;
         }
         let mapping_id = mapping.map_or(0, |i| i as u64 + 1);
-        self.locations.push(Location { id, mapping_id, address, line });
+        self.locations.push(Location {
+            id,
+            mapping_id,
+            address,
+            line,
+        });
         self.by_address.insert(pcs[0], (id, pcs.len()));
         id
     }
@@ -233,7 +263,13 @@ impl<'a> Builder<'a> {
         let name = self.strings.index(&frame.symbol);
         let filename = self.strings.index(&frame.file);
         let start_line = i64::from(frame.start_line);
-        self.functions.push(Function { id, name, system_name: name, filename, start_line });
+        self.functions.push(Function {
+            id,
+            name,
+            system_name: name,
+            filename,
+            start_line,
+        });
         self.by_symbol.insert(frame.symbol.clone(), id);
         id
     }
@@ -257,11 +293,21 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Samples to objects and bytes, as `scaleHeapSample` truncates them.
+/// Samples to objects and bytes, step by step as `scaleHeapSample` does it, so that the same bits are cut off.
 #[allow(clippy::cast_possible_truncation, reason = "Go truncates here too")]
-fn scaled(scale: Scale, samples: u64) -> (i64, i64) {
-    let objects = samples as f64 * scale.weight();
-    (objects as i64, (samples as f64 * scale.object_bytes * scale.weight()) as i64)
+fn scaled(object_bytes: u64, rate_bytes: u64, samples: u64) -> (i64, i64) {
+    let bytes = samples.saturating_mul(object_bytes);
+    if samples == 0 || object_bytes == 0 {
+        return (0, 0);
+    }
+    if rate_bytes <= 1 {
+        return (samples.cast_signed(), bytes.cast_signed());
+    }
+    let scale = 1.0 / (1.0 - (-(object_bytes as f64) / rate_bytes as f64).exp());
+    (
+        (samples as f64 * scale) as i64,
+        (bytes as f64 * scale) as i64,
+    )
 }
 
 #[cfg(test)]
@@ -270,12 +316,21 @@ mod tests {
     use std::io::Read as _;
 
     fn frame(symbol: &str, entry: u64, inlined: bool) -> Arc<Frame> {
-        Arc::new(Frame { function: symbol.into(), symbol: symbol.into(), entry, inlined, line: 7, ..Frame::unnamed(0) })
+        Arc::new(Frame {
+            function: symbol.into(),
+            symbol: symbol.into(),
+            entry,
+            inlined,
+            line: 7,
+            ..Frame::unnamed(0)
+        })
     }
 
     fn decode(bytes: &[u8]) -> Profile {
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
+        flate2::read::GzDecoder::new(bytes)
+            .read_to_end(&mut plain)
+            .unwrap();
         Profile::decode(plain.as_slice()).unwrap()
     }
 
@@ -291,13 +346,22 @@ mod tests {
         let record = Record {
             pcs: [11, 21, 22, 31, 41].into(),
             object_bytes: 1024,
-            counts: Counts { allocs: 5, frees: 2 },
+            counts: Counts {
+                allocs: 5,
+                frees: 2,
+            },
         };
         let profile = HeapProfile {
             records: vec![record],
             rate_bytes: 1,
             at_unix_ns: 9,
-            mappings: vec![MappedFile { start: 0, end: 100, offset: 0, path: "/p".into(), build_id: "ab".into() }],
+            mappings: vec![MappedFile {
+                start: 0,
+                end: 100,
+                offset: 0,
+                path: "/p".into(),
+                build_id: "ab".into(),
+            }],
         };
         let decoded = decode(&encode(&profile, &names).unwrap());
         assert_eq!(decoded.sample[0].value, [5, 5120, 3, 3072]);
@@ -312,7 +376,14 @@ mod tests {
     #[test]
     fn a_stack_of_runtime_frames_alone_is_kept_and_an_unknown_pc_has_no_function() {
         let names = HashMap::from([(11, frame("runtime.malg", 10, false))]);
-        let record = |pcs: &[u64]| Record { pcs: pcs.into(), object_bytes: 8, counts: Counts { allocs: 1, frees: 0 } };
+        let record = |pcs: &[u64]| Record {
+            pcs: pcs.into(),
+            object_bytes: 8,
+            counts: Counts {
+                allocs: 1,
+                frees: 0,
+            },
+        };
         let profile = HeapProfile {
             records: vec![record(&[11]), record(&[99])],
             rate_bytes: 524_288,
@@ -322,6 +393,9 @@ mod tests {
         let decoded = decode(&encode(&profile, &names).unwrap());
         assert_eq!(decoded.sample[0].location_id.len(), 1);
         assert!(decoded.location[1].line.is_empty());
-        assert_eq!(decoded.sample[0].value[0], 65_536, "1/(1−exp(−8/524288)), truncated");
+        assert_eq!(
+            decoded.sample[0].value[0], 65_536,
+            "1/(1−exp(−8/524288)), truncated"
+        );
     }
 }

@@ -56,5 +56,6 @@ pub fn read(
 ///
 /// Where the variable was not found this is never said: the next cycle's start says it then.
 pub fn sweep_drained(memory: &impl Memory, vars: &Variables) -> Result<bool, Unreadable> {
-    vars.sweep_state.map_or(Ok(false), |state| Ok(memory.u32(state)? == SWEEP_DRAINED))
+    vars.sweep_state
+        .map_or(Ok(false), |state| Ok(memory.u32(state)? == SWEEP_DRAINED))
 }

@@ -43,7 +43,9 @@ impl Names {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, Arc<Frame>)> + '_ {
-        self.by_pc.iter().map(|(&pc, named)| (pc, named.frame.clone()))
+        self.by_pc
+            .iter()
+            .map(|(&pc, named)| (pc, named.frame.clone()))
     }
 
     pub(super) fn insert(&mut self, pc: u64, frame: Arc<Frame>) {

@@ -132,7 +132,13 @@ impl Model {
         };
         HeapProfile {
             // Newest first, as the runtime has them.
-            records: self.buckets.iter().rev().filter(|b| !b.pcs.is_empty()).map(record).collect(),
+            records: self
+                .buckets
+                .iter()
+                .rev()
+                .filter(|b| !b.pcs.is_empty())
+                .map(record)
+                .collect(),
             rate_bytes: self.rate_bytes.unwrap_or(0),
             at_unix_ns: self.target.unix_ns(self.now_ns),
             mappings,

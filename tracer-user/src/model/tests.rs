@@ -91,7 +91,10 @@ fn attached(source: Source) -> Model {
 /// A read which says that the last cycle is swept.
 fn swept(model: &mut Model, at_ns: u64) {
     let number = model.heap().gc_cycles.unwrap();
-    model.apply(Event::Heap(HeapRead { at_ns: at_ns + 1, ..figures(number, true) }));
+    model.apply(Event::Heap(HeapRead {
+        at_ns: at_ns + 1,
+        ..figures(number, true)
+    }));
 }
 
 fn probe(model: &mut Model, event: ProbeEvent) {

@@ -34,7 +34,9 @@ pub struct Probes {
 
 impl std::fmt::Debug for Probes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Probes").field("links", &self.links).finish_non_exhaustive()
+        f.debug_struct("Probes")
+            .field("links", &self.links)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +58,8 @@ impl Probes {
             None
         };
         let mut take = |name: &str| {
-            ebpf.take_map(name).ok_or_else(|| refuse(format!("the object has no map {name}")))
+            ebpf.take_map(name)
+                .ok_or_else(|| refuse(format!("the object has no map {name}")))
         };
         let ring = take(maps::EVENTS)?;
         let hits = take(maps::HITS)?;
@@ -87,7 +90,15 @@ impl Probes {
                 .map_err(|err| refuse(format!("{}: {}", point.function, chain(&err))))?;
             links[kind] = Some(link);
         }
-        Ok(Self { ring, hits, lost, undecodable: 0, logger, links, _ebpf: ebpf })
+        Ok(Self {
+            ring,
+            hits,
+            lost,
+            undecodable: 0,
+            logger,
+            links,
+            _ebpf: ebpf,
+        })
     }
 
     /// Takes what the ring holds, in the order of the kernel's reservations, at most one batch; `true`
@@ -132,7 +143,10 @@ impl Probes {
 
     /// Takes out the links of the sampler's two probes, for the caller to drop off the screen's path.
     pub fn take_sampler_links(&mut self) -> Vec<UProbeLink> {
-        [KIND_BORN, KIND_FREED].iter().filter_map(|&kind| self.links[kind as usize].take()).collect()
+        [KIND_BORN, KIND_FREED]
+            .iter()
+            .filter_map(|&kind| self.links[kind as usize].take())
+            .collect()
     }
 
     /// The ring, to wait on.

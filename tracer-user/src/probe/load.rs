@@ -50,7 +50,11 @@ impl Loader {
             loader
                 .override_global(globals::PROFILE_KIND, &profile_kind, true)
                 .override_global(globals::SPECIAL_KIND_OFFSET, &settings.special.kind, true)
-                .override_global(globals::SPECIAL_BUCKET_OFFSET, &settings.special.bucket, true)
+                .override_global(
+                    globals::SPECIAL_BUCKET_OFFSET,
+                    &settings.special.bucket,
+                    true,
+                )
                 .override_global(globals::JBE_FILTER, &settings.jbe_filter, true)
                 .override_global(globals::LOG, &log, true)
                 .override_global(aya_log::LEVEL, &log_level, true);
@@ -82,7 +86,9 @@ impl Loader {
 
 /// Loads the programs for no target: to measure them.
 pub(super) fn load_unbound() -> Result<Ebpf, aya::EbpfError> {
-    EbpfLoader::new().override_global(aya_log::LEVEL, &0u8, true).load(OBJECT)
+    EbpfLoader::new()
+        .override_global(aya_log::LEVEL, &0u8, true)
+        .load(OBJECT)
 }
 
 fn refuse_load(err: &aya::EbpfError) -> Refusal {

@@ -8,4 +8,4 @@ pub mod calibrate;
 mod load;
 
 pub use attach::Probes;
-pub use load::{Loader, LoadSettings};
+pub use load::{LoadSettings, Loader};

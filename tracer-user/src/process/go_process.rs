@@ -56,10 +56,18 @@ impl GoProcess {
         };
         let mappings = process.exe_mappings()?;
         let file = process.exe().try_clone().map_err(|err| {
-            Refusal::new(format!("cannot read the program of process {pid}"), err.to_string(), "try again")
+            Refusal::new(
+                format!("cannot read the program of process {pid}"),
+                err.to_string(),
+                "try again",
+            )
         })?;
         let image = Image::open(file).map_err(about)?;
-        let first = mappings.iter().map(|mapping| mapping.start).min().unwrap_or_default();
+        let first = mappings
+            .iter()
+            .map(|mapping| mapping.start)
+            .min()
+            .unwrap_or_default();
         let bias = first.wrapping_sub(image.first_load_vaddr());
         let memory = process.memory();
         // One readable word tells a lack of rights from a program that is not understood.
@@ -78,7 +86,12 @@ impl GoProcess {
                 "start heaptop again on the new process",
             ));
         }
-        Ok(Self { process, image: Arc::new(image), program: Arc::new(program), mappings })
+        Ok(Self {
+            process,
+            image: Arc::new(image),
+            program: Arc::new(program),
+            mappings,
+        })
     }
 
     /// Its memory.
@@ -86,26 +99,37 @@ impl GoProcess {
         self.process.memory()
     }
 
-    /// Its executable mappings as a profile names them.
+    /// Its executable mappings as Go's own profiles name them: the program, libraries, the vdso.
     pub fn mapped_files(&self) -> Vec<MappedFile> {
-        let build_id = self.image.build_id().unwrap_or_default();
-        let build_id: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.mappings
-            .iter()
-            .filter(|mapping| mapping.executable)
-            .map(|mapping| MappedFile {
-                start: mapping.start,
-                end: mapping.end,
-                offset: mapping.offset,
-                path: mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path).to_owned(),
-                build_id: build_id.clone(),
-            })
-            .collect()
+        let mut mapped = self.process.executable_mappings();
+        for file in &mut mapped {
+            let of_program = self.mappings.iter().any(|own| own.start == file.start);
+            let build_id = if of_program {
+                self.image.build_id()
+            } else {
+                self.build_id_of(&file.path)
+            };
+            file.build_id = build_id
+                .unwrap_or_default()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+        }
+        mapped
+    }
+
+    /// Build id of another file, in the target's own view of the file system.
+    fn build_id_of(&self, path: &str) -> Option<Vec<u8>> {
+        let file = std::fs::File::open(format!("/proc/{}/root{path}", self.process.pid())).ok()?;
+        // Only regular files: opening a device or a pipe of the target's choice could block.
+        file.metadata().ok()?.is_file().then_some(())?;
+        Image::open(file).ok()?.build_id()
     }
 
     /// The runtime's figures.
     pub fn figures(&self) -> Result<HeapFigures, Refusal> {
-        memstats::read(&self.memory(), self.program.facts, &self.program.vars).map_err(|err| self.unreadable(err))
+        memstats::read(&self.memory(), self.program.facts, &self.program.vars)
+            .map_err(|err| self.unreadable(err))
     }
 
     /// Refuses a program whose runtime samples nothing.
@@ -114,7 +138,11 @@ impl GoProcess {
             return Ok(());
         }
         Err(Refusal::new(
-            format!("{} (pid {}) samples no allocations", self.process.name(), self.process.pid()),
+            format!(
+                "{} (pid {}) samples no allocations",
+                self.process.name(),
+                self.process.pid()
+            ),
             "its runtime.MemProfileRate is 0, as in programs that link no heap profile; it keeps no records to read",
             "link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed) and start it again",
         ))
@@ -132,14 +160,23 @@ impl GoProcess {
             tries += 1;
             let cycle = ProfCycle(memory.u32(vars.mprof_cycle).map_err(unreadable)?);
             let (found, omitted) = buckets::walk(&memory, vars.mbuckets, 0).map_err(unreadable)?;
-            let records = buckets::read_records(&memory, self.program.facts.record, &found).map_err(unreadable)?;
-            let steady = last.as_ref().is_some_and(|last| last.0 == cycle && last.1 == records);
+            let records = buckets::read_records(&memory, self.program.facts.record, &found)
+                .map_err(unreadable)?;
+            let steady = last
+                .as_ref()
+                .is_some_and(|last| last.0 == cycle && last.1 == records);
             if steady || tries >= MAX_UNSTEADY_READS {
                 let reported = reported(&records, cycle);
-                let mut records: Vec<(NewBucket, Counts)> = found.into_iter().zip(reported).collect();
+                let mut records: Vec<(NewBucket, Counts)> =
+                    found.into_iter().zip(reported).collect();
                 records.reverse();
                 let rate_bytes = memory.u64(vars.mem_profile_rate).map_err(unreadable)?;
-                return Ok(RuntimeProfile { records, rate_bytes, steady, omitted });
+                return Ok(RuntimeProfile {
+                    records,
+                    rate_bytes,
+                    steady,
+                    omitted,
+                });
             }
             last = Some((cycle, records));
         }
@@ -149,9 +186,17 @@ impl GoProcess {
         let (name, pid) = (self.process.name(), self.process.pid());
         if self.process.is_same() {
             let what = format!("cannot read the profile of {name} (pid {pid})");
-            Refusal::new(what, err.to_string(), "try again; if it stays, report it with the Go version")
+            Refusal::new(
+                what,
+                err.to_string(),
+                "try again; if it stays, report it with the Go version",
+            )
         } else {
-            Refusal::new(format!("{name} (pid {pid}) has ended"), "it ended while it was read", "start it again")
+            Refusal::new(
+                format!("{name} (pid {pid}) has ended"),
+                "it ended while it was read",
+                "start it again",
+            )
         }
     }
 }
@@ -160,7 +205,10 @@ impl GoProcess {
 ///
 /// Source: `runtime.memProfileInternal`, go1.19 to go1.27.
 fn reported(records: &[buckets::MemRecord], cycle: ProfCycle) -> Vec<Counts> {
-    let reported: Vec<Counts> = records.iter().map(|record| record.reported(cycle)).collect();
+    let reported: Vec<Counts> = records
+        .iter()
+        .map(|record| record.reported(cycle))
+        .collect();
     if reported.iter().all(|counts| *counts == Counts::default()) {
         return records.iter().map(buckets::MemRecord::now).collect();
     }

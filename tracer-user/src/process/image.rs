@@ -98,8 +98,22 @@ impl Image {
     }
 
     /// The GNU build id, as linkers and `perf` know the file; printed as hex in a pprof mapping.
-    pub fn build_id(&self) -> Option<&[u8]> {
-        self.build_id.as_deref()
+    pub fn build_id(&self) -> Option<Vec<u8>> {
+        self.build_id.clone().or_else(|| self.build_id_in_section())
+    }
+
+    /// Go's linker (1.24 and later) writes the note without covering it by a note segment.
+    fn build_id_in_section(&self) -> Option<Vec<u8>> {
+        let section = self.section(".note.gnu.build-id")?;
+        let bytes = self
+            .bytes(section.addr, usize::try_from(section.size).ok()?)
+            .ok()?;
+        // Sizes of name and description, the type, then "GNU\0".
+        let id_size = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+        bytes
+            .get(16..)?
+            .get(..usize::try_from(id_size).ok()?)
+            .map(<[u8]>::to_vec)
     }
 
     /// The Go build id: text of four parts split by `/`.

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::Uid;
-use procfs::process::{MMapPath, Process};
+use procfs::process::{MMPermissions, MMapPath, Process};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memory::LiveMemory;
+use crate::export::pprof::MappedFile;
 use crate::refusal::Refusal;
 
 /// A process that was found, with handles that stay with it: the pidfd tells its end, the file of its
@@ -33,10 +34,6 @@ pub struct ExeMapping {
     pub end: u64,
     /// Offset of `start` in the file.
     pub offset: u64,
-    /// Mapped executable.
-    pub executable: bool,
-    /// Path as the kernel gives it.
-    pub path: String,
 }
 
 impl LiveProcess {
@@ -48,7 +45,11 @@ impl LiveProcess {
     pub fn open(pid: u32) -> Result<Self, Refusal> {
         let what = format!("cannot look at process {pid}");
         let gone = |why: String| {
-            Refusal::new(&what, why, "`pgrep -l NAME` or `ps -e` lists the processes that run here")
+            Refusal::new(
+                &what,
+                why,
+                "`pgrep -l NAME` or `ps -e` lists the processes that run here",
+            )
         };
         let raw = i32::try_from(pid).map_err(|_| gone(format!("no pid is as large as {pid}")))?;
         let typed = Pid::from_raw(raw).ok_or_else(|| gone("0 is not a process".into()))?;
@@ -57,20 +58,33 @@ impl LiveProcess {
             rustix::io::Errno::INVAL => {
                 gone("this is a thread's id, not a process's; `ps -eLo pid,lwp` tells whose".into())
             }
-            err => Refusal::new(&what, format!("pidfd_open: {err}"), "needs Linux 5.3 or later"),
+            err => Refusal::new(
+                &what,
+                format!("pidfd_open: {err}"),
+                "needs Linux 5.3 or later",
+            ),
         })?;
         let proc = Process::new(raw).map_err(|err| gone(format!("/proc/{pid}: {err}")))?;
-        let stat = proc.stat().map_err(|err| gone(format!("/proc/{pid}/stat: {err}")))?;
+        let stat = proc
+            .stat()
+            .map_err(|err| gone(format!("/proc/{pid}/stat: {err}")))?;
         let exe = File::open(format!("/proc/{pid}/exe")).map_err(|err| match err.kind() {
             std::io::ErrorKind::PermissionDenied => Refusal::new(
                 format!("cannot read the program of {} (pid {pid})", stat.comm),
-                format!("the process belongs to another user, and this one has uid {}", Uid::current()),
+                format!(
+                    "the process belongs to another user, and this one has uid {}",
+                    Uid::current()
+                ),
                 format!("sudo heaptop {pid}"),
             ),
-            std::io::ErrorKind::NotFound if stat.state == 'Z' => {
-                gone(format!("{} has ended and waits for its parent to notice", stat.comm))
-            }
-            _ => gone(format!("{} has no program file ({err}): a kernel thread?", stat.comm)),
+            std::io::ErrorKind::NotFound if stat.state == 'Z' => gone(format!(
+                "{} has ended and waits for its parent to notice",
+                stat.comm
+            )),
+            _ => gone(format!(
+                "{} has no program file ({err}): a kernel thread?",
+                stat.comm
+            )),
         })?;
         let name = exe_name(&proc).unwrap_or_else(|| stat.comm.clone());
         Ok(Self {
@@ -119,14 +133,17 @@ impl LiveProcess {
         // /proc is opened anew: the handle in `proc` would go on to name the old process.
         Process::new(self.pid.cast_signed())
             .and_then(|proc| proc.stat())
-            .is_ok_and(|stat| stat.starttime == self.started_ticks && !matches!(stat.state, 'Z' | 'X'))
+            .is_ok_and(|stat| {
+                stat.starttime == self.started_ticks && !matches!(stat.state, 'Z' | 'X')
+            })
     }
 
     /// Whether the process still runs the program that was opened: not after an `exec`.
     pub fn same_program(&self) -> bool {
-        let (Ok(now), Ok(then)) =
-            (std::fs::metadata(format!("/proc/{}/exe", self.pid)), self.exe.metadata())
-        else {
+        let (Ok(now), Ok(then)) = (
+            std::fs::metadata(format!("/proc/{}/exe", self.pid)),
+            self.exe.metadata(),
+        ) else {
             return true; // Not to be told; the pidfd tells the end.
         };
         now.ino() == then.ino() && now.dev() == then.dev()
@@ -137,17 +154,51 @@ impl LiveProcess {
         Some(self.proc.statm().ok()?.resident * procfs::page_size())
     }
 
+    /// All executable mappings by address, without build ids: anonymous ones have no name and are left out.
+    pub fn executable_mappings(&self) -> Vec<MappedFile> {
+        let maps = self.proc.maps().map(|maps| maps.0).unwrap_or_default();
+        let executable = maps
+            .into_iter()
+            .filter(|map| map.perms.contains(MMPermissions::EXECUTE));
+        executable
+            .filter_map(|map| {
+                let path = match map.pathname {
+                    MMapPath::Path(path) => path.to_string_lossy().into_owned(),
+                    MMapPath::Vdso => "[vdso]".into(),
+                    MMapPath::Vsyscall => "[vsyscall]".into(),
+                    _ => return None,
+                };
+                let path = path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned();
+                let (start, end) = map.address;
+                Some(MappedFile {
+                    start,
+                    end,
+                    offset: map.offset,
+                    path,
+                    build_id: String::new(),
+                })
+            })
+            .collect()
+    }
+
     /// The mappings of the program's own file, by address. Matched by device and inode: the path of a
     /// deleted file changes, and other namespaces have other paths.
     pub fn exe_mappings(&self) -> Result<Vec<ExeMapping>, Refusal> {
         let refuse = |why: String| {
             Refusal::new(
-                format!("cannot see the mappings of {} (pid {})", self.name, self.pid),
+                format!(
+                    "cannot see the mappings of {} (pid {})",
+                    self.name, self.pid
+                ),
                 why,
                 format!("sudo heaptop {}", self.pid),
             )
         };
-        let inode = self.exe.metadata().map_err(|err| refuse(err.to_string()))?.ino();
+        let inode = self
+            .exe
+            .metadata()
+            .map_err(|err| refuse(err.to_string()))?
+            .ino();
         let maps = self.proc.maps().map_err(|err| refuse(err.to_string()))?;
         // The device in maps is that of the mount below an overlay, so the inode alone is compared, and
         // the path with it where the kernel gives one.
@@ -161,15 +212,12 @@ impl LiveProcess {
                 start: map.address.0,
                 end: map.address.1,
                 offset: map.offset,
-                executable: map.perms.contains(procfs::process::MMPermissions::EXECUTE),
-                path: match map.pathname {
-                    MMapPath::Path(path) => path.to_string_lossy().into_owned(),
-                    _ => String::new(),
-                },
             })
             .collect();
         if mappings.is_empty() {
-            return Err(refuse("its program file is not mapped: a packed (UPX) program?".into()));
+            return Err(refuse(
+                "its program file is not mapped: a packed (UPX) program?".into(),
+            ));
         }
         Ok(mappings)
     }

@@ -19,7 +19,9 @@ impl LiveMemory {
     /// Memory of `pid`. Nothing is read yet.
     pub fn new(pid: u32) -> Self {
         // A pid of the kernel fits i32; 0 stands for none and fails at the first read.
-        Self { pid: Pid::from_raw(i32::try_from(pid).unwrap_or(0)) }
+        Self {
+            pid: Pid::from_raw(i32::try_from(pid).unwrap_or(0)),
+        }
     }
 }
 
@@ -29,8 +31,15 @@ impl Memory for LiveMemory {
         let unreadable = Unreadable { addr, len };
         let base = usize::try_from(addr).map_err(|_| unreadable)?;
         // The kernel ends a read at the first page that is not mapped and reports what it copied.
-        let copied =
-            process_vm_readv(self.pid, &mut [IoSliceMut::new(buf)], &[RemoteIoVec { base, len }]);
-        if copied == Ok(len) { Ok(()) } else { Err(unreadable) }
+        let copied = process_vm_readv(
+            self.pid,
+            &mut [IoSliceMut::new(buf)],
+            &[RemoteIoVec { base, len }],
+        );
+        if copied == Ok(len) {
+            Ok(())
+        } else {
+            Err(unreadable)
+        }
     }
 }

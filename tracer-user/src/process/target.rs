@@ -21,22 +21,36 @@ const MAX_LISTED: usize = 8;
 /// A [`Refusal`] where there is none, or more than one: then it lists them.
 pub fn resolve(target: &str) -> Result<u32, Refusal> {
     if target.bytes().all(|b| b.is_ascii_digit()) && !target.is_empty() {
-        return target.parse().map_err(|_| not_found(target, "no pid is that large"));
+        return target
+            .parse()
+            .map_err(|_| not_found(target, "no pid is that large"));
     }
     if let Some((container, inner)) = target.rsplit_once(':')
         && is_container_prefix(container)
         && let Ok(inner) = inner.parse::<i32>()
     {
         let is_inner = |proc: &Process| {
-            proc.status().is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
+            proc.status()
+                .is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
         };
-        let found = others().filter(|p| in_container(p, container) && is_inner(p)).collect();
-        return only(target, &format!("are pid {inner} in container {container}"), found);
+        let found = others()
+            .filter(|p| in_container(p, container) && is_inner(p))
+            .collect();
+        return only(
+            target,
+            &format!("are pid {inner} in container {container}"),
+            found,
+        );
     }
-    let named: Vec<Process> =
-        others().filter(|proc| is_named(proc, target)).filter(is_go_program).collect();
+    let named: Vec<Process> = others()
+        .filter(|proc| is_named(proc, target))
+        .filter(is_go_program)
+        .collect();
     if named.is_empty() && is_container_prefix(target) {
-        let found = others().filter(|p| in_container(p, target)).filter(is_go_program).collect();
+        let found = others()
+            .filter(|p| in_container(p, target))
+            .filter(is_go_program)
+            .collect();
         return only(target, &format!("run in container {target}"), found);
     }
     only(target, &format!("are named {target}"), named)
@@ -70,13 +84,19 @@ fn is_container_prefix(text: &str) -> bool {
 }
 
 fn in_container(proc: &Process, prefix: &str) -> bool {
-    let Ok(cgroups) = proc.cgroups() else { return false };
-    cgroups.into_iter().any(|group| container_id(&group.pathname).is_some_and(|id| id.starts_with(prefix)))
+    let Ok(cgroups) = proc.cgroups() else {
+        return false;
+    };
+    cgroups
+        .into_iter()
+        .any(|group| container_id(&group.pathname).is_some_and(|id| id.starts_with(prefix)))
 }
 
 /// The container id in a cgroup path: the last run of just 64 hexadecimal digits.
 fn container_id(cgroup: &str) -> Option<&str> {
-    cgroup.rsplit(|c: char| !c.is_ascii_hexdigit()).find(|run| run.len() == CONTAINER_ID_DIGITS)
+    cgroup
+        .rsplit(|c: char| !c.is_ascii_hexdigit())
+        .find(|run| run.len() == CONTAINER_ID_DIGITS)
 }
 
 fn not_found(target: &str, why: &str) -> Refusal {
@@ -89,7 +109,10 @@ fn not_found(target: &str, why: &str) -> Refusal {
 
 fn only(target: &str, relation: &str, found: Vec<Process>) -> Result<u32, Refusal> {
     match found.as_slice() {
-        [] => Err(not_found(target, "no running Go program has this name, and no container this id")),
+        [] => Err(not_found(
+            target,
+            "no running Go program has this name, and no container this id",
+        )),
         [one] => Ok(one.pid.unsigned_abs()),
         [first, ..] => {
             let mut listed: Vec<String> = found.iter().take(MAX_LISTED).map(describe).collect();
@@ -107,12 +130,20 @@ fn only(target: &str, relation: &str, found: Vec<Process>) -> Result<u32, Refusa
 
 /// `4121 (up 8h24m, 3.91 GiB)`.
 fn describe(proc: &Process) -> String {
-    let Ok(stat) = proc.stat() else { return proc.pid.to_string() };
+    let Ok(stat) = proc.stat() else {
+        return proc.pid.to_string();
+    };
     let up_ns = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let now_ns = i128::from(up_ns.tv_sec) * 1_000_000_000 + i128::from(up_ns.tv_nsec);
-    let up_ns = u64::try_from(now_ns - i128::from(live::started_unix_ns(stat.starttime))).unwrap_or(0);
+    let up_ns =
+        u64::try_from(now_ns - i128::from(live::started_unix_ns(stat.starttime))).unwrap_or(0);
     let rss = stat.rss * procfs::page_size();
-    format!("{} (up {}, {})", proc.pid, format::duration(up_ns), format::sentence_bytes(rss as f64))
+    format!(
+        "{} (up {}, {})",
+        proc.pid,
+        format::duration(up_ns),
+        format::sentence_bytes(rss as f64)
+    )
 }
 
 #[cfg(test)]

@@ -22,20 +22,28 @@ pub(super) struct SamplerBudget {
 
 impl Default for SamplerBudget {
     fn default() -> Self {
-        Self { hit_cost_ns: ASSUMED_HIT_NS, seen: VecDeque::new(), spent: false }
+        Self {
+            hit_cost_ns: ASSUMED_HIT_NS,
+            seen: VecDeque::new(),
+            spent: false,
+        }
     }
 }
 
 impl SamplerBudget {
     /// Whether the probes have just been found to take more than their share; said once.
     pub(super) fn exceeded(&mut self, counters: &KernelCounters) -> bool {
-        self.seen.push_back((counters.at_ns, counters.hits.iter().sum()));
+        self.seen
+            .push_back((counters.at_ns, counters.hits.iter().sum()));
         while self.seen.len() > 2 && self.seen[1].0 + WINDOW_NS <= counters.at_ns {
             self.seen.pop_front();
         }
-        let (Some(first), Some(last)) = (self.seen.front(), self.seen.back()) else { return false };
+        let (Some(first), Some(last)) = (self.seen.front(), self.seen.back()) else {
+            return false;
+        };
         let elapsed_ns = last.0.saturating_sub(first.0);
-        let share = last.1.saturating_sub(first.1) as f64 * self.hit_cost_ns / elapsed_ns.max(1) as f64;
+        let share =
+            last.1.saturating_sub(first.1) as f64 * self.hit_cost_ns / elapsed_ns.max(1) as f64;
         let exceeded = elapsed_ns >= WINDOW_NS && share > MAX_CPU_FRACTION && !self.spent;
         self.spent |= exceeded;
         exceeded
@@ -49,12 +57,18 @@ mod tests {
     fn after(seconds: &[u64]) -> Vec<bool> {
         let mut budget = SamplerBudget::default();
         let mut hits = 0;
-        let looks = seconds.iter().flat_map(|&per_second| std::iter::repeat_n(per_second / 10, 10));
+        let looks = seconds
+            .iter()
+            .flat_map(|&per_second| std::iter::repeat_n(per_second / 10, 10));
         (0u64..)
             .zip(looks)
             .map(|(i, new)| {
                 hits += new;
-                let counters = KernelCounters { at_ns: i * 100_000_000, hits: [hits, 0, 0, 0, 0], ..KernelCounters::default() };
+                let counters = KernelCounters {
+                    at_ns: i * 100_000_000,
+                    hits: [hits, 0, 0, 0, 0],
+                    ..KernelCounters::default()
+                };
                 budget.exceeded(&counters)
             })
             .collect()

@@ -63,7 +63,14 @@ pub struct Collector {
 impl Collector {
     /// A collector for an open process, with its probes if there are any.
     pub fn new(go: GoProcess, probes: Option<Probes>) -> Self {
-        Self { go, probes, known: Vec::new(), truncated_stacks: 0, rss: None, budget: SamplerBudget::default() }
+        Self {
+            go,
+            probes,
+            known: Vec::new(),
+            truncated_stacks: 0,
+            rss: None,
+            budget: SamplerBudget::default(),
+        }
     }
 
     /// The first events: everything that the rows of the first screen are made of.
@@ -89,12 +96,16 @@ impl Collector {
             }
             self.drain(&mut events);
             let counts = self.known.iter().zip(first.iter().zip(&second));
-            let counts = counts.map(|(b, (_, record))| (b.addr, record.counts(before.number()))).collect();
+            let counts = counts
+                .map(|(b, (_, record))| (b.addr, record.counts(before.number())))
+                .collect();
             events.push(Event::Buckets(BucketsRead {
                 from_ns,
                 to_ns: monotonic_ns(),
                 cycle: steady.then(|| before.number()),
-                swept: heap.runtime.is_some_and(|f| f.swept && f.prof_cycle.number() == before.number()),
+                swept: heap
+                    .runtime
+                    .is_some_and(|f| f.swept && f.prof_cycle.number() == before.number()),
                 new,
                 counts,
                 complete: true,
@@ -105,10 +116,24 @@ impl Collector {
     }
 
     /// Runs until the target ends, or nobody listens any more. Dropping it detaches the probes.
-    pub async fn run(mut self, events: mpsc::Sender<Vec<Event>>, mut requests: mpsc::Receiver<Request>) {
-        let exit = self.go.process.pidfd().try_clone_to_owned().and_then(readable);
-        let ring = self.probes.as_ref().map(|probes| probes.ring_fd().and_then(readable));
-        let (Ok(exit), Ok(ring)) = (exit, ring.transpose()) else { return };
+    pub async fn run(
+        mut self,
+        events: mpsc::Sender<Vec<Event>>,
+        mut requests: mpsc::Receiver<Request>,
+    ) {
+        let exit = self
+            .go
+            .process
+            .pidfd()
+            .try_clone_to_owned()
+            .and_then(readable);
+        let ring = self
+            .probes
+            .as_ref()
+            .map(|probes| probes.ring_fd().and_then(readable));
+        let (Ok(exit), Ok(ring)) = (exit, ring.transpose()) else {
+            return;
+        };
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if events.send(self.live_samples()).await.is_err() {
@@ -134,7 +159,10 @@ impl Collector {
             if !self.go.process.same_program() {
                 batch.push(Event::Exited {
                     at_ns: monotonic_ns(),
-                    how: Some("it replaced itself by exec: start heaptop again to watch the new program".into()),
+                    how: Some(
+                        "it replaced itself by exec: start heaptop again to watch the new program"
+                            .into(),
+                    ),
                 });
                 let _ = events.send(batch).await;
                 return;
@@ -152,7 +180,9 @@ impl Collector {
         // What was freed before the figures were read is in the ring now.
         self.drain_all(batch);
         batch.push(Event::Heap(heap));
-        let Some(probes) = &mut self.probes else { return };
+        let Some(probes) = &mut self.probes else {
+            return;
+        };
         let counters = probes.counters();
         batch.push(Event::Kernel(counters));
         if self.budget.exceeded(&counters) {
@@ -160,7 +190,9 @@ impl Collector {
             if !links.is_empty() {
                 // A detach blocks for 0.1 s: on a thread of its own, while the ring is drained here.
                 tokio::task::spawn_blocking(move || drop(links));
-                batch.push(Event::SamplerDetached { at_ns: counters.at_ns });
+                batch.push(Event::SamplerDetached {
+                    at_ns: counters.at_ns,
+                });
             }
         }
     }
@@ -190,7 +222,10 @@ impl Collector {
             (0..self.known.len()).collect()
         } else {
             let asked: std::collections::HashSet<u64> = request.buckets.iter().copied().collect();
-            (0..first_new).filter(|&i| asked.contains(&self.known[i].addr)).chain(first_new..self.known.len()).collect()
+            (0..first_new)
+                .filter(|&i| asked.contains(&self.known[i].addr))
+                .chain(first_new..self.known.len())
+                .collect()
         };
         wanted.sort_unstable();
         let first = self.read_records(&wanted)?;
@@ -201,8 +236,13 @@ impl Collector {
         let steady = self.prof_cycle()? == before;
         let number = before.number();
         // Two equal reads: a flush that moves counts from one cycle to another was not in between.
-        let agreed = wanted.iter().zip(first.iter().zip(&second)).filter(|(_, (a, b))| a == b);
-        let counts: Vec<_> = agreed.map(|(&i, (_, record))| (self.known[i].addr, record.counts(number))).collect();
+        let agreed = wanted
+            .iter()
+            .zip(first.iter().zip(&second))
+            .filter(|(_, (a, b))| a == b);
+        let counts: Vec<_> = agreed
+            .map(|(&i, (_, record))| (self.known[i].addr, record.counts(number)))
+            .collect();
         Ok(BucketsRead {
             from_ns,
             to_ns: monotonic_ns(),
@@ -220,7 +260,10 @@ impl Collector {
         let head = self.known.last().map_or(0, |bucket| bucket.addr);
         let (mut new, _) = buckets::walk(&self.go.memory(), self.go.program.vars.mbuckets, head)?;
         new.truncate(MAX_BUCKETS.saturating_sub(self.known.len()));
-        self.truncated_stacks += new.iter().filter(|bucket| bucket.n_frames as usize > MAX_FRAMES).count() as u64;
+        self.truncated_stacks += new
+            .iter()
+            .filter(|bucket| bucket.n_frames as usize > MAX_FRAMES)
+            .count() as u64;
         self.known.extend(new.iter().cloned());
         Ok(new)
     }
@@ -231,15 +274,31 @@ impl Collector {
     }
 
     fn prof_cycle(&self) -> Result<ProfCycle, Unreadable> {
-        self.go.memory().u32(self.go.program.vars.mprof_cycle).map(ProfCycle)
+        self.go
+            .memory()
+            .u32(self.go.program.vars.mprof_cycle)
+            .map(ProfCycle)
     }
 
     fn read_heap(&mut self) -> HeapRead {
         let at_ns = monotonic_ns();
-        let runtime = memstats::read(&self.go.memory(), self.go.program.facts, &self.go.program.vars).ok();
-        let rss = self.rss.filter(|(read_ns, _)| at_ns - read_ns < RSS_EVERY_NS);
-        let (_, rss_bytes) = *self.rss.insert(rss.unwrap_or_else(|| (at_ns, self.go.process.rss_bytes())));
-        HeapRead { at_ns, runtime, rss_bytes }
+        let runtime = memstats::read(
+            &self.go.memory(),
+            self.go.program.facts,
+            &self.go.program.vars,
+        )
+        .ok();
+        let rss = self
+            .rss
+            .filter(|(read_ns, _)| at_ns - read_ns < RSS_EVERY_NS);
+        let (_, rss_bytes) = *self
+            .rss
+            .insert(rss.unwrap_or_else(|| (at_ns, self.go.process.rss_bytes())));
+        HeapRead {
+            at_ns,
+            runtime,
+            rss_bytes,
+        }
     }
 
     /// The samples that were alive at the attach, one by one. Comes after the first rows: it looks at
@@ -247,12 +306,22 @@ impl Collector {
     fn live_samples(&self) -> Vec<Event> {
         let from_ns = monotonic_ns();
         let vars = &self.go.program.vars;
-        let found = specials::live_samples(&self.go.memory(), self.go.program.facts, vars.mheap, MAX_LIVE_SAMPLES);
-        found.map(|(samples, _)| Event::Specials { from_ns, samples }).into_iter().collect()
+        let found = specials::live_samples(
+            &self.go.memory(),
+            self.go.program.facts,
+            vars.mheap,
+            MAX_LIVE_SAMPLES,
+        );
+        found
+            .map(|(samples, _)| Event::Specials { from_ns, samples })
+            .into_iter()
+            .collect()
     }
 
     fn drain(&mut self, batch: &mut Vec<Event>) -> bool {
-        self.probes.as_mut().is_some_and(|probes| probes.drain(batch))
+        self.probes
+            .as_mut()
+            .is_some_and(|probes| probes.drain(batch))
     }
 
     /// Drains until the ring was seen empty, at most a few batches: a target that fills it faster than it

@@ -49,7 +49,10 @@ fn print(session: &Session, args: &WatchArgs) -> std::io::Result<bool> {
         String::new()
     };
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(false),
         result => result.map(|()| true),
     }

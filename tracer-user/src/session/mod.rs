@@ -68,7 +68,9 @@ impl Session {
         let loader = (!settings.no_probes).then(Loader::start);
         let go = GoProcess::open(pid)?;
         go.require_sampling()?;
-        let probes = loader.map(|loader| place_probes(loader, &go, settings)).transpose()?;
+        let probes = loader
+            .map(|loader| place_probes(loader, &go, settings))
+            .transpose()?;
         let target = Target {
             pid,
             name: go.process.name().to_owned(),
@@ -76,8 +78,17 @@ impl Session {
             started_unix_ns: go.process.started_unix_ns(),
             attached_ns: monotonic_ns(),
             attached_unix_ns: unix_ns(),
-            main_module: go.program.build.main_module.as_ref().map(|module| module.path.clone()),
-            source: if settings.no_probes { Source::Buckets } else { Source::Sampler },
+            main_module: go
+                .program
+                .build
+                .main_module
+                .as_ref()
+                .map(|module| module.path.clone()),
+            source: if settings.no_probes {
+                Source::Buckets
+            } else {
+                Source::Sampler
+            },
         };
         let symbolizer = Symbolizer::new(&go);
         let mappings = go.mapped_files();
@@ -151,7 +162,8 @@ impl Session {
             if wanted.is_empty() {
                 return;
             }
-            self.model.apply(Event::Named(self.symbolizer.names(&wanted)));
+            self.model
+                .apply(Event::Named(self.symbolizer.names(&wanted)));
         }
     }
 
@@ -167,7 +179,8 @@ impl Session {
             return false;
         }
         let more = wanted.len() == MAX_NAMES;
-        self.model.apply(Event::Named(self.symbolizer.names(&wanted)));
+        self.model
+            .apply(Event::Named(self.symbolizer.names(&wanted)));
         more
     }
 
@@ -187,9 +200,18 @@ impl Session {
     }
 }
 
-fn place_probes(loader: Loader, go: &GoProcess, settings: AttachSettings) -> Result<Probes, Refusal> {
+fn place_probes(
+    loader: Loader,
+    go: &GoProcess,
+    settings: AttachSettings,
+) -> Result<Probes, Refusal> {
     let plan = plan::plan(&go.program, &*go.image)?;
-    let jbe_filter = plan.points.iter().filter(|p| p.jbe_filter).map(|p| 1u64 << (p.kind as u64)).sum();
+    let jbe_filter = plan
+        .points
+        .iter()
+        .filter(|p| p.jbe_filter)
+        .map(|p| 1u64 << (p.kind as u64))
+        .sum();
     let ebpf = loader.finish(LoadSettings {
         special: go.program.facts.special,
         jbe_filter,

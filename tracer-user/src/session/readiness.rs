@@ -6,7 +6,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Registers a descriptor that becomes readable, with tokio.
-#[allow(unsafe_code, reason = "tokio cannot know what a type of ours does with its descriptor")]
+#[allow(
+    unsafe_code,
+    reason = "tokio cannot know what a type of ours does with its descriptor"
+)]
 pub(super) fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names one open descriptor from its creation to its drop, and `AsyncFd` deregisters before it
     // drops it.

@@ -7,10 +7,10 @@ use blazesym::symbolize::source::{Process, Source};
 use blazesym::symbolize::{Input, Symbolized};
 
 use crate::go::frame::Frame;
+use crate::go::program::Program;
 use crate::process::go_process::GoProcess;
 use crate::process::image::Image;
 use crate::process::memory::LiveMemory;
-use crate::go::program::Program;
 
 /// Names for one process. Results are kept by the model, not here.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ impl Symbolizer {
     /// The frame of each return address of a bucket, in their order. The runtime has expanded inlined
     /// calls already, one address a frame. An address without a name gets [`Frame::unnamed`].
     pub fn names(&mut self, pcs: &[u64]) -> Vec<(u64, Arc<Frame>)> {
-        pcs.iter().map(|&pc| (pc, Arc::new(self.name(pc)))).collect()
+        pcs.iter()
+            .map(|&pc| (pc, Arc::new(self.name(pc))))
+            .collect()
     }
 
     fn name(&mut self, pc: u64) -> Frame {
@@ -51,7 +53,9 @@ impl Symbolizer {
     /// cgo and libc.
     fn name_of_other(&mut self, pc: u64) -> Option<Frame> {
         let call = pc.checked_sub(1)?;
-        let other = self.other.get_or_insert_with(blazesym::symbolize::Symbolizer::new);
+        let other = self
+            .other
+            .get_or_insert_with(blazesym::symbolize::Symbolizer::new);
         let source = Source::Process(Process::new(Pid::from(self.pid)));
         match other.symbolize_single(&source, Input::AbsAddr(call)).ok()? {
             Symbolized::Sym(sym) => {
@@ -60,7 +64,10 @@ impl Symbolizer {
                 Some(Frame {
                     symbol: Arc::clone(&function),
                     function,
-                    file: code.map_or_else(|| "?".into(), |code| code.to_path().to_string_lossy().into()),
+                    file: code.map_or_else(
+                        || "?".into(),
+                        |code| code.to_path().to_string_lossy().into(),
+                    ),
                     line: code.and_then(|code| code.line).unwrap_or(0),
                     entry: sym.addr,
                     ..Frame::unnamed(pc)

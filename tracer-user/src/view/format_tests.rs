@@ -74,7 +74,10 @@ fn counts_and_times_read_as_on_the_screens() {
     assert_eq!(duration(1_389_600 * second), "16d2h");
     assert_eq!(coarse_duration(1_080 * second), "18m");
     assert_eq!(time_of_day(1_763_694_765_000_000_000, 0), "03:12:45");
-    assert_eq!(time_of_day(1_763_694_765_000_000_000, -4 * 3600), "23:12:45");
+    assert_eq!(
+        time_of_day(1_763_694_765_000_000_000, -4 * 3600),
+        "23:12:45"
+    );
 }
 
 #[test]

@@ -71,7 +71,11 @@ impl Sort {
             SortKey::Location => (&a.file, a.line).cmp(&(&b.file, b.line)),
             _ => by_key,
         };
-        let by_key = if self.reversed { by_key.reverse() } else { by_key };
+        let by_key = if self.reversed {
+            by_key.reverse()
+        } else {
+            by_key
+        };
         by_key
             .then_with(|| b.inuse.bytes.total_cmp(&a.inuse.bytes))
             .then_with(|| a.function.cmp(&b.function))
@@ -80,13 +84,23 @@ impl Sort {
 
     fn value(self, row: &SiteRow, objects: bool) -> Option<f64> {
         // What cannot be told from zero counts as zero, or noise would shuffle the rows that stand still.
-        let told = |value: f64, err: f64| if is_significant(value, err) { value } else { 0.0 };
+        let told = |value: f64, err: f64| {
+            if is_significant(value, err) {
+                value
+            } else {
+                0.0
+            }
+        };
         match self.key {
             SortKey::Growth if objects => row
                 .growth
                 .map(|growth| told(growth.objects, growth.objects_err)),
-            SortKey::Growth => row.growth.map(|growth| told(growth.bytes, growth.bytes_err)),
-            SortKey::Rate => row.rate.map(|rate| told(rate.bytes_per_min, rate.bytes_per_min_err)),
+            SortKey::Growth => row
+                .growth
+                .map(|growth| told(growth.bytes, growth.bytes_err)),
+            SortKey::Rate => row
+                .rate
+                .map(|rate| told(rate.bytes_per_min, rate.bytes_per_min_err)),
             SortKey::Objects => row
                 .rate
                 .map(|rate| told(rate.objects_per_min, rate.objects_per_min_err)),
