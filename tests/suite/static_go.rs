@@ -64,7 +64,8 @@ fn go(release: &str) -> Option<Command> {
     Some(again)
 }
 
-fn build(release: &str, kind: (&str, bool, &[&str])) -> Option<PathBuf> {
+/// Builds `programs/stacks`; `None` when that release of Go is not here.
+pub(crate) fn build(release: &str, kind: (&str, bool, &[&str])) -> Option<PathBuf> {
     let (name, cgo, arguments) = kind;
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stacks-{release}-{name}"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs/stacks");
