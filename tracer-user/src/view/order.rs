@@ -1,0 +1,118 @@
+//! The order of the table's rows: a total one for every column.
+
+use std::cmp::Ordering;
+
+use super::format::is_significant;
+use crate::model::rows::SiteRow;
+
+/// What rows are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SortKey {
+    /// Growth since the baseline (the default); in-use until growth is known.
+    #[default]
+    Growth,
+    /// Bytes per minute.
+    Rate,
+    /// Objects per minute.
+    Objects,
+    /// In-use bytes.
+    InUse,
+    /// Allocated bytes per second.
+    Alloc,
+    /// Name of the function.
+    Name,
+    /// Standard error of in-use.
+    Error,
+    /// In-use objects.
+    Count,
+    /// Live samples.
+    Samples,
+    /// File and line.
+    Location,
+}
+
+impl SortKey {
+    /// All keys with their words, in the order of the menu.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Growth, "growth since the baseline"),
+        (Self::InUse, "in-use bytes"),
+        (Self::Rate, "growth per minute, bytes"),
+        (Self::Objects, "growth per minute, objects"),
+        (Self::Alloc, "allocated per second"),
+        (Self::Count, "in-use objects"),
+        (Self::Samples, "samples"),
+        (Self::Error, "standard error"),
+        (Self::Name, "name"),
+        (Self::Location, "file and line"),
+    ];
+}
+
+/// What rows are sorted by, and in which direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sort {
+    /// The column.
+    pub key: SortKey,
+    /// Against the column's own direction, which is largest first for figures and a to z for names.
+    pub reversed: bool,
+}
+
+impl Sort {
+    /// Compares two rows, by objects instead of bytes where `objects` are shown.
+    ///
+    /// Ties fall to in-use, then to the name, then to the identity, so that the order is total.
+    pub fn compare(self, a: &SiteRow, b: &SiteRow, objects: bool) -> Ordering {
+        let by_key = match (self.value(a, objects), self.value(b, objects)) {
+            // What is not known comes last in either direction.
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => return Ordering::Greater,
+            (Some(_), None) => return Ordering::Less,
+            (Some(a), Some(b)) => b.total_cmp(&a),
+        };
+        let by_key = match self.key {
+            SortKey::Name => a.function.cmp(&b.function),
+            SortKey::Location => (&a.file, a.line).cmp(&(&b.file, b.line)),
+            _ => by_key,
+        };
+        let by_key = if self.reversed {
+            by_key.reverse()
+        } else {
+            by_key
+        };
+        by_key
+            .then_with(|| b.inuse.bytes.total_cmp(&a.inuse.bytes))
+            .then_with(|| a.function.cmp(&b.function))
+            .then_with(|| a.id.cmp(&b.id))
+    }
+
+    fn value(self, row: &SiteRow, objects: bool) -> Option<f64> {
+        // What cannot be told from zero counts as zero, or noise would shuffle the rows that stand still.
+        let told = |value: f64, err: f64| {
+            if is_significant(value, err) {
+                value
+            } else {
+                0.0
+            }
+        };
+        match self.key {
+            SortKey::Growth if objects => row
+                .growth
+                .map(|growth| told(growth.objects, growth.objects_err)),
+            SortKey::Growth => row
+                .growth
+                .map(|growth| told(growth.bytes, growth.bytes_err)),
+            SortKey::Rate => row
+                .rate
+                .map(|rate| told(rate.bytes_per_min, rate.bytes_per_min_err)),
+            SortKey::Objects => row
+                .rate
+                .map(|rate| told(rate.objects_per_min, rate.objects_per_min_err)),
+            SortKey::InUse if objects => Some(row.inuse.objects),
+            SortKey::InUse => Some(row.inuse.bytes),
+            SortKey::Alloc => Some(row.alloc.bytes_per_sec),
+            SortKey::Error => Some(row.inuse.bytes_err / row.inuse.bytes.max(1.0)),
+            SortKey::Count => Some(row.inuse.objects),
+            SortKey::Samples => Some(row.samples as f64),
+            SortKey::Name | SortKey::Location => Some(0.0),
+        }
+    }
+}
