@@ -1,1 +1,4 @@
-fn main() {}
+//! Tests of the whole: real programs, real files.
+
+mod static_damaged;
+mod static_go;

@@ -24,7 +24,7 @@ pub const KIND_GC_START: u32 = 2;
 /// ordered before this and whose free does not follow in this cycle's sweep is live. Carried by a [`GcRecord`].
 pub const KIND_GC_MARKED: u32 = 3;
 /// The profile of the cycle is flushed: the first call after `call mProf_FlushLocked` in `runtime.mProf_Flush` was
-/// reached. From here on the bucket counters may be read. Carried by a [`GcRecord`], and wakes the reader.
+/// reached. From here on the bucket counters may be read. Carried by a [`GcRecord`].
 pub const KIND_FLUSHED: u32 = 4;
 /// How many kinds there are; kinds are `0..N_KINDS`.
 pub const N_KINDS: usize = 5;
@@ -120,8 +120,8 @@ pub mod programs {
 /// Names of the maps.
 pub mod maps {
     /// Ring buffer of the records. Its size must be a power of two of at least one page; default
-    /// [`EVENTS_BYTES`](super::EVENTS_BYTES). Births, frees, GC starts and ends are submitted without a wake-up, so the
-    /// reader drains on a timer (100 ms); a flush, and a ring that fills by another quarter, wake it. A record takes 8
+    /// [`EVENTS_BYTES`](super::EVENTS_BYTES). Records are submitted without a wake-up, which would cost the target more
+    /// than the record does: the reader drains on a timer (100 ms), and a ring that fills by another quarter wakes it. A record takes 8
     /// bytes more than its length.
     pub const EVENTS: &str = "EVENTS";
     /// Per-CPU array of `u64`, indexed by kind: records that did not reach the ring since the load. Sum over the CPUs.

@@ -21,7 +21,8 @@ pub enum Event {
     Kernel(KernelCounters),
     /// Buckets as read from the target between two drains of the ring buffer.
     Buckets(BucketsRead),
-    /// Figures of the runtime and of the process.
+    /// Figures of the runtime and of the process. Where they say that sweeping has drained, the ring was
+    /// drained after they were read, so that no free of that cycle is still to come.
     Heap(HeapRead),
     /// The live samples as the specials of the spans list them: (object, bucket).
     Specials {
@@ -29,11 +30,6 @@ pub enum Event {
         from_ns: u64,
         /// Pairs of object address and bucket address.
         samples: Vec<(u64, u64)>,
-    },
-    /// Sweeping of the current cycle has drained: no free of it is still to come.
-    SweepDone {
-        /// When it was seen.
-        at_ns: u64,
     },
     /// Names for program counters asked for by [`crate::model::Model::wanted_names`].
     Named(Vec<(u64, Arc<Frame>)>),

@@ -2,9 +2,40 @@
 //!
 //! Data flows one way: probe → decode → model → view → render or export. The modules in reading order:
 //!
-//! Pure, without I/O: [`go`] reads Go binaries and runtimes.
+//! Pure, without I/O: [`event`] is all that the model can learn; [`go`] reads Go binaries and runtimes; [`plan`] says
+//! where probes go; [`decode`] turns records into events; [`model`] owns what is known; [`view`] makes rows and words of
+//! it; [`export`] writes profiles and lines.
+//!
+//! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`session`]
+//! runs them for one target, [`cmd`] holds one file per command.
 
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod cmd;
+pub mod decode;
 pub mod event;
+pub mod exit;
+pub mod export;
 pub mod go;
 pub mod model;
+pub mod plan;
+pub mod probe;
+pub mod process;
 pub mod refusal;
+pub mod session;
+pub mod symbolize;
+pub mod view;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// What could not be done, as a [`refusal::Refusal`] where there is a next step.
+pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
+    match cli.command {
+        Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
+        Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
+        None => cmd::watch::run(&cli.watch),
+    }
+}

@@ -219,7 +219,7 @@ fn recorded_is_current(root: &Path) -> Result<()> {
 
 /// Builds and strips; returns the object's bytes.
 fn build(root: &Path, rustc: &Rustc) -> Result<Vec<u8>> {
-    let path = with_linker(rustc)?;
+    let path = with_linker()?;
     rustc.needs("lib/rustlib/src/rust/library/core/src/lib.rs", "rust-src")?;
     let objcopy = format!("lib/rustlib/{}/bin/rust-objcopy", rustc.host);
     rustc.needs(&objcopy, "llvm-tools")?;
@@ -278,17 +278,13 @@ fn cargo(root: &Path, path: &OsString, subcommand: &str) -> Command {
 }
 
 /// `PATH` with the pinned bpf-linker first; installs it under the target directory when it is not there.
-fn with_linker(rustc: &Rustc) -> Result<OsString> {
+fn with_linker() -> Result<OsString> {
     let home = crate::target_dir().join(format!("bpf-linker-{LINKER_VERSION}-{LINKER_FEATURES}"));
     let bin = home.join("bin");
     if !bin.join("bpf-linker").exists() {
         step(&format!(
             "installing bpf-linker {LINKER_VERSION} (once, about two minutes)"
         ));
-        rustc.needs(
-            &format!("lib/rustlib/{}/bin/rust-objcopy", rustc.host),
-            "llvm-tools",
-        )?;
         finish(
             Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
                 .args([

@@ -1,6 +1,8 @@
 //! The project's tasks: `cargo xtask --help`.
 
 mod ebpf;
+mod offsets;
+mod vm;
 
 use std::{
     env,
@@ -15,11 +17,17 @@ use clap::Parser;
 enum Task {
     /// Build the eBPF object that is checked in, or check that it is what its sources give
     Ebpf(ebpf::Args),
+    /// Run heaptop in virtual machines, one per kernel
+    Vm(vm::Args),
+    /// Write the table of Go's struct offsets from the DWARF of real toolchains
+    Offsets(offsets::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Ebpf(args) => ebpf::run(&args),
+        Task::Vm(args) => vm::run(&args),
+        Task::Offsets(args) => offsets::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,10 +9,17 @@
 
 pub mod blocks;
 pub mod buckets;
+pub mod buildinfo;
 pub mod facts;
 pub mod frame;
+pub mod lines;
 pub mod memory;
 pub mod memstats;
+pub mod moduledata;
+pub mod operands;
+pub mod pclntab;
+pub mod program;
 pub mod specials;
+pub mod static_image;
 pub mod symbol;
 pub mod variables;

@@ -1,12 +1,230 @@
-//! stub
-#[allow(missing_docs)]
-#[derive(Clone, Copy, Debug)]
+//! The runtime's variables in a process: by the symbol table where there is one, else by the operands of
+//! the functions that use them. Either way they must lie where variables of their kind lie.
+//!
+//! The rules hold for every build of the releases in [`super::facts`]: executables and PIEs, cgo, external linking,
+//! PGO. Builds with `-gcflags=all=-N -l` break some of them, but have symbols unless stripped on purpose.
+
+use super::facts::Facts;
+use super::moduledata::Moduledata;
+use super::operands::rip_operand;
+use super::static_image::StaticImage;
+
+/// Run-time addresses of the runtime's variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variables {
+    /// `mbuckets`: pointer to the newest bucket of the heap profile.
     pub mbuckets: u64,
+    /// `MemProfileRate`: i64, average bytes between two samples; 0 is off.
     pub mem_profile_rate: u64,
+    /// `mProfCycle`: u32, twice the cycle number, plus 1 when that cycle was flushed.
     pub mprof_cycle: u64,
+    /// `mheap_`.
     pub mheap: u64,
+    /// `gcController`.
     pub gc_controller: u64,
+    /// `memstats`.
+    pub memstats: u64,
+    /// `memstats.numgc`: u32, completed cycles.
     pub numgc: u64,
-    pub sweep_state: u64,
+    /// `firstmoduledata`.
+    pub firstmoduledata: u64,
+    /// `sweep.active.state`: u32, 0x80000000 once all spans are swept. `None` where its rule failed:
+    /// then the end of a sweep is only known from the start of the next cycle.
+    pub sweep_state: Option<u64>,
+}
+
+/// Where a variable must lie.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// A variable that begins as zero.
+    Bss,
+    /// Any variable: go1.19 initialises `MemProfileRate` by code, later releases in the file.
+    Any,
+}
+
+/// How to find one variable: the `k`-th RIP-relative operand of `function`, minus `behind`.
+struct Rule {
+    symbol: &'static str,
+    function: &'static str,
+    k: usize,
+    /// What of the variable the operand points to.
+    behind: fn(&Facts) -> u64,
+    place: Place,
+}
+
+const START: fn(&Facts) -> u64 = |_| 0;
+
+const MBUCKETS: Rule = Rule {
+    symbol: "runtime.mbuckets",
+    function: "runtime.mProf_FlushLocked",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+const MEM_PROFILE_RATE: Rule = Rule {
+    symbol: "runtime.MemProfileRate",
+    function: "runtime.profilealloc",
+    k: 1, // The first is mcache0.
+    behind: START,
+    place: Place::Any,
+};
+const MPROF_CYCLE: Rule = Rule {
+    symbol: "runtime.mProfCycle",
+    function: "runtime.mProf_Free",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+const MHEAP: Rule = Rule {
+    symbol: "runtime.mheap_",
+    function: "runtime.allocmcache.func1",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+const GC_CONTROLLER: Rule = Rule {
+    symbol: "runtime.gcController",
+    function: "runtime.sysAlloc",
+    k: 0,
+    behind: |facts| facts.gc_controller.mapped_ready,
+    place: Place::Bss,
+};
+const MEMSTATS: Rule = Rule {
+    symbol: "runtime.memstats",
+    function: "runtime.newBucket",
+    k: 0,
+    behind: |facts| facts.mstats.buckhash_sys,
+    place: Place::Bss,
+};
+/// Finds `memstats` a second time.
+const NUMGC: Rule = Rule {
+    symbol: "runtime.memstats",
+    function: "runtime.(*gcCPULimiterState).accumulate",
+    k: 0,
+    behind: |facts| facts.mstats.numgc,
+    place: Place::Bss,
+};
+/// Finds a field inside of `sweep`, so the symbol only bounds it.
+const SWEEP_STATE: Rule = Rule {
+    symbol: "runtime.sweep",
+    function: "runtime.(*mheap).alloc.func1",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+
+const RULES: [&Rule; 8] = [
+    &MBUCKETS,
+    &MEM_PROFILE_RATE,
+    &MPROF_CYCLE,
+    &MHEAP,
+    &GC_CONTROLLER,
+    &MEMSTATS,
+    &NUMGC,
+    &SWEEP_STATE,
+];
+
+/// The functions whose code the rules read.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.function)
+}
+
+/// Most bytes of a function's code that are looked at; the largest of the rules has 700.
+const MAX_CODE_BYTES: usize = 16 << 10;
+
+/// Bytes of `sweepdata`, in which `sweep.active.state` must lie.
+const SWEEP_BYTES: u64 = 64;
+
+/// What the rules look at.
+pub(super) struct Source<'a> {
+    pub(super) image: &'a dyn StaticImage,
+    /// Run-time minus link-time address.
+    pub(super) bias: u64,
+    pub(super) facts: &'static Facts,
+    pub(super) module: &'a Moduledata,
+    /// Link-time bounds of a function's code.
+    pub(super) code: &'a dyn Fn(&str) -> Option<(u64, u64)>,
+}
+
+/// Finds all variables.
+///
+/// # Errors
+///
+/// The name of a variable that cannot be found, with the reason.
+pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
+    let names = RULES.map(|rule| rule.symbol);
+    let symbols = source.image.variable_symbols(&names);
+    let symbol = |rule: &Rule| {
+        let at = RULES.iter().position(|known| known.symbol == rule.symbol)?;
+        Some(symbols.get(at).copied()??.wrapping_add(source.bias))
+    };
+    let addr = |rule: &Rule| {
+        let (found, by) = match symbol(rule) {
+            Some(addr) => (addr, "its symbol".to_owned()),
+            None => (
+                operand(source, rule)?,
+                format!("operand {} of {}", rule.k, rule.function),
+            ),
+        };
+        if is_in_place(source.module, rule.place, found) {
+            Ok(found)
+        } else {
+            Err(format!(
+                "{} was found at {found:#x} by {by}, outside of the program's variables",
+                rule.symbol
+            ))
+        }
+    };
+    let memstats = addr(&MEMSTATS)?;
+    if addr(&NUMGC)? != memstats {
+        return Err(format!(
+            "two rules disagree where runtime.memstats lies: {memstats:#x} and {:#x}",
+            addr(&NUMGC)?
+        ));
+    }
+    let sweep_state = operand(source, &SWEEP_STATE).ok().filter(|&state| {
+        is_in_place(source.module, SWEEP_STATE.place, state)
+            && symbol(&SWEEP_STATE)
+                .is_none_or(|sweep| (sweep..sweep.saturating_add(SWEEP_BYTES)).contains(&state))
+    });
+    Ok(Variables {
+        mbuckets: addr(&MBUCKETS)?,
+        mem_profile_rate: addr(&MEM_PROFILE_RATE)?,
+        mprof_cycle: addr(&MPROF_CYCLE)?,
+        mheap: addr(&MHEAP)?,
+        gc_controller: addr(&GC_CONTROLLER)?,
+        memstats,
+        numgc: memstats.wrapping_add(source.facts.mstats.numgc),
+        firstmoduledata: source.module.addr,
+        sweep_state,
+    })
+}
+
+fn is_in_place(module: &Moduledata, place: Place, addr: u64) -> bool {
+    match place {
+        Place::Any => module.is_data(addr) || module.is_bss(addr),
+        Place::Bss => module.is_bss(addr),
+    }
+}
+
+/// The run-time address that a rule gives.
+fn operand(source: &Source<'_>, rule: &Rule) -> Result<u64, String> {
+    let (start, end) = (source.code)(rule.function).ok_or_else(|| {
+        format!(
+            "{} cannot be found: the program has no function {}",
+            rule.symbol, rule.function
+        )
+    })?;
+    let len = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+    let code = source.image.bytes(start, len.min(MAX_CODE_BYTES));
+    let code = code.map_err(|err| format!("the code of {}: {err}", rule.function))?;
+    let found = rip_operand(&code, start, rule.k).ok_or_else(|| {
+        format!(
+            "{} cannot be found: {} has no operand {}",
+            rule.symbol, rule.function, rule.k
+        )
+    })?;
+    Ok(found
+        .wrapping_sub((rule.behind)(source.facts))
+        .wrapping_add(source.bias))
 }

@@ -128,10 +128,6 @@ impl Model {
                     }
                 }
             }
-            Event::SweepDone { at_ns } => {
-                self.saw(at_ns);
-                self.end_of_sweep();
-            }
             Event::Named(names) => {
                 for (pc, frame) in names {
                     self.names.insert(pc, frame);
@@ -289,7 +285,11 @@ impl Model {
                     goal_bytes: figures.goal_bytes,
                 });
             }
-            Some(_) => {}
+            Some(known) => {
+                if figures.swept && figures.gc_cycles == known {
+                    self.end_of_sweep();
+                }
+            }
             None => {
                 self.gc.number = Some(figures.gc_cycles);
                 if figures.gc_cycles > 0 {

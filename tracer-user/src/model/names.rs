@@ -42,6 +42,12 @@ impl Names {
         self.by_pc.get(&pc)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Arc<Frame>)> + '_ {
+        self.by_pc
+            .iter()
+            .map(|(&pc, named)| (pc, named.frame.clone()))
+    }
+
     pub(super) fn insert(&mut self, pc: u64, frame: Arc<Frame>) {
         if self.by_pc.contains_key(&pc) {
             return;

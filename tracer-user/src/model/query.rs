@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::export::pprof::{HeapProfile, MappedFile, Record};
 use crate::go::frame::Frame;
 
 use super::Model;
@@ -120,6 +121,33 @@ impl Model {
         wanted.dedup();
         wanted.truncate(max);
         wanted
+    }
+
+    /// The profile of this moment as the rows show it: counts after the last final GC cycle.
+    pub fn heap_profile(&self, mappings: Vec<MappedFile>) -> HeapProfile {
+        let record = |bucket: &Bucket| Record {
+            pcs: bucket.pcs.clone(),
+            object_bytes: bucket.object_bytes,
+            counts: bucket.settled_cycle,
+        };
+        HeapProfile {
+            // Newest first, as the runtime has them.
+            records: self
+                .buckets
+                .iter()
+                .rev()
+                .filter(|b| !b.pcs.is_empty())
+                .map(record)
+                .collect(),
+            rate_bytes: self.rate_bytes.unwrap_or(0),
+            at_unix_ns: self.target.unix_ns(self.now_ns),
+            mappings,
+        }
+    }
+
+    /// All names known, by return address.
+    pub fn names_by_pc(&self) -> HashMap<u64, Arc<Frame>> {
+        self.names.all().collect()
     }
 
     /// The frame at a return address: its name, or the address while it has none.

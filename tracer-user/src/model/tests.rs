@@ -88,6 +88,15 @@ fn attached(source: Source) -> Model {
     model
 }
 
+/// A read which says that the last cycle is swept.
+fn swept(model: &mut Model, at_ns: u64) {
+    let number = model.heap().gc_cycles.unwrap();
+    model.apply(Event::Heap(HeapRead {
+        at_ns: at_ns + 1,
+        ..figures(number, true)
+    }));
+}
+
 fn probe(model: &mut Model, event: ProbeEvent) {
     model.apply(Event::Probe(event));
 }
@@ -169,9 +178,7 @@ fn a_cycle_counts_when_its_sweep_is_done_and_not_before() {
         (inuse(&model, "main.leak") - 700.0).abs() < 1e-6,
         "provisional values are not shown"
     );
-    model.apply(Event::SweepDone {
-        at_ns: START_NS + 2 * SECOND_NS,
-    });
+    swept(&mut model, START_NS + 2 * SECOND_NS);
     assert!(
         (inuse(&model, "main.leak") - 1000.0).abs() < 1e-6,
         "8 + 3 born − 1 freed"
@@ -198,9 +205,7 @@ fn a_leak_has_a_slope_and_churn_has_none() {
         cycle(&mut model, second, LEAK, 2, 0, 0);
         cycle(&mut model, second, CHURN, 5, 0, 5);
     }
-    model.apply(Event::SweepDone {
-        at_ns: START_NS + 61 * SECOND_NS,
-    });
+    swept(&mut model, START_NS + 61 * SECOND_NS);
     let rows = model.sites(&Query::default());
     let rate = |name: &str| {
         rows.iter()
@@ -226,9 +231,7 @@ fn a_leak_has_a_slope_and_churn_has_none() {
 fn a_baseline_moves_growth_and_not_in_use() {
     let mut model = attached(Source::Sampler);
     cycle(&mut model, 1, LEAK, 4, 0, 0);
-    model.apply(Event::SweepDone {
-        at_ns: START_NS + SECOND_NS,
-    });
+    swept(&mut model, START_NS + SECOND_NS);
     model.apply(Event::MarkBaseline {
         at_ns: START_NS + 2 * SECOND_NS,
     });
@@ -239,9 +242,7 @@ fn a_baseline_moves_growth_and_not_in_use() {
     };
     assert_eq!(growth(&model), None, "no cycle since the new baseline");
     cycle(&mut model, 3, LEAK, 2, 0, 0);
-    model.apply(Event::SweepDone {
-        at_ns: START_NS + 3 * SECOND_NS,
-    });
+    swept(&mut model, START_NS + 3 * SECOND_NS);
     assert_eq!(growth(&model), Some(2));
     model.apply(Event::UseBaseline(0));
     assert_eq!(
@@ -315,7 +316,7 @@ proptest! {
                 5 => probe(&mut model, ProbeEvent::GcStart { at_ns }),
                 6 => probe(&mut model, ProbeEvent::GcMarked { at_ns, live_bytes: object }),
                 7 => probe(&mut model, ProbeEvent::Flushed { at_ns }),
-                8 => model.apply(Event::SweepDone { at_ns }),
+                8 => swept(&mut model, at_ns),
                 9 => model.apply(Event::MarkBaseline { at_ns }),
                 10 => model.apply(Event::Kernel(KernelCounters { at_ns, lost: [object; 5], ..KernelCounters::default() })),
                 _ => {

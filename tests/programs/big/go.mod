@@ -1,0 +1,7 @@
+module big
+
+go 1.21
+
+require github.com/aws/aws-sdk-go v1.55.8
+
+require github.com/jmespath/go-jmespath v0.4.0 // indirect

@@ -1,0 +1,378 @@
+//! Real Go programs of every release and kind of build: are the runtime's variables, the probe points and
+//! the names of frames right, also without symbols?
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use heaptop::go::frame::Frame;
+use heaptop::go::memory::{Memory, Unreadable};
+use heaptop::go::program::Program;
+use heaptop::go::static_image::{Section, Segment, StaticImage};
+use heaptop::plan::{Instruction, plan};
+use heaptop::process::image::Image;
+
+/// Releases under test, the newest patch releases that were measured.
+const RELEASES: [&str; 8] = [
+    "1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3",
+];
+
+/// Debian's package of the oldest release, which the module proxy does not have as a toolchain.
+const DEBIAN_GO_1_19: &str = "/usr/lib/go-1.19/bin/go";
+
+/// Kinds of builds: name, cgo, arguments of `go build`.
+const KINDS: [(&str, bool, &[&str]); 7] = [
+    ("plain", false, &[]),
+    ("stripped", false, &["-ldflags=-s -w"]),
+    ("trimpath", false, &["-trimpath"]),
+    ("pie", false, &["-buildmode=pie"]),
+    (
+        "pie-stripped",
+        false,
+        &["-buildmode=pie", "-trimpath", "-ldflags=-s -w"],
+    ),
+    ("external", true, &["-ldflags=-linkmode=external"]),
+    (
+        "external-pie-stripped",
+        true,
+        &["-buildmode=pie", "-ldflags=-linkmode=external -s -w"],
+    ),
+];
+
+fn go(release: &str) -> Option<Command> {
+    let mut command = if release.starts_with("1.19.") {
+        if !Path::new(DEBIAN_GO_1_19).exists() {
+            return None;
+        }
+        Command::new(DEBIAN_GO_1_19)
+    } else {
+        let mut command = Command::new("go");
+        command.env("GOTOOLCHAIN", format!("go{release}"));
+        command
+    };
+    let works = command.arg("version").output().ok()?.status.success();
+    if !works {
+        return None;
+    }
+    let mut again = Command::new(command.get_program());
+    for (key, value) in command.get_envs() {
+        again.env(key, value.unwrap_or_default());
+    }
+    Some(again)
+}
+
+/// Builds `programs/stacks`; `None` when that release of Go is not here.
+pub(crate) fn build(release: &str, kind: (&str, bool, &[&str])) -> Option<PathBuf> {
+    let (name, cgo, arguments) = kind;
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stacks-{release}-{name}"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs/stacks");
+    let status = go(release)?
+        .arg("build")
+        .args(arguments)
+        .arg("-o")
+        .arg(&out)
+        .arg(".")
+        .current_dir(source)
+        .env("CGO_ENABLED", if cgo { "1" } else { "0" })
+        .status()
+        .expect("go runs");
+    assert!(status.success(), "go {release} builds {name}");
+    Some(out)
+}
+
+/// A running program; ended when dropped.
+struct Running {
+    child: Child,
+    // Held, or the program would end by SIGPIPE.
+    _stdout: BufReader<ChildStdout>,
+    lines: Vec<String>,
+}
+
+impl Running {
+    /// Starts the program and reads what it prints until `ready`.
+    fn start(path: &Path) -> Self {
+        let mut child = Command::new(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            let len = stdout.read_line(&mut line).expect("lines of text");
+            assert_ne!(len, 0, "the program ended before it was ready");
+            if line.trim_end() == "ready" {
+                break;
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+        Self {
+            child,
+            _stdout: stdout,
+            lines,
+        }
+    }
+
+    fn memory(&self) -> ProcessMemory {
+        let path = format!("/proc/{}/mem", self.child.id());
+        ProcessMemory(File::open(path).expect("own child"))
+    }
+
+    /// Start of the first mapping of the executable minus its first link-time address.
+    fn bias(&self, image: &dyn StaticImage, path: &Path) -> u64 {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.child.id()));
+        let maps = maps.expect("own child");
+        let path = path.canonicalize().expect("the program exists");
+        let first = maps
+            .lines()
+            .find(|line| line.ends_with(path.to_str().expect("text")))
+            .expect("a mapping of the program");
+        let (start, _) = first.split_once('-').expect("a range");
+        let start = u64::from_str_radix(start, 16).expect("an address");
+        start - image.first_load_vaddr()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct ProcessMemory(File);
+
+impl Memory for ProcessMemory {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+        let len = buf.len();
+        self.0
+            .read_exact_at(buf, addr)
+            .map_err(|_| Unreadable { addr, len })
+    }
+}
+
+/// The same image as if it were stripped of symbols.
+struct WithoutSymbols<'a>(&'a Image);
+
+impl Memory for WithoutSymbols<'_> {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+        self.0.read(addr, buf)
+    }
+}
+
+impl StaticImage for WithoutSymbols<'_> {
+    fn segments(&self) -> &[Segment] {
+        self.0.segments()
+    }
+
+    fn section(&self, name: &str) -> Option<Section> {
+        self.0.section(name)
+    }
+
+    fn is_pie(&self) -> bool {
+        self.0.is_pie()
+    }
+
+    fn variable_symbols(&self, names: &[&str]) -> Vec<Option<u64>> {
+        vec![None; names.len()]
+    }
+}
+
+/// The same image as if its section headers were gone too.
+struct WithoutSections<'a>(&'a Image);
+
+impl Memory for WithoutSections<'_> {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+        self.0.read(addr, buf)
+    }
+}
+
+impl StaticImage for WithoutSections<'_> {
+    fn segments(&self) -> &[Segment] {
+        self.0.segments()
+    }
+
+    fn section(&self, _: &str) -> Option<Section> {
+        None
+    }
+
+    fn is_pie(&self) -> bool {
+        self.0.is_pie()
+    }
+
+    fn variable_symbols(&self, names: &[&str]) -> Vec<Option<u64>> {
+        vec![None; names.len()]
+    }
+}
+
+/// One logical frame, as the runtime printed it.
+struct Told {
+    group: u32,
+    pc: u64,
+    line: u32,
+    function: String,
+    file: String,
+}
+
+fn told(line: &str) -> Option<Told> {
+    let mut fields = line.strip_prefix("frame\t")?.split('\t');
+    let mut field = || fields.next().expect("five fields");
+    Some(Told {
+        group: field().parse().expect("a number"),
+        pc: u64::from_str_radix(field().trim_start_matches("0x"), 16).expect("an address"),
+        line: field().parse().expect("a number"),
+        function: field().to_owned(),
+        file: field().to_owned(),
+    })
+}
+
+fn check(release: &str, kind: (&str, bool, &[&str])) -> bool {
+    let name = kind.0;
+    let Some(path) = build(release, kind) else {
+        eprintln!("skipped: no Go {release} here");
+        return false;
+    };
+    let running = Running::start(&path);
+    let live = running.memory();
+    let file = File::open(&path).expect("the program exists");
+    let image = Image::open(file).expect("an ELF file");
+    assert_eq!(image.is_pie(), name.contains("pie"), "{release} {name}");
+    let bias = running.bias(&image, &path);
+
+    let begun = Instant::now();
+    let program = Program::locate(&image, &live, bias)
+        .unwrap_or_else(|err| panic!("{release} {name}: {err}"));
+    let took = begun.elapsed();
+    assert_eq!(program.version, format!("go{release}"));
+    assert_eq!(program.build.path, "example.com/stacks");
+    assert!(program.vars.sweep_state.is_some(), "{release} {name}");
+    for stripped in [
+        &WithoutSymbols(&image) as &dyn StaticImage,
+        &WithoutSections(&image),
+    ] {
+        let again = Program::locate(stripped, &live, bias)
+            .unwrap_or_else(|err| panic!("{release} {name}, stripped: {err}"));
+        assert_eq!(again.vars, program.vars, "{release} {name}");
+    }
+    let has_symbols = image.variable_symbols(&["runtime.mheap_"])[0].is_some();
+    assert_eq!(has_symbols, !name.contains("stripped"), "{release} {name}");
+    let rate = format!("rate\t{:#x}", program.vars.mem_profile_rate);
+    assert!(running.lines.contains(&rate), "{release} {name}: {rate}");
+    let state = live.u32(program.vars.sweep_state.expect("found above"));
+    assert_eq!(state, Ok(0x8000_0000), "{release} {name}: swept");
+
+    check_plan(release, name, &program, &image, &path);
+    check_frames(release, name, &program, &image, &running, &live);
+    eprintln!("{release} {name}: located in {took:?}");
+    true
+}
+
+fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path: &Path) {
+    let plan = plan(program, image).unwrap_or_else(|err| panic!("{release} {name}: {err}"));
+    assert_eq!(plan.points.len(), 5);
+    let file = File::open(path).expect("the program exists");
+    for point in plan.points {
+        let mut bytes = [0; 2];
+        file.read_exact_at(&mut bytes, point.file_offset)
+            .expect("code");
+        let fits = match point.instruction {
+            Instruction::PushRbp => bytes[0] == 0x55,
+            Instruction::Jbe => bytes[0] == 0x76 || bytes == [0x0f, 0x86],
+            Instruction::Call => bytes[0] == 0xe8,
+        };
+        assert!(fits, "{release} {name}: {point:?} on {bytes:02x?}");
+        let is_old = release.starts_with("1.19.");
+        assert_eq!(
+            point.jbe_filter,
+            is_old && point.instruction != Instruction::Call,
+            "{release} {name}: {point:?}"
+        );
+    }
+}
+
+fn check_frames(
+    release: &str,
+    name: &str,
+    program: &Program,
+    image: &Image,
+    running: &Running,
+    live: &ProcessMemory,
+) {
+    let told: Vec<Told> = running.lines.iter().filter_map(|line| told(line)).collect();
+    assert!(told.len() > 80, "{release} {name}: {} frames", told.len());
+    let mut inlined = 0;
+    let innermost: Vec<Frame> = told
+        .iter()
+        .map(|told| {
+            let frame = program
+                .innermost_at(image, live, told.pc)
+                .unwrap_or_else(|| panic!("{release} {name}: {} has no frame", told.function));
+            let got = (&*frame.function, &*frame.file, frame.line);
+            let expected = (&*told.function, &*told.file, told.line);
+            assert_eq!(got, expected, "{release} {name}");
+            let starts_right = if release.starts_with("1.19.") {
+                frame.start_line == 0
+            } else {
+                (1..=frame.line).contains(&frame.start_line)
+            };
+            assert!(starts_right, "{release} {name}: {frame:?}");
+            inlined += usize::from(frame.inlined);
+            frame
+        })
+        .collect();
+    assert!(inlined > 15, "{release} {name}: {inlined} inlined frames");
+    // A pc stands for its own frame and all those it is inlined into.
+    for (at, first) in told.iter().enumerate() {
+        let rest = told[at..].iter().zip(&innermost[at..]);
+        let same_stack = rest.take_while(|(told, _)| told.group == first.group);
+        let mut expected: Vec<&Frame> = Vec::new();
+        for (_, frame) in same_stack {
+            expected.push(frame);
+            if !frame.inlined {
+                break;
+            }
+        }
+        // The runtime leaves wrappers out of stacks.
+        let expanded = program.frames_at(image, live, first.pc);
+        let is_wrapper = |frame: &Frame| &*frame.file == "<autogenerated>";
+        if expanded.last().is_some_and(is_wrapper) {
+            expected.pop();
+        }
+        let expanded: Vec<&Frame> = expanded.iter().filter(|frame| !is_wrapper(frame)).collect();
+        assert_eq!(expanded, expected, "{release} {name}");
+    }
+}
+
+fn check_release(release: &str) {
+    for kind in KINDS {
+        if !check(release, kind) {
+            return;
+        }
+    }
+}
+
+macro_rules! releases {
+    ($($test:ident => $index:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                check_release(RELEASES[$index]);
+            }
+        )*
+    };
+}
+
+releases! {
+    go_1_19 => 0,
+    go_1_21 => 1,
+    go_1_22 => 2,
+    go_1_23 => 3,
+    go_1_24 => 4,
+    go_1_25 => 5,
+    go_1_26 => 6,
+    go_1_27 => 7,
+}

@@ -1,0 +1,5 @@
+//! One file per command.
+
+pub mod files;
+pub mod snapshot;
+pub mod watch;

@@ -1,0 +1,89 @@
+//! `heaptop snapshot`: one pprof heap profile from the target's own records, without probes.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use crate::cli::SnapshotArgs;
+use crate::clock::unix_ns;
+use crate::exit::Exit;
+use crate::export::pprof::{self, HeapProfile, Record};
+use crate::process::go_process::GoProcess;
+use crate::process::target;
+use crate::refusal::Refusal;
+use crate::symbolize::Symbolizer;
+
+use super::files;
+
+/// Runs the command.
+pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
+    let pid = target::resolve(&args.target)?;
+    let go = GoProcess::open(pid)?;
+    go.require_sampling()?;
+    let profile = go.profile()?;
+    let at_unix_ns = unix_ns();
+    let mut pcs: Vec<u64> = profile
+        .records
+        .iter()
+        .flat_map(|(bucket, _)| bucket.pcs.iter().copied())
+        .collect();
+    pcs.sort_unstable();
+    pcs.dedup();
+    let names: HashMap<_, _> = Symbolizer::new(&go).names(&pcs).into_iter().collect();
+    let n_records = profile.records.len();
+    let record = |(bucket, counts): (crate::go::buckets::NewBucket, _)| Record {
+        pcs: bucket.pcs,
+        object_bytes: bucket.object_bytes,
+        counts,
+    };
+    let heap = HeapProfile {
+        records: profile.records.into_iter().map(record).collect(),
+        rate_bytes: profile.rate_bytes,
+        at_unix_ns,
+        mappings: go.mapped_files(),
+    };
+    let bytes = pprof::encode(&heap, &names)?;
+    if args.output.as_deref() == Some(Path::new("-")) {
+        let mut stdout = std::io::stdout();
+        if stdout.is_terminal() {
+            return Err(Refusal::new(
+                "will not write a compressed profile to a terminal",
+                "-o - means standard output",
+                format!("heaptop snapshot {} -o - > heap.pb.gz", args.target),
+            )
+            .into());
+        }
+        return match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
+            Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),
+            _ => Ok(Exit::Done),
+        };
+    }
+    let path = match &args.output {
+        Some(path) => {
+            files::replace(path, &bytes)?;
+            path.clone()
+        }
+        None => files::create_new(
+            &files::profile_name(go.process.name(), pid, at_unix_ns),
+            &bytes,
+        )?,
+    };
+    eprintln!(
+        "wrote {} ({n_records} stacks, {} bytes); look at it with: go tool pprof {}",
+        path.display(),
+        bytes.len(),
+        path.display()
+    );
+    if !profile.steady {
+        eprintln!(
+            "the process allocated while it was read: records differ by the moment of their reading"
+        );
+    }
+    if profile.omitted > 0 {
+        eprintln!(
+            "left out: {} stacks beyond the {} that heaptop follows",
+            profile.omitted, n_records
+        );
+    }
+    Ok(Exit::Done)
+}

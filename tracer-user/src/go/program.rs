@@ -1,0 +1,359 @@
+//! One Go program in one process: its release, its modules, the runtime's variables, and names for pcs.
+//!
+//! Tables and code are read from the image (the file), where no breakpoint stands and no read grows the
+//! target; data is read from live memory. Nothing here keeps either: each call is given what it reads.
+
+use super::buildinfo::BuildInfo;
+use super::facts::Facts;
+use super::frame::Frame;
+use super::lines::{Expand, Lines};
+use super::memory::{Memory, Unreadable};
+use super::moduledata::Moduledata;
+use super::pclntab::{FuncRange, Pclntab};
+use super::static_image::StaticImage;
+use super::variables::{self, Source, Variables};
+use crate::refusal::Refusal;
+
+/// Functions that carry probes. They are looked up together with those of the variables' rules, in one
+/// pass over the tables.
+pub const PROBED_FUNCTIONS: [&str; 6] = [
+    "runtime.setprofilebucket",
+    "runtime.freeSpecial",
+    "runtime.(*gcControllerState).startCycle",
+    "runtime.(*gcControllerState).resetLive",
+    "runtime.mProf_Flush",
+    "runtime.mProf_FlushLocked",
+];
+
+/// Reads of the cycle counters before their disagreement counts: they move one after the other at the
+/// end of a cycle, with the world stopped for some 100 µs, and a read takes about 1 µs.
+const MAX_CYCLE_READS: usize = 2000;
+
+/// `mProfCycle` counts cycles modulo this (`mProfCycleWrap`; `runtime/mprof.go`, all releases).
+const MPROF_CYCLE_WRAP: u32 = 3 * (2 << 24);
+
+/// Most program counters of a bucket: GODEBUG profstackdepth ends at 1024, and the runtime adds a few.
+const MAX_BUCKET_PCS: u64 = 2048;
+
+/// Where a module's tables are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// The executable: from the image, at link-time addresses.
+    Image,
+    /// A plugin: from live memory.
+    Live,
+}
+
+/// The executable or a plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    /// Where its code and variables lie.
+    pub moduledata: Moduledata,
+    /// Its functions and lines.
+    pub lines: Lines,
+    /// Where the tables are read.
+    pub tables: Tables,
+}
+
+/// Link-time bounds of a function's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Address of the first instruction.
+    pub start: u64,
+    /// First address behind it, with padding.
+    pub end: u64,
+}
+
+/// A Go program in a process.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The release, as displayed: `go1.24.6`.
+    pub version: String,
+    /// Offsets and constants of that release.
+    pub facts: &'static Facts,
+    /// What the linker wrote about the program.
+    pub build: BuildInfo,
+    /// Run-time minus link-time address of the executable; 0 unless it is a PIE.
+    pub bias: u64,
+    /// The executable, then the plugins that were loaded when it was last looked.
+    pub modules: Vec<Module>,
+    /// Run-time addresses of the runtime's variables.
+    pub vars: Variables,
+    functions: Vec<(&'static str, FuncRange)>,
+}
+
+impl Program {
+    /// Finds everything about the Go runtime of a process that other readers build on.
+    ///
+    /// * `image`: the executable that the process runs.
+    /// * `live`: the memory of the process.
+    /// * `bias`: start of the first mapping of the file minus [`StaticImage::first_load_vaddr`].
+    ///
+    /// Reads the headers of tables, a few functions and a search through the writable data of
+    /// the file; with 200 000 functions that is some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When it is no Go program, its release is not in the table, or a check against live memory fails.
+    pub fn locate(image: &dyn StaticImage, live: &dyn Memory, bias: u64) -> Result<Self, Refusal> {
+        let build = BuildInfo::read(image)?;
+        let facts = facts_for(&build)?;
+        let failed = |why: String| failed_check(&build, why);
+        let pclntab = Pclntab::find(image, &facts.func)?;
+        let moduledata = Moduledata::find(image, live, bias, &pclntab)
+            .and_then(|addr| Moduledata::read(live, addr, &facts.moduledata))
+            .ok_or_else(|| {
+                failed(format!(
+                    "no moduledata points to the function table at {:#x} with load bias {bias:#x}",
+                    pclntab.addr
+                ))
+            })?;
+        let text = moduledata.text.start.wrapping_sub(bias);
+        let is_code = |addr: u64| {
+            let mut segments = image.segments().iter();
+            segments.any(|segment| segment.executable && segment.contains(addr))
+        };
+        if !is_code(text) {
+            return Err(failed(format!(
+                "moduledata names {text:#x} as the start of the code, which is not in an executable segment"
+            )));
+        }
+        let mut names: Vec<&'static str> = variables::functions().chain(PROBED_FUNCTIONS).collect();
+        names.sort_unstable();
+        names.dedup();
+        let functions: Vec<_> = names
+            .iter()
+            .zip(pclntab.functions(image, &names))
+            .filter_map(|(name, found)| Some((*name, found?)))
+            .collect();
+        let code = |name: &str| {
+            let (_, range) = functions.iter().find(|(known, _)| *known == name)?;
+            Some((
+                text.wrapping_add(range.start.into()),
+                text.wrapping_add(range.end.into()),
+            ))
+        };
+        let vars = variables::find(&Source {
+            image,
+            bias,
+            facts,
+            module: &moduledata,
+            code: &code,
+        })
+        .map_err(failed)?;
+        check_cycles(live, &vars, facts).map_err(failed)?;
+        check_buckets(live, &vars).map_err(failed)?;
+        let main = Module {
+            moduledata,
+            lines: Lines {
+                pclntab,
+                text: moduledata.text.start,
+                gofunc: moduledata.gofunc.wrapping_sub(bias),
+            },
+            tables: Tables::Image,
+        };
+        let mut program = Self {
+            version: build.version.clone(),
+            facts,
+            build,
+            bias,
+            modules: vec![main],
+            vars,
+            functions,
+        };
+        program.refresh_modules(live);
+        Ok(program)
+    }
+
+    /// Looks for plugins that were loaded since. Cheap: one read where there are none.
+    pub fn refresh_modules(&mut self, live: &dyn Memory) {
+        let Some(&main) = self.modules.first() else {
+            return;
+        };
+        let facts = &self.facts.moduledata;
+        let Some(first) = Moduledata::read(live, main.moduledata.addr, facts) else {
+            return; // The process is ending; what is known stays true.
+        };
+        let plugins = first.chain(live, facts).into_iter().skip(1);
+        let plugins = plugins.filter_map(|moduledata| {
+            let pclntab = Pclntab::parse(live, moduledata.pc_header, &self.facts.func)?;
+            Some(Module {
+                moduledata,
+                lines: Lines {
+                    pclntab,
+                    text: moduledata.text.start,
+                    gofunc: moduledata.gofunc,
+                },
+                tables: Tables::Live,
+            })
+        });
+        self.modules = std::iter::once(main).chain(plugins).collect();
+    }
+
+    /// All logical frames behind a return address from a *frame-pointer walk*, innermost first.
+    ///
+    /// Empty when the address is not in Go code.
+    pub fn frames_at(&self, image: &dyn Memory, live: &dyn Memory, return_pc: u64) -> Vec<Frame> {
+        self.frames(image, live, return_pc, Expand::All)
+    }
+
+    /// The one frame behind a pc of a *bucket*: the runtime has expanded inlined calls before it stored
+    /// the stack, with one pc for each logical frame.
+    ///
+    /// `None` when the address is not in Go code.
+    pub fn innermost_at(
+        &self,
+        image: &dyn Memory,
+        live: &dyn Memory,
+        return_pc: u64,
+    ) -> Option<Frame> {
+        self.frames(image, live, return_pc, Expand::Innermost)
+            .into_iter()
+            .next()
+    }
+
+    /// The one place that turns return addresses into addresses of calls: the instruction at a return
+    /// address may belong to another line, or to another function when the call never returns. The
+    /// runtime keeps to the same convention for the few pcs that are no return addresses: it adds one.
+    fn frames(
+        &self,
+        image: &dyn Memory,
+        live: &dyn Memory,
+        return_pc: u64,
+        expand: Expand,
+    ) -> Vec<Frame> {
+        let call_pc = return_pc.wrapping_sub(1);
+        let Some(module) = self.module_at(call_pc) else {
+            return Vec::new();
+        };
+        let memory = match module.tables {
+            Tables::Image => image,
+            Tables::Live => live,
+        };
+        let text_offset = call_pc - module.moduledata.text.start;
+        module.lines.frames(memory, text_offset, expand)
+    }
+
+    /// The module whose Go code holds a run-time address.
+    pub fn module_at(&self, pc: u64) -> Option<&Module> {
+        self.modules
+            .iter()
+            .find(|module| module.moduledata.text.contains(pc))
+    }
+
+    /// Link-time bounds of one of the [`PROBED_FUNCTIONS`]; `None` when the executable does not have it.
+    pub fn function(&self, name: &str) -> Option<Code> {
+        let (_, range) = self.functions.iter().find(|(known, _)| *known == name)?;
+        Some(self.code_of(*range))
+    }
+
+    /// Link-time bounds of any functions of the executable, by full name, in the order of `names`.
+    ///
+    /// A missing name costs a pass over all names: some 10 ms with 200 000 functions.
+    pub fn functions(&self, image: &dyn Memory, names: &[&str]) -> Vec<Option<Code>> {
+        let Some(main) = self.modules.first() else {
+            return vec![None; names.len()];
+        };
+        let found = main.lines.pclntab.functions(image, names);
+        let codes = found
+            .into_iter()
+            .map(|range| range.map(|range| self.code_of(range)));
+        codes.collect()
+    }
+
+    fn code_of(&self, range: FuncRange) -> Code {
+        let text = self
+            .modules
+            .first()
+            .map_or(0, |main| main.moduledata.text.start);
+        let text = text.wrapping_sub(self.bias);
+        Code {
+            start: text.wrapping_add(range.start.into()),
+            end: text.wrapping_add(range.end.into()),
+        }
+    }
+}
+
+/// The facts of the release, or why there are none.
+fn facts_for(build: &BuildInfo) -> Result<&'static Facts, Refusal> {
+    Facts::of_minor(build.minor).ok_or_else(|| {
+        let known: Vec<String> = Facts::known_minors()
+            .map(|minor| format!("1.{minor}"))
+            .collect();
+        let newest = Facts::known_minors().max().unwrap_or(0);
+        let next = if build.minor > newest {
+            "update heaptop to a release that knows this Go, or build the program with an older Go"
+        } else {
+            "build the program with one of these releases of Go"
+        };
+        Refusal::new(
+            format!("cannot read the runtime of {}", build.version),
+            format!(
+                "heaptop knows Go {} only, and does not guess",
+                known.join(", ")
+            ),
+            next,
+        )
+    })
+}
+
+fn failed_check(build: &BuildInfo, why: String) -> Refusal {
+    let experiments = if build.experiments.is_empty() {
+        String::new()
+    } else {
+        format!(" with experiments {}", build.experiments.join(", "))
+    };
+    Refusal::new(
+        format!("cannot read the runtime of {}{experiments}", build.version),
+        why,
+        "report this with the output of `go version -m` for the program; a build by an unmodified Go release, not stripped, is the most likely to work",
+    )
+}
+
+/// The three counters of GC cycles must agree: proof that `mheap_`, `memstats`, `mProfCycle` and the
+/// offsets in them are right.
+fn check_cycles(live: &dyn Memory, vars: &Variables, facts: &Facts) -> Result<(), String> {
+    let unreadable = |err: Unreadable| format!("the counters of GC cycles: {err}");
+    let mut last = (0, 0, 0);
+    for _ in 0..MAX_CYCLE_READS {
+        let sweepgen_at = vars.mheap.wrapping_add(facts.mheap.sweepgen);
+        let sweepgen = live.u32(sweepgen_at).map_err(unreadable)?;
+        let numgc = live.u32(vars.numgc).map_err(unreadable)?;
+        let mprof_cycle = live.u32(vars.mprof_cycle).map_err(unreadable)?;
+        let agree = sweepgen.is_multiple_of(2)
+            && sweepgen / 2 == numgc & (u32::MAX >> 1)
+            && mprof_cycle >> 1 == numgc % MPROF_CYCLE_WRAP;
+        if agree {
+            return Ok(());
+        }
+        last = (sweepgen, numgc, mprof_cycle);
+    }
+    let (sweepgen, numgc, mprof_cycle) = last;
+    Err(format!(
+        "its counters of GC cycles disagree: sweepgen {sweepgen} (twice the cycles), numgc {numgc}, mProfCycle {mprof_cycle} (twice the cycles, plus 1)"
+    ))
+}
+
+/// `mbuckets` must be empty or hold a bucket of the heap profile.
+fn check_buckets(live: &dyn Memory, vars: &Variables) -> Result<(), String> {
+    const TYP: u64 = 16;
+    const NSTK: u64 = 40;
+    const MEM_PROFILE: u64 = 1;
+    let head = live
+        .u64(vars.mbuckets)
+        .map_err(|err| format!("the list of profile buckets: {err}"))?;
+    if head == 0 {
+        return Ok(());
+    }
+    let field = |at: u64| live.u64(head.wrapping_add(at)).ok();
+    let is_bucket =
+        field(TYP) == Some(MEM_PROFILE) && field(NSTK).is_some_and(|n_pcs| n_pcs <= MAX_BUCKET_PCS);
+    if is_bucket {
+        Ok(())
+    } else {
+        Err(format!(
+            "mbuckets at {:#x} points to {head:#x}, which is no bucket of the heap profile",
+            vars.mbuckets
+        ))
+    }
+}

@@ -1,0 +1,11 @@
+//! The kernel side from userspace: load the object, attach by a plan, drain the ring, detach.
+//!
+//! Nothing here decides where a probe sits: that is [`crate::plan`], which is pure. A detach costs the
+//! kernel about 0.1 s per probe, so it never happens on the path of a key or of the screen.
+
+mod attach;
+pub mod calibrate;
+mod load;
+
+pub use attach::Probes;
+pub use load::{LoadSettings, Loader};

@@ -1,0 +1,174 @@
+//! TARGET on the command line: a pid, a name, a container, or a pid inside a container.
+
+use procfs::process::Process;
+
+use super::image::Image;
+use super::live;
+use crate::go::buildinfo::BuildInfo;
+use crate::refusal::Refusal;
+use crate::view::format;
+
+/// Fewest hexadecimal digits that may stand for a container.
+const MIN_CONTAINER_PREFIX: usize = 6;
+/// Digits of a container id as Docker, containerd and Podman write them into cgroup paths.
+const CONTAINER_ID_DIGITS: usize = 64;
+/// Most candidates that a message lists.
+const MAX_LISTED: usize = 8;
+
+/// Finds the one process that `target` means; heaptop itself is never one.
+///
+/// # Errors
+/// A [`Refusal`] where there is none, or more than one: then it lists them.
+pub fn resolve(target: &str) -> Result<u32, Refusal> {
+    if target.bytes().all(|b| b.is_ascii_digit()) && !target.is_empty() {
+        return target
+            .parse()
+            .map_err(|_| not_found(target, "no pid is that large"));
+    }
+    if let Some((container, inner)) = target.rsplit_once(':')
+        && is_container_prefix(container)
+        && let Ok(inner) = inner.parse::<i32>()
+    {
+        let is_inner = |proc: &Process| {
+            proc.status()
+                .is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
+        };
+        let found = others()
+            .filter(|p| in_container(p, container) && is_inner(p))
+            .collect();
+        return only(
+            target,
+            &format!("are pid {inner} in container {container}"),
+            found,
+        );
+    }
+    let named: Vec<Process> = others()
+        .filter(|proc| is_named(proc, target))
+        .filter(is_go_program)
+        .collect();
+    if named.is_empty() && is_container_prefix(target) {
+        let found = others()
+            .filter(|p| in_container(p, target))
+            .filter(is_go_program)
+            .collect();
+        return only(target, &format!("run in container {target}"), found);
+    }
+    only(target, &format!("are named {target}"), named)
+}
+
+fn others() -> impl Iterator<Item = Process> {
+    let own = std::process::id().cast_signed();
+    procfs::process::all_processes()
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(move |proc| proc.pid != own)
+}
+
+fn is_named(proc: &Process, name: &str) -> bool {
+    live::exe_name(proc).is_some_and(|exe| exe == name)
+        || proc.stat().is_ok_and(|stat| stat.comm == name)
+}
+
+fn is_go_program(proc: &Process) -> bool {
+    std::fs::File::open(format!("/proc/{}/exe", proc.pid))
+        .ok()
+        .and_then(|file| Image::open(file).ok())
+        .is_some_and(|image| BuildInfo::read(&image).is_ok())
+}
+
+fn is_container_prefix(text: &str) -> bool {
+    text.len() >= MIN_CONTAINER_PREFIX
+        && text.len() <= CONTAINER_ID_DIGITS
+        && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn in_container(proc: &Process, prefix: &str) -> bool {
+    let Ok(cgroups) = proc.cgroups() else {
+        return false;
+    };
+    cgroups
+        .into_iter()
+        .any(|group| container_id(&group.pathname).is_some_and(|id| id.starts_with(prefix)))
+}
+
+/// The container id in a cgroup path: the last run of just 64 hexadecimal digits.
+fn container_id(cgroup: &str) -> Option<&str> {
+    cgroup
+        .rsplit(|c: char| !c.is_ascii_hexdigit())
+        .find(|run| run.len() == CONTAINER_ID_DIGITS)
+}
+
+fn not_found(target: &str, why: &str) -> Refusal {
+    Refusal::new(
+        format!("no process to watch for {target:?}"),
+        why,
+        "give a pid, the name of a Go program that runs here, or a container id; `ps -e` lists them",
+    )
+}
+
+fn only(target: &str, relation: &str, found: Vec<Process>) -> Result<u32, Refusal> {
+    match found.as_slice() {
+        [] => Err(not_found(
+            target,
+            "no running Go program has this name, and no container this id",
+        )),
+        [one] => Ok(one.pid.unsigned_abs()),
+        [first, ..] => {
+            let mut listed: Vec<String> = found.iter().take(MAX_LISTED).map(describe).collect();
+            if found.len() > MAX_LISTED {
+                listed.push(format!("and {} more", found.len() - MAX_LISTED));
+            }
+            Err(Refusal::new(
+                format!("{} processes {relation}", found.len()),
+                listed.join(", "),
+                format!("heaptop {}", first.pid),
+            ))
+        }
+    }
+}
+
+/// `4121 (up 8h24m, 3.91 GiB)`.
+fn describe(proc: &Process) -> String {
+    let Ok(stat) = proc.stat() else {
+        return proc.pid.to_string();
+    };
+    let up_ns = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let now_ns = i128::from(up_ns.tv_sec) * 1_000_000_000 + i128::from(up_ns.tv_nsec);
+    let up_ns =
+        u64::try_from(now_ns - i128::from(live::started_unix_ns(stat.starttime))).unwrap_or(0);
+    let rss = stat.rss * procfs::page_size();
+    format!(
+        "{} (up {}, {})",
+        proc.pid,
+        format::duration(up_ns),
+        format::sentence_bytes(rss as f64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn container_ids_in_the_paths_of_all_runtimes() {
+        let id = "4f".repeat(32);
+        for path in [
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+        ] {
+            assert_eq!(container_id(&path), Some(id.as_str()), "{path}");
+        }
+        assert_eq!(container_id("/user.slice/user-0.slice"), None);
+        assert_eq!(container_id(&"a".repeat(65)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_found_says_so() {
+        let err = resolve("no-such-program-runs-here").unwrap_err();
+        assert!(err.what.contains("no-such-program-runs-here") && err.next.contains("pid"));
+        assert!(resolve("99999999999999999999").is_err());
+    }
+}

@@ -1,0 +1,78 @@
+#!/bin/busybox sh
+# Runs as pid 1 in the guest of `cargo xtask vm`: starts the fixture, runs heaptop on it, tells the serial console what
+# happened. It judges nothing: each fact is a line `VM: name=value`, and the host reads them. The very last line is
+# VM_TEST_EXIT, which no panicking or hanging guest prints.
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/tmp TERM=dumb
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tracefs trace /sys/kernel/tracing
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup /sys/fs/cgroup
+mount -t tmpfs tmp /tmp
+# Kernel messages must not break into our lines; they are reported at the end.
+dmesg -n 1
+ip link set lo up
+
+fact() { echo "VM: $1=$2"; }
+
+# Waits until `grep $1 $2` succeeds, at most $3 tenths of a second.
+wait_for() {
+	tenths=$3
+	until grep -q "$1" "$2" 2>/dev/null; do
+		tenths=$((tenths - 1))
+		[ $tenths -gt 0 ] || return 1
+		usleep 100000
+	done
+}
+
+# Sends a command to the fixture and prints its answer, one line.
+ask() {
+	before=$(wc -l < /tmp/answers)
+	echo "$1" >&3
+	tenths=300
+	while [ "$(wc -l < /tmp/answers)" -le "$before" ] && [ $tenths -gt 0 ]; do
+		tenths=$((tenths - 1))
+		usleep 100000
+	done
+	tail -n +$((before + 1)) /tmp/answers | head -n 1
+}
+
+run() {
+	fact kernel "$(uname -r)"
+	fact cpus "$(grep -c ^processor /proc/cpuinfo)"
+
+	: > /tmp/answers
+	mkfifo /tmp/commands
+	/fixture < /tmp/commands > /tmp/answers 2>&1 &
+	target=$!
+	exec 3> /tmp/commands
+	wait_for '^ready ' /tmp/answers 300 || { fact fixture "$(cat /tmp/answers)"; return 1; }
+	fact keep "$(ask 'keep 400 65536')"
+	fact gc "$(ask gc)"
+	fact churn "$(ask 'start-churn 2')"
+
+	fact command "heaptop $(cat /arguments) $target"
+	# Not quoted: one argument a word.
+	/heaptop $(cat /arguments) $target > /tmp/rows 2> /tmp/stderr
+	fact heaptop_status $?
+	while read -r line; do fact stderr "$line"; done < /tmp/stderr
+	while read -r line; do fact row "$line"; done < /tmp/rows
+
+	# The target must have survived the probes and their removal: it works on, answers and ends as it was told.
+	fact stop "$(ask stop-churn)"
+	fact work "$(ask 'work 200')"
+	kill -0 $target && fact target alive
+	echo 'exit 7' >&3
+	wait $target
+	fact fixture_status $?
+	dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|segfault|traps:|invalid opcode' | while read -r line; do
+		fact kernel_message "$line"
+	done
+	return 0
+}
+
+run
+echo "VM_TEST_EXIT=$?"
+poweroff -f
