@@ -481,6 +481,11 @@ impl UiState {
         self.stacks_needed().map(|row| (self.reading.query, row))
     }
 
+    /// Whether rows count every frame of their stacks: then all names are wanted.
+    pub fn wants_all_frames(&self) -> bool {
+        self.query.cumulative
+    }
+
     /// The row whose stacks are on the screen.
     fn stacks_needed(&self) -> Option<RowId> {
         match &self.detail {
