@@ -1,3 +1,4 @@
 //! Tests of the whole: real programs, real files.
 
+mod static_damaged;
 mod static_go;
