@@ -280,8 +280,10 @@ fn extract(release: &str, program: &Path) -> Result<String> {
         ("gcPercentHeapGoal", "gc_percent_heap_goal"),
         ("heapLive", "heap_live"),
         ("heapMarked", "heap_marked"),
-        ("mappedReady", "mapped_ready"),
+        ("heapFree", "heap_free"),
         ("totalAlloc", "total_alloc"),
+        ("totalFree", "total_free"),
+        ("mappedReady", "mapped_ready"),
     ])?;
     let mspan_fields = mspan.list(&[
         ("startAddr", "start_addr"),
