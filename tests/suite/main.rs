@@ -1,3 +1,9 @@
 //! Tests of the whole: real programs, real files.
 
+mod cli;
+mod life;
+mod probes;
 mod static_go;
+mod support;
+mod tidy;
+mod truth;
