@@ -3,6 +3,7 @@
 mod cli;
 mod life;
 mod probes;
+mod static_damaged;
 mod static_go;
 mod support;
 mod tidy;

@@ -16,3 +16,8 @@ pub fn unix_ns() -> i64 {
         .saturating_mul(1_000_000_000)
         .saturating_add(now.tv_nsec)
 }
+
+/// Seconds east of UTC, now and here.
+pub fn local_offset_s() -> i32 {
+    jiff::Zoned::now().offset().seconds()
+}

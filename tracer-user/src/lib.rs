@@ -26,6 +26,7 @@ pub mod process;
 pub mod refusal;
 pub mod session;
 pub mod symbolize;
+pub mod ui;
 pub mod view;
 
 /// Runs what the command line asks for.

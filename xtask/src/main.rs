@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask --help`.
 
 mod ebpf;
+mod offsets;
 mod vm;
 
 use std::{
@@ -18,12 +19,15 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Run heaptop in virtual machines, one per kernel
     Vm(vm::Args),
+    /// Write the table of Go's struct offsets from the DWARF of real toolchains
+    Offsets(offsets::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Offsets(args) => offsets::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

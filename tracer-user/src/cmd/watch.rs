@@ -1,14 +1,23 @@
 //! `heaptop TARGET`: the live screen, or text and JSON where standard output is no terminal.
 
+use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
+use std::path::Path;
+
+use anyhow::Context as _;
 
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
 use crate::process::target;
-use crate::session::{AttachSettings, Session, lines};
+use crate::session::{AttachSettings, Session, lines, screen};
+
+use super::patience::Patience;
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
+    if let Some(path) = &args.debug_log {
+        log_to(path)?;
+    }
     let target = args.target.as_deref().unwrap_or_default();
     let pid = target::resolve(target)?;
     let settings = AttachSettings {
@@ -21,11 +30,27 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let patience = Patience::new(format!("ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"));
         let session = Session::attach(pid, settings).await?;
+        drop(patience);
         if args.json || !std::io::stdout().is_terminal() {
             lines::run(session, args).await
         } else {
-            lines::run(session, args).await
+            screen::run(session, args).await
         }
     })
+}
+
+/// Sends heaptop's own diagnostics to a file: the screen has no room for them.
+fn log_to(path: &Path) -> anyhow::Result<()> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot write the log {}", path.display()))?;
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Debug)
+        .target(env_logger::Target::Pipe(Box::new(file)))
+        .init();
+    Ok(())
 }

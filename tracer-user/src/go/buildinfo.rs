@@ -116,8 +116,8 @@ fn find(image: &dyn StaticImage) -> Option<u64> {
     };
     if let Some(section) = image.section(".go.buildinfo") {
         // The blob is aligned, the section only nearly always.
-        let first = section.addr.next_multiple_of(ALIGN as u64);
-        if has_magic(first) {
+        let first = section.addr.checked_next_multiple_of(ALIGN as u64);
+        if let Some(first) = first.filter(|&first| has_magic(first)) {
             return Some(first);
         }
     }
@@ -143,18 +143,18 @@ fn read_at(memory: &dyn StaticImage, addr: u64) -> Result<BuildInfo, Refusal> {
         )
     };
     let flags = memory
-        .u8(addr + 15)
+        .u8(addr.wrapping_add(15))
         .map_err(|_| corrupt("it is cut short"))?;
     let inline = flags & FLAG_INLINE != 0;
     let (version, modinfo) = if inline {
-        let at = addr + STRINGS_AT;
+        let at = addr.wrapping_add(STRINGS_AT);
         let (version, next) = inline_string(memory, at, MAX_VERSION_BYTES)
             .ok_or_else(|| corrupt("its version string is cut short"))?;
         let modinfo = inline_string(memory, next, MAX_MODINFO_BYTES).map(|(modinfo, _)| modinfo);
         (version, modinfo.unwrap_or_default())
     } else {
         // 1.13 to 1.17: only the version, for the words of the refusal that follows.
-        let version = pointed_string(memory, addr + 16)
+        let version = pointed_string(memory, addr.wrapping_add(16))
             .ok_or_else(|| corrupt("it has the form of go1.17 or older and no version"))?;
         (version, Vec::new())
     };
@@ -268,7 +268,8 @@ fn parse_modinfo(modinfo: &[u8], info: &mut BuildInfo) {
                 version: second,
             }),
             "build" => {
-                if let Some((key, value)) = line["build\t".len()..].split_once('=') {
+                let setting = line.strip_prefix("build\t").unwrap_or_default();
+                if let Some((key, value)) = setting.split_once('=') {
                     info.settings.push((unquote(key), unquote(value)));
                 }
             }

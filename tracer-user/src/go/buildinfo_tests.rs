@@ -46,6 +46,16 @@ fn reads_version_modules_and_settings() {
 }
 
 #[test]
+fn lines_without_fields_are_left_out() {
+    let image = Flat::new(
+        0x5000,
+        blob(64, "go1.24.6", "build\ndep\nmod\n\n=>\nbuild\tx\n"),
+    );
+    let info = BuildInfo::read(&image).expect("a blob");
+    assert!(info.settings.is_empty());
+}
+
+#[test]
 fn packages_of_the_main_module_are_told_from_nested_modules() {
     let image = Flat::new(0x5000, blob(64, "go1.24.6", MODINFO));
     let info = BuildInfo::read(&image).expect("a blob");

@@ -166,10 +166,14 @@ pub struct GcControllerFacts {
     pub heap_live: u64,
     /// `heapMarked`: bytes that the last cycle marked.
     pub heap_marked: u64,
+    /// `heapFree`: bytes of free spans that were not given back.
+    pub heap_free: u64,
+    /// `totalAlloc`: bytes of all objects ever allocated.
+    pub total_alloc: u64,
+    /// `totalFree`: bytes of all objects ever freed.
+    pub total_free: u64,
     /// `mappedReady`: the operand rule of `gcController` finds this field.
     pub mapped_ready: u64,
-    /// `totalAlloc`: bytes of all spans ever allocated.
-    pub total_alloc: u64,
 }
 
 /// `runtime.mstats` (the variable `memstats`).

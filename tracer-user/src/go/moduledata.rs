@@ -164,3 +164,62 @@ fn search(image: &dyn StaticImage, memory: &dyn Memory, bias: u64, pattern: &[u8
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::go::facts::Facts;
+    use crate::go::memory::Slice;
+
+    const BASE: u64 = 0x50_0000;
+
+    fn facts() -> &'static ModuledataFacts {
+        &Facts::of_minor(24).expect("a known release").moduledata
+    }
+
+    /// A module of which only what is read is set.
+    fn module(next: u64) -> Vec<u8> {
+        let mut bytes = vec![0; MAX_STRUCT_BYTES];
+        let mut set = |at: u64, value: u64| {
+            let at = usize::try_from(at).expect("small");
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        let facts = facts();
+        set(0, 0x48_0000);
+        set(facts.text, 0x40_1000);
+        set(facts.etext, 0x47_0000);
+        set(facts.noptrdata, 0x50_0000);
+        set(facts.enoptrdata, 0x50_1000);
+        set(facts.next, next);
+        bytes
+    }
+
+    #[test]
+    fn a_list_of_modules_ends_at_zero_or_at_the_bound() {
+        let chain = |next| {
+            let bytes = module(next);
+            let live = Slice {
+                base: BASE,
+                bytes: &bytes,
+            };
+            let first = Moduledata::read(&live, BASE, facts()).expect("a module");
+            assert!(first.is_data(0x50_0fff) && !first.is_data(0x50_1000) && !first.is_bss(0));
+            first.chain(&live, facts()).len()
+        };
+        assert_eq!(chain(0), 1);
+        assert_eq!(chain(0x1234), 1, "unreadable");
+        assert_eq!(chain(BASE), MAX_MODULES, "a circle");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..700)) {
+            let live = Slice { base: BASE, bytes: &bytes };
+            if let Some(module) = Moduledata::read(&live, BASE, facts()) {
+                let _ = module.chain(&live, facts());
+            }
+        }
+    }
+}

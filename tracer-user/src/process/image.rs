@@ -457,7 +457,7 @@ struct Blocks {
 #[derive(Debug, Default)]
 struct Cache {
     /// Block number → bytes (fewer than a block at the end of the file) and when it was last used.
-    blocks: HashMap<u64, (Arc<[u8]>, u64)>,
+    blocks: HashMap<u64, (Arc<Vec<u8>>, u64)>,
     clock: u64,
 }
 
@@ -489,7 +489,7 @@ impl Blocks {
         Ok(())
     }
 
-    fn block(&self, number: u64) -> io::Result<Arc<[u8]>> {
+    fn block(&self, number: u64) -> io::Result<Arc<Vec<u8>>> {
         // A panic elsewhere cannot leave the cache half changed: it only ever holds whole blocks.
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.clock += 1;
@@ -498,7 +498,7 @@ impl Blocks {
             *used = now;
             return Ok(Arc::clone(block));
         }
-        let block: Arc<[u8]> = self.read_block(number)?.into();
+        let block = Arc::new(self.read_block(number)?);
         if cache.blocks.len() >= MAX_BLOCKS {
             let oldest = cache.blocks.iter().min_by_key(|(_, (_, used))| *used);
             if let Some(oldest) = oldest.map(|(&number, _)| number) {

@@ -79,6 +79,7 @@ impl Collector {
         self.drain(&mut events);
         let heap = self.read_heap();
         self.drain(&mut events);
+        events.extend(self.probes.as_ref().map(|probes| Event::Kernel(probes.counters())));
         events.push(Event::Heap(heap));
         let mut tries = 0;
         loop {
@@ -92,6 +93,7 @@ impl Collector {
             if !steady && tries < MAX_FIRST_READS {
                 // `new` is kept as known: the next try has to tell of all of them.
                 self.known.clear();
+                self.truncated_stacks = 0;
                 continue;
             }
             self.drain(&mut events);

@@ -7,9 +7,11 @@ use tokio::time::MissedTickBehavior;
 
 use super::Session;
 use crate::cli::WatchArgs;
+use crate::clock::local_offset_s;
 use crate::exit::Exit;
 use crate::export::json;
 use crate::view::order::Sort;
+use crate::view::{TextOptions, text_block};
 
 /// Prints until the count is reached, the target ends, a signal comes, or nobody reads any more.
 pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit> {
@@ -46,7 +48,14 @@ fn print(session: &Session, args: &WatchArgs) -> std::io::Result<bool> {
     let text = if args.json {
         json::line(session.model(), Sort::from(args.sort), args.top) + "\n"
     } else {
-        String::new()
+        let options = TextOptions {
+            width: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
+            wide: args.wide,
+            top: args.top,
+            sort: Sort::from(args.sort),
+            utc_offset_s: local_offset_s(),
+        };
+        text_block(session.model(), &options) + "\n"
     };
     let mut stdout = std::io::stdout().lock();
     match stdout

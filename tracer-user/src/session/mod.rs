@@ -6,6 +6,7 @@ pub mod budget;
 pub mod collector;
 pub mod lines;
 mod readiness;
+pub mod screen;
 
 use tokio::sync::mpsc;
 

@@ -81,7 +81,7 @@ pub fn per_minute(value: f64) -> String {
         return "?".to_owned();
     }
     let mega = value.abs() / MI;
-    if mega < 0.005 || mega >= 9_999.5 {
+    if !(0.005..9_999.5).contains(&mega) {
         return change(value);
     }
     format!("{}{}Mi", sign(value), three(mega, 2))
@@ -116,6 +116,15 @@ pub fn count(value: f64) -> String {
 /// A counted number, as [`count`].
 pub fn counted(value: u64) -> String {
     count(value as f64)
+}
+
+/// A counted number in a sentence: all its digits up to 99999, as there is room for them.
+pub fn exact_count(value: u64) -> String {
+    if value < 100_000 {
+        value.to_string()
+    } else {
+        counted(value)
+    }
 }
 
 /// A change of a count with its sign: `+18.4k`, `-3`, `0`.
@@ -227,6 +236,26 @@ pub fn rate(bytes: u64) -> String {
         }
     }
     format!("{bytes}B")
+}
+
+/// A sampling rate in a sentence: `512 KiB`, `1 B`.
+pub fn sentence_rate(bytes: u64) -> String {
+    let text = rate(bytes);
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].trim_end_matches('B');
+    format!("{digits} {unit}B")
+}
+
+/// Bytes per minute in a sentence: `+1.46 MiB/min`.
+pub fn sentence_per_minute(value: f64) -> String {
+    let text = per_minute(value);
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].trim_end_matches('B');
+    if digits.is_empty() || digits == "0" {
+        text
+    } else {
+        format!("{digits} {unit}B/min")
+    }
 }
 
 /// Bytes in a sentence, with the unit spelled out: `52.8 MiB`, `1.90 GiB`, `85 B`.

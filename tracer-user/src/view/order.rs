@@ -57,7 +57,9 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// Compares two rows, by objects instead of bytes where `objects` are shown: ties fall to in-use, then to the name, then to the identity, so that the order is total.
+    /// Compares two rows, by objects instead of bytes where `objects` are shown.
+    ///
+    /// Ties fall to in-use, then to the name, then to the identity, so that the order is total.
     pub fn compare(self, a: &SiteRow, b: &SiteRow, objects: bool) -> Ordering {
         let by_key = match (self.value(a, objects), self.value(b, objects)) {
             // What is not known comes last in either direction.

@@ -13,7 +13,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 2, kind: 10, profile_kind: 2, bucket: 16 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 144 },
         mheap: MheapFacts { sweepgen: 65848, allspans: 65856 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 104, heap_live: 136, heap_marked: 184, mapped_ready: 344, total_alloc: 328 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 104, heap_live: 136, heap_marked: 184, heap_free: 320, total_alloc: 328, total_free: 336, mapped_ready: 344 },
         mstats: MstatsFacts { buckhash_sys: 3568, numgc: 7704 },
     },
     // 1.21.13
@@ -25,7 +25,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 2, kind: 10, profile_kind: 2, bucket: 16 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 107, elemsize: 112, specials: 136, size: 168 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3568, numgc: 7704 },
     },
     // 1.22.10
@@ -37,7 +37,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 2, kind: 10, profile_kind: 2, bucket: 16 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3568, numgc: 7704 },
     },
     // 1.23.9
@@ -49,7 +49,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 2, kind: 10, profile_kind: 3, bucket: 16 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3568, numgc: 7704 },
     },
     // 1.24.11
@@ -61,7 +61,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 8, kind: 16, profile_kind: 3, bucket: 24 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3568, numgc: 7704 },
     },
     // 1.25.5
@@ -73,7 +73,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 8, kind: 16, profile_kind: 4, bucket: 24 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3544, numgc: 7680 },
     },
     // 1.26.6
@@ -85,7 +85,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 8, kind: 16, profile_kind: 4, bucket: 24 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3544, numgc: 7680 },
     },
     // 1.27.3
@@ -97,7 +97,7 @@ pub(super) static ALL: &[Facts] = &[
         special: SpecialFacts { offset: 8, offset_size: 8, kind: 16, profile_kind: 4, bucket: 24 },
         mspan: MspanFacts { start_addr: 24, npages: 32, state: 99, elemsize: 104, specials: 128, size: 160 },
         mheap: MheapFacts { sweepgen: 65856, allspans: 65864 },
-        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, mapped_ready: 312, total_alloc: 296 },
+        gc_controller: GcControllerFacts { gc_percent: 0, memory_limit: 8, gc_percent_heap_goal: 72, heap_live: 104, heap_marked: 152, heap_free: 288, total_alloc: 296, total_free: 304, mapped_ready: 312 },
         mstats: MstatsFacts { buckhash_sys: 3544, numgc: 7680 },
     },
 ];

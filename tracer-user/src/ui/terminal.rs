@@ -1,0 +1,237 @@
+//! The terminal: taken once, given back in every case.
+//!
+//! All commands that switch its modes are in [`take`] and [`restore`]. It is given back by [`Terminal::leave`], when
+//! the [`Terminal`] is dropped, on a panic before the message is printed, and around a stop by Ctrl-Z; a signal ends
+//! the session's loop, which leaves. Giving back twice does nothing.
+
+use std::io::{self, BufWriter, Stdout, Write};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{cursor, execute, queue};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ratatui::backend::CrosstermBackend;
+
+use super::draw::{Look, draw};
+use super::glyphs::Glyphs;
+use super::theme::{Background, Depth, Theme};
+use crate::view::ViewState;
+
+/// Longest text put into the clipboard: terminals drop more than about 74 kB of OSC 52.
+const MAX_COPY_BYTES: usize = 48 * 1024;
+
+/// The stop arrives within microseconds; the user does not notice this pause after coming back.
+const STOP_DELAY: Duration = Duration::from_millis(30);
+
+/// Whether the terminal is ours and must be given back.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static PANIC_HOOK: Once = Once::new();
+
+/// What the command line and the environment say about the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScreenOptions {
+    /// Take the mouse. Off by `--no-mouse`.
+    pub mouse: bool,
+    /// ASCII glyphs and colours.
+    pub look: Look,
+}
+
+impl ScreenOptions {
+    /// By the environment, with the mouse.
+    pub fn from_env() -> Self {
+        let var = |name: &str| std::env::var(name).ok();
+        Self {
+            mouse: true,
+            look: Look {
+                theme: Theme::from_env(var),
+                glyphs: Glyphs::from_env(var),
+            },
+        }
+    }
+
+    /// Without the mouse: the terminal selects text by it, as `--no-mouse` asks.
+    #[must_use]
+    pub fn without_mouse(mut self) -> Self {
+        self.mouse = false;
+        self
+    }
+
+    /// With ASCII glyphs only, whatever the locale says.
+    #[must_use]
+    pub fn ascii(mut self) -> Self {
+        self.look.glyphs = Glyphs::Ascii;
+        self
+    }
+
+    /// Without colours, whatever the terminal has.
+    #[must_use]
+    pub fn mono(mut self) -> Self {
+        self.look.theme.depth = Depth::Mono;
+        self
+    }
+
+    /// With default text, bold and reverse only.
+    #[must_use]
+    pub fn high_contrast(mut self) -> Self {
+        self.look.theme.high_contrast = true;
+        self
+    }
+
+    /// With a light background, as the terminal or the user says.
+    #[must_use]
+    pub fn on_light(mut self, is_light: bool) -> Self {
+        self.look.theme.background = if is_light {
+            Background::Light
+        } else {
+            Background::Dark
+        };
+        self
+    }
+}
+
+/// The terminal while it is ours.
+pub struct Terminal {
+    inner: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    options: ScreenOptions,
+}
+
+impl Terminal {
+    /// Takes the terminal: raw mode, the alternate screen, pasted text as such, the mouse.
+    pub fn enter(options: ScreenOptions) -> io::Result<Self> {
+        PANIC_HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                // The message must stand on the user's own screen.
+                let _ = restore();
+                before(info);
+            }));
+        });
+        take(options.mouse)?;
+        // From here on a failure must give back what was taken.
+        let inner = ratatui::Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())));
+        match inner {
+            Ok(inner) => Ok(Self { inner, options }),
+            Err(err) => {
+                let _ = restore();
+                Err(err)
+            }
+        }
+    }
+
+    /// Columns and rows now.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        let size = self.inner.size()?;
+        Ok((size.width, size.height))
+    }
+
+    /// Draws a view; only cells that changed are written, and in one go where the terminal can.
+    pub fn draw(&mut self, view: &ViewState) -> io::Result<()> {
+        queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
+        let look = self.options.look;
+        let drawn = self.inner.draw(|frame| {
+            draw(view, look, frame.buffer_mut());
+            if let Some(caret) = view.caret {
+                frame.set_cursor_position(caret);
+            }
+        });
+        let drawn = drawn.map(|_| ());
+        execute!(self.inner.backend_mut(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
+    /// Makes the next [`Terminal::draw`] write all cells: another program may have written over them.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        self.inner.clear()
+    }
+
+    /// Puts text into the terminal's clipboard by OSC 52; nobody tells whether it took it.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        let mut end = text.len().min(MAX_COPY_BYTES);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&text[..end]);
+        let writer = self.inner.backend_mut();
+        write!(writer, "\x1b]52;c;{encoded}\x1b\\")?;
+        io::Write::flush(writer)
+    }
+
+    /// Gives the terminal back, stops as a shell expects it of Ctrl-Z, and takes the terminal again when continued.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore()?;
+        // To the whole group, as the terminal would: what started heaptop (sudo, cargo) must stop too, or the shell
+        // waits for it.
+        let stopped = kill(Pid::from_raw(0), Signal::SIGTSTP);
+        // The kernel may hand the signal to another thread: this one must not take the terminal before the stop.
+        std::thread::sleep(STOP_DELAY);
+        take(self.options.mouse)?;
+        self.redraw()?;
+        stopped.map_err(io::Error::from)
+    }
+
+    /// Gives the terminal back.
+    pub fn leave(self) -> io::Result<()> {
+        restore()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // There is nobody left to tell.
+        let _ = restore();
+    }
+}
+
+/// Every mode that is switched on.
+fn take(mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    let mut out = io::stdout();
+    let switched = execute!(
+        out,
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        cursor::Hide
+    )
+    .and_then(|()| {
+        if mouse {
+            execute!(out, EnableMouseCapture)
+        } else {
+            Ok(())
+        }
+    });
+    if switched.is_err() {
+        let _ = restore();
+    }
+    switched
+}
+
+/// Every mode switched off again, whether it was on or not: all of them are harmless twice.
+///
+/// Public for handlers that end the process without unwinding. Each step is tried though one before failed.
+pub fn restore() -> io::Result<()> {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let written = execute!(
+        io::stdout(),
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+    let raw = disable_raw_mode();
+    written.and(raw)
+}

@@ -1,0 +1,350 @@
+//! The stacks of one site: what each holds, and its frames with inlined ones, innermost first. A stack folds to one
+//! line; frames of the runtime fold to one line of their stack.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::format;
+use super::graph::rule;
+use super::layout::{DETAIL_HEAD, Layout};
+use super::moves::scroll_to;
+use super::names;
+use super::reading::Reading;
+use super::screen::{Area, Line, Panel, PanelKind, Role};
+use super::selected::{freed, growth};
+use super::table::label;
+use super::ui_state::{Detail, Place, UiState};
+use crate::go::frame::Frame;
+use crate::go::symbol::is_runtime;
+use crate::model::rows::{SiteRow, StackRow};
+
+/// A stack's identity: what it is made of, as its place in the order changes. It changes once, when names come.
+pub fn stack_key(stack: &StackRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    stack.object_bytes.hash(&mut hasher);
+    for frame in &stack.frames {
+        (&frame.symbol, frame.line).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// A line of an unfolded stack.
+enum FrameLine<'a> {
+    Frame(usize, &'a Frame),
+    /// So many frames of the runtime in a row.
+    Folded(usize),
+}
+
+fn frame_lines(stack: &StackRow, runtime_frames: bool) -> Vec<FrameLine<'_>> {
+    let mut lines = Vec::new();
+    let mut folded = 0;
+    for (index, frame) in stack.frames.iter().enumerate() {
+        if !runtime_frames && is_runtime(&frame.function) {
+            folded += 1;
+            continue;
+        }
+        if folded > 0 {
+            lines.push(FrameLine::Folded(std::mem::take(&mut folded)));
+        }
+        lines.push(FrameLine::Frame(index, frame));
+    }
+    if folded > 0 {
+        lines.push(FrameLine::Folded(folded));
+    }
+    lines
+}
+
+fn stacks<'a>(reading: &'a Reading, detail: &Detail) -> &'a [StackRow] {
+    reading.stacks.get(&detail.row).map_or(&[], Vec::as_slice)
+}
+
+/// The places that the cursor can take, from the top.
+pub fn places(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Vec<Place> {
+    let mut places = Vec::new();
+    for stack in stacks(reading, detail) {
+        let key = stack_key(stack);
+        places.push(Place {
+            stack: key,
+            frame: None,
+        });
+        if detail.is_unfolded(key) {
+            let n = frame_lines(stack, runtime_frames).len();
+            places.extend((0..n).map(|line| Place {
+                stack: key,
+                frame: Some(line),
+            }));
+        }
+    }
+    places
+}
+
+/// Index of a place; of its stack if the line is gone; else the first.
+pub fn place_index(places: &[Place], place: Place) -> usize {
+    places
+        .iter()
+        .position(|other| *other == place)
+        .or_else(|| places.iter().position(|other| other.stack == place.stack))
+        .unwrap_or(0)
+}
+
+/// Where the cursor stands, as what is on the screen now has it.
+pub fn place(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Place {
+    let places = places(reading, detail, runtime_frames);
+    places
+        .get(place_index(&places, detail.place))
+        .copied()
+        .unwrap_or_default()
+}
+
+/// Lines of stacks and frames, in the order of [`places`].
+fn tree(reading: &Reading, detail: &Detail, runtime_frames: bool, room: usize) -> Vec<Line> {
+    let stacks = stacks(reading, detail);
+    let parts: Vec<f64> = stacks.iter().map(|stack| stack.inuse.bytes).collect();
+    let shares = format::shares(&parts);
+    let mut lines = Vec::new();
+    for (stack, share) in stacks.iter().zip(shares) {
+        let is_unfolded = detail.is_unfolded(stack_key(stack));
+        lines.push(stack_line(stack, share, is_unfolded, room));
+        if is_unfolded {
+            let frames = frame_lines(stack, runtime_frames);
+            lines.extend(frames.iter().map(|line| frame_line(line, room)));
+        }
+    }
+    lines
+}
+
+const HEADING: &str = "   IN-USE  +- SHARE OBJECTS    SINCE  OBJECT  INNERMOST";
+const INNERMOST: usize = 48;
+
+fn stack_line(stack: &StackRow, share: u32, is_unfolded: bool, room: usize) -> Line {
+    let inuse = &stack.inuse;
+    let (since, role) = match stack.growth {
+        None => ("?".to_owned(), Role::Cool),
+        Some(growth) if growth.bytes == 0.0 && growth.bytes_err == 0.0 => {
+            ("0".to_owned(), Role::Dim)
+        }
+        Some(growth) if !format::is_significant(growth.bytes, growth.bytes_err) => {
+            ("~0".to_owned(), Role::Dim)
+        }
+        Some(growth) => (
+            format::change(growth.bytes),
+            if growth.bytes > 0.0 {
+                Role::Leak
+            } else {
+                Role::Cool
+            },
+        ),
+    };
+    let mut line = Line::plain(format!(
+        " {} {:>6} {:>3}  {:>4} {:>7} ",
+        if is_unfolded { '-' } else { '+' },
+        format::bytes(inuse.bytes),
+        format::error(inuse.bytes, inuse.bytes_err, stack.samples),
+        format!("{share}%"),
+        format::count(inuse.objects),
+    ));
+    line.push(format!("{since:>8}"), role);
+    line.push(
+        format!("  {:>6}  ", format::bytes(stack.object_bytes as f64)),
+        Role::Plain,
+    );
+    line.pad_to(INNERMOST);
+    if let Some(frame) = stack
+        .frames
+        .iter()
+        .find(|frame| !is_runtime(&frame.function))
+        .or(stack.frames.first())
+    {
+        let place = names::short_location(&frame.file, frame.line);
+        let name_room = room.saturating_sub(INNERMOST + place.len() + 2);
+        if !is_unfolded && name_room >= 24 {
+            line.push(
+                format!(
+                    "{} ",
+                    names::shorten(&names::clean(&frame.function), name_room)
+                ),
+                Role::Plain,
+            );
+        }
+        line.push(place, Role::Dim);
+    }
+    line.fit(room)
+}
+
+fn frame_line(line: &FrameLine<'_>, room: usize) -> Line {
+    let (index, frame) = match line {
+        FrameLine::Folded(n) => {
+            let frames = if *n == 1 { "frame" } else { "frames" };
+            return Line::new(
+                format!("       ... {n} {frames} of the runtime (x shows)"),
+                Role::Dim,
+            )
+            .fit(room);
+        }
+        FrameLine::Frame(index, frame) => (*index, *frame),
+    };
+    let mut text = Line::new(format!("   {index:>4} "), Role::Dim);
+    let left = room.saturating_sub(text.width() + 1);
+    let inlined = if frame.inlined { " (inlined)" } else { "" };
+    let name = names::clean(&frame.function);
+    // The name gets up to two thirds, the file what is left: its end tells more than its start.
+    let place_room = (left / 3).max(16).min(left);
+    let name_room = left.saturating_sub(place_room + 2 + inlined.len());
+    text.push(names::shorten(&name, name_room), Role::Plain);
+    text.push(inlined, Role::Dim);
+    let place = names::location(&frame.file, frame.line, place_room);
+    text.pad_to(room.saturating_sub(place_room + 1));
+    text.push(place, Role::Dim);
+    text.fit(room)
+}
+
+/// What the site is and does, above its stacks.
+fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
+    let mut name = Line::plain(" ");
+    let place = names::short_location(&row.file, row.line);
+    name.push_bold(
+        names::shorten(
+            &label(row, ui.query.by),
+            room.saturating_sub(names::width(&place) + 4),
+        ),
+        Role::Plain,
+    );
+    name.push(format!("  {place}"), Role::Dim);
+    let total: f64 = ui.reading.sites.iter().map(|site| site.inuse.bytes).sum();
+    let mut inuse = vec![
+        (
+            format!(
+                "{} (+-{})",
+                format::sentence_bytes(row.inuse.bytes),
+                format::error(row.inuse.bytes, row.inuse.bytes_err, row.samples)
+            ),
+            Role::Plain,
+        ),
+        (
+            format!("{} objects", format::count(row.inuse.objects)),
+            Role::Plain,
+        ),
+        (
+            format!("{} samples", format::exact_count(row.samples)),
+            Role::Plain,
+        ),
+    ];
+    if total > 0.0 && !ui.query.cumulative {
+        let share = row.inuse.bytes / total * 100.0;
+        inuse.push((format!("{share:.0} % of all in use"), Role::Plain));
+    }
+    let since = vec![
+        growth(ui, row),
+        (
+            format!("alloc {}/s", format::bytes(row.alloc.bytes_per_sec)),
+            Role::Plain,
+        ),
+        (freed(row), Role::Plain),
+    ];
+    let inuse = listed(" in-use   ", inuse, room);
+    let since = listed(" growth   ", since, room);
+    [name, inuse, since]
+        .into_iter()
+        .map(|line| line.fit(room))
+        .collect()
+}
+
+/// A line with as many of the parts as there is room for: half a sentence says nothing.
+fn listed(label: &str, parts: Vec<(String, Role)>, room: usize) -> Line {
+    let mut line = Line::plain(label);
+    for (index, (text, role)) in parts.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        if line.width() + comma.len() + names::width(&text) >= room {
+            break;
+        }
+        line.push(comma, Role::Plain);
+        line.push(text, role);
+    }
+    line
+}
+
+/// The open detail.
+pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
+    let detail = ui.detail.as_ref()?;
+    Some(draw(ui, detail, layout.detail, layout.detail_rows, true))
+}
+
+/// The detail of the selected row beside the table, its largest stack unfolded.
+pub fn side_panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
+    let area = layout.side?;
+    let row = ui.selected_id()?;
+    let mut detail = Detail::new(row);
+    let largest = ui
+        .reading
+        .stacks
+        .get(&row)
+        .and_then(|stacks| stacks.first());
+    detail.unfolded = largest.map(stack_key).into_iter().collect();
+    let rows = area.rows().saturating_sub(DETAIL_HEAD);
+    Some(draw(ui, &detail, area, rows, false))
+}
+
+fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool) -> Panel {
+    // Beside the table a rule parts the two, and takes a cell.
+    let room = area.cells() - usize::from(!has_cursor);
+    let mut lines = match ui.reading.site(detail.row) {
+        Some(row) => head(ui, row, room),
+        None => vec![Line::plain(
+            " this site holds nothing any more. Esc goes back",
+        )],
+    };
+    lines.resize(3, Line::default());
+    let n = stacks(&ui.reading, detail).len();
+    let fold = if ui.runtime_frames {
+        "x runtime frames: shown"
+    } else {
+        "x runtime frames: folded"
+    };
+    let stacks_word = if n == 1 {
+        "1 stack".to_owned()
+    } else {
+        format!("{n} stacks")
+    };
+    lines.push(rule(&stacks_word, fold, room));
+    lines.push(Line::new(HEADING, Role::Dim).fit(room));
+    let tree = tree(&ui.reading, detail, ui.runtime_frames, room);
+    let at = place_index(
+        &places(&ui.reading, detail, ui.runtime_frames),
+        detail.place,
+    );
+    let first = scroll_to(detail.scroll, at, rows, tree.len());
+    if n == 0 {
+        let text = if ui.is_paused() {
+            " paused: the stacks of this row were not kept; Space goes on"
+        } else {
+            " no stack holds anything now"
+        };
+        lines.push(Line::plain(text).fit(room));
+    }
+    let mut cursor = None;
+    for (index, line) in tree.into_iter().enumerate().skip(first).take(rows) {
+        if has_cursor && index == at {
+            cursor = Some(lines.len());
+        }
+        lines.push(line);
+    }
+    if let Some(line) = cursor.and_then(|at: usize| lines.get_mut(at))
+        && let Some(span) = line.spans.first_mut()
+        && span.text.starts_with(' ')
+    {
+        span.text.replace_range(..1, ">");
+    }
+    lines.truncate(area.rows());
+    if !has_cursor {
+        for line in &mut lines {
+            let inner = std::mem::replace(line, Line::new("│", Role::Dim));
+            line.append(inner);
+        }
+        lines.resize(area.rows(), Line::new("│", Role::Dim));
+    }
+    Panel {
+        kind: PanelKind::Detail,
+        area,
+        lines,
+        cursor,
+    }
+}

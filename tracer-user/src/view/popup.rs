@@ -1,0 +1,110 @@
+//! Boxes over the view: the help and menus to choose from.
+
+use super::input::Action;
+use super::order::{Sort, SortKey};
+use super::ui_state::UiState;
+use crate::model::rows::{GroupBy, Query};
+
+/// The groupings with their words, in the order of the menu.
+pub const GROUPS: [(GroupBy, &str); 3] = [
+    (GroupBy::Function, "function of the call site"),
+    (GroupBy::Line, "line of the call site"),
+    (GroupBy::Package, "package of the call site"),
+];
+
+/// A box that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Popup {
+    /// The help, and how many of its lines are above the box.
+    Help {
+        /// Lines scrolled away.
+        scroll: usize,
+    },
+    /// Columns to sort by.
+    Sort {
+        /// Index into [`SortKey::ALL`].
+        choice: usize,
+    },
+    /// What a row is.
+    Group {
+        /// Index into [`GROUPS`].
+        choice: usize,
+    },
+    /// The baselines.
+    Baselines {
+        /// Index into the model's baselines.
+        choice: usize,
+    },
+}
+
+impl Popup {
+    /// The menu of columns, at the one in use.
+    pub fn sort_menu(ui: &UiState) -> Self {
+        let at = SortKey::ALL.iter().position(|(key, _)| *key == ui.sort.key);
+        Self::Sort {
+            choice: at.unwrap_or(0),
+        }
+    }
+
+    /// The menu of groupings, at the one in use.
+    pub fn group_menu(ui: &UiState) -> Self {
+        let at = GROUPS.iter().position(|(by, _)| *by == ui.query.by);
+        Self::Group {
+            choice: at.unwrap_or(0),
+        }
+    }
+
+    /// The list of baselines, at the active one.
+    pub fn baselines(ui: &UiState) -> Self {
+        Self::Baselines {
+            choice: ui.reading.active_baseline,
+        }
+    }
+
+    /// Moves the choice; stays within `lines`, how much there is.
+    pub fn move_by(&mut self, lines: isize, entries: usize) {
+        let (Self::Help { scroll: at }
+        | Self::Sort { choice: at }
+        | Self::Group { choice: at }
+        | Self::Baselines { choice: at }) = self;
+        *at = at
+            .saturating_add_signed(lines)
+            .min(entries.saturating_sub(1));
+    }
+
+    /// The chosen line; `None` for the help, which is read only.
+    pub fn choice(&self) -> Option<usize> {
+        match self {
+            Self::Help { .. } => None,
+            Self::Sort { choice } | Self::Group { choice } | Self::Baselines { choice } => {
+                Some(*choice)
+            }
+        }
+    }
+}
+
+/// Does what the chosen line says.
+pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
+    match *popup {
+        Popup::Help { .. } => None,
+        Popup::Sort { choice } => {
+            let (key, _) = SortKey::ALL.get(choice)?;
+            ui.set_sort(Sort {
+                key: *key,
+                reversed: false,
+            });
+            None
+        }
+        Popup::Group { choice } => {
+            let (by, _) = GROUPS.get(choice)?;
+            ui.ask(Query {
+                by: *by,
+                ..ui.query
+            });
+            None
+        }
+        Popup::Baselines { choice } => {
+            (choice < ui.reading.baselines.len()).then_some(Action::UseBaseline(choice))
+        }
+    }
+}

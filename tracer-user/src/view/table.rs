@@ -1,0 +1,347 @@
+//! The table of sites: heading, rows, and the sum of what is left out. The cells' texts are shared with the text
+//! output.
+
+use super::columns::{Column, Placed, place};
+use super::format;
+use super::layout::Layout;
+use super::moves::scroll_to;
+use super::names::{self, width};
+use super::order::SortKey;
+use super::screen::{Line, Panel, PanelKind, Role};
+use super::ui_state::UiState;
+use crate::model::rows::{GroupBy, SiteRow};
+
+/// GC cycles before the slope of a row is known.
+pub const CYCLES_FOR_RATE: u64 = 4;
+
+/// The trend shows the cycles of the last minutes, as the slope does.
+const TREND_WINDOW_NS: u64 = crate::model::history::WINDOW_NS;
+
+/// Steps of a sparkline, lowest first.
+const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What a figure's text needs to know beside the row.
+#[derive(Clone, Copy, Debug)]
+pub struct CellOptions {
+    /// Objects instead of bytes.
+    pub objects: bool,
+    /// Slopes can be known: enough cycles were seen.
+    pub rates_known: bool,
+    /// How long the trend's window is beside the time since the baseline.
+    pub trend_share: f64,
+    /// Cells of the column.
+    pub width: usize,
+}
+
+/// A change with its error as text: `?` not known, `0` counted, `~0` not to be told from zero.
+fn told(
+    value: Option<(f64, f64)>,
+    nothing_happened: bool,
+    text: fn(f64) -> String,
+) -> (String, Role) {
+    let Some((value, err)) = value else {
+        return ("?".to_owned(), Role::Cool);
+    };
+    if nothing_happened {
+        ("0".to_owned(), Role::Dim)
+    } else if !format::is_significant(value, err) {
+        ("~0".to_owned(), Role::Dim)
+    } else if value > 0.0 {
+        (text(value), Role::Leak)
+    } else {
+        (text(value), Role::Cool)
+    }
+}
+
+/// The text of a cell and what it means.
+pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Role) {
+    let idle = row.alloc.born_samples == 0 && row.alloc.freed_samples == 0;
+    // Nothing born and nothing freed is counted, and needs no slope.
+    let rate = |pick: fn(&crate::model::rows::Rate) -> (f64, f64)| match &row.rate {
+        None if idle && options.rates_known => Some((0.0, 0.0)),
+        rate => rate.as_ref().map(pick),
+    };
+    match column {
+        Column::Since => {
+            let growth = row.growth.map(|growth| {
+                if options.objects {
+                    (growth.objects, growth.objects_err)
+                } else {
+                    (growth.bytes, growth.bytes_err)
+                }
+            });
+            let text = if options.objects {
+                format::signed_count
+            } else {
+                format::change
+            };
+            told(growth, row.growth_samples == 0, text)
+        }
+        Column::InUse if options.objects => (format::count(row.inuse.objects), Role::Plain),
+        Column::InUse => (format::bytes(row.inuse.bytes), Role::Plain),
+        Column::Error if options.objects => {
+            let text = format::error(row.inuse.objects, row.inuse.objects_err, row.samples);
+            (text, Role::Dim)
+        }
+        Column::Error => {
+            let text = format::error(row.inuse.bytes, row.inuse.bytes_err, row.samples);
+            (text, Role::Dim)
+        }
+        Column::Growth => told(
+            rate(|rate| (rate.bytes_per_min, rate.bytes_per_min_err)),
+            idle,
+            format::per_minute,
+        ),
+        Column::Objects => told(
+            rate(|rate| (rate.objects_per_min, rate.objects_per_min_err)),
+            idle,
+            format::signed_count,
+        ),
+        Column::Trend => trend(row, options),
+        Column::Alloc => (alloc_per_second(row, options.objects), Role::Plain),
+        Column::Count => (format::count(row.inuse.objects), Role::Plain),
+        Column::Samples => (format::counted(row.samples), Role::Plain),
+        Column::Location => (
+            names::location(&row.file, row.line, options.width),
+            Role::Plain,
+        ),
+    }
+}
+
+fn trend(row: &SiteRow, options: CellOptions) -> (String, Role) {
+    let width = options.width;
+    // Objects that live through all cycles do not move the line: the error of the change is what scatters. It is that
+    // of the births and deaths since the baseline, of which the line shows its window's share.
+    let err = row.growth.map_or(row.inuse.bytes_err, |growth| {
+        growth.bytes_err * options.trend_share.sqrt()
+    });
+    let steps = format::sparkline(&row.trend, err, width);
+    if steps.is_empty() {
+        return (format!("{:>width$}", "?"), Role::Cool);
+    }
+    let text: String = steps
+        .iter()
+        .map(|&step| STEPS[usize::from(step.min(7))])
+        .collect();
+    let rises = steps.first() < steps.last();
+    (text, if rises { Role::Leak } else { Role::Dim })
+}
+
+/// Allocated per second, as text.
+pub fn alloc_per_second(row: &SiteRow, objects: bool) -> String {
+    if objects {
+        let each = row.alloc.bytes / row.alloc.objects.max(1.0);
+        format::count(row.alloc.bytes_per_sec / each.max(1.0))
+    } else {
+        format::bytes(row.alloc.bytes_per_sec)
+    }
+}
+
+/// The whole name of a row: its function, and the line where rows are lines.
+pub fn label(row: &SiteRow, by: GroupBy) -> String {
+    let name = names::clean(&row.function);
+    if by == GroupBy::Line && row.line > 0 {
+        format!("{name}:{}", row.line)
+    } else {
+        name
+    }
+}
+
+fn put(line: &mut Line, placed: Placed, text: &str, role: Role, is_left: bool, bold: bool) {
+    let text = names::cut(text, placed.width);
+    let blank = if is_left {
+        0
+    } else {
+        placed.width - width(&text)
+    };
+    line.pad_to(placed.x + blank);
+    if bold {
+        line.push_bold(text, role);
+    } else {
+        line.push(text, role);
+    }
+}
+
+/// The columns of the table on the screen.
+pub fn columns(ui: &UiState, layout: &Layout) -> Vec<Placed> {
+    place(ui.since, ui.columns_at, layout.table.cells())
+}
+
+fn heading(ui: &UiState, columns: &[Placed]) -> Line {
+    let mut line = Line::default();
+    let (open, close) = if ui.order_is_held {
+        ("(", ")")
+    } else {
+        ("[", "]")
+    };
+    for placed in columns {
+        let (title, is_left, sorts) = match placed.column {
+            Some(column) => (
+                column.title(),
+                column.is_left(),
+                column.sort_key() == Some(ui.sort.key),
+            ),
+            None => ("SITE", true, ui.sort.key == SortKey::Name),
+        };
+        if !sorts {
+            put(&mut line, *placed, title, Role::Dim, is_left, false);
+            continue;
+        }
+        line.pad_to(placed.x - 1);
+        let text = if is_left {
+            title.to_owned()
+        } else {
+            format!("{title:>0$}", placed.width)
+        };
+        line.push_bold(format!("{open}{text}{close}"), Role::Accent);
+    }
+    line
+}
+
+/// Index of the first row on the screen.
+pub fn first_row(ui: &UiState, layout: &Layout) -> usize {
+    scroll_to(
+        ui.scroll,
+        ui.cursor_index(),
+        layout.table_rows,
+        ui.shown_rows().len(),
+    )
+}
+
+/// The table.
+pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
+    let columns = columns(ui, layout);
+    let mut lines = vec![heading(ui, &columns)];
+    let first = first_row(ui, layout);
+    let rows: Vec<&SiteRow> = ui
+        .shown_rows()
+        .skip(first)
+        .take(layout.table_rows)
+        .collect();
+    let room = columns
+        .iter()
+        .find(|placed| placed.column.is_none())
+        .map_or(0, |placed| placed.width);
+    let labels: Vec<String> = rows.iter().map(|row| label(row, ui.query.by)).collect();
+    let names = names::shorten_all(&labels, room);
+    let at_cursor = ui.cursor_index().checked_sub(first);
+    let rates_known = ui.reading.cycles_seen >= CYCLES_FOR_RATE;
+    let since_ns = ui.reading.since_baseline_ns().max(1);
+    let trend_share = TREND_WINDOW_NS as f64 / since_ns as f64;
+    for (index, (row, name)) in rows.iter().zip(&names).enumerate() {
+        let is_cursor = at_cursor == Some(index);
+        let mut line = Line::plain(if is_cursor { ">" } else { "" });
+        let idle = row.growth.is_some() && row.growth_samples == 0;
+        for placed in &columns {
+            let Some(column) = placed.column else {
+                put(
+                    &mut line,
+                    *placed,
+                    name,
+                    if idle { Role::Dim } else { Role::Plain },
+                    true,
+                    false,
+                );
+                continue;
+            };
+            let options = CellOptions {
+                objects: ui.objects,
+                rates_known,
+                trend_share,
+                width: placed.width,
+            };
+            let (text, role) = cell(row, column, options);
+            let bold = column == Column::InUse && ui.has_changed(row.id);
+            put(&mut line, *placed, &text, role, column.is_left(), bold);
+        }
+        lines.push(line);
+    }
+    let cursor = at_cursor
+        .filter(|index| *index < rows.len())
+        .map(|index| index + 1);
+    if rows.is_empty() {
+        lines.resize(1 + layout.table_rows / 2, Line::default());
+        lines.push(empty(ui, layout));
+    } else {
+        lines.resize(1 + layout.table_rows, Line::default());
+        lines.push(left_out(ui, &columns, first, rows.len()));
+    }
+    lines.truncate(layout.table.rows());
+    Panel {
+        kind: PanelKind::Table,
+        area: layout.table,
+        lines,
+        cursor,
+    }
+}
+
+/// Why there is no row, and what to do.
+fn empty(ui: &UiState, layout: &Layout) -> Line {
+    let text = if !ui.reading.ready {
+        String::new()
+    } else if ui.hidden() > 0 {
+        format!(
+            "no site matches \"{}\" ({} hidden). Esc clears the filter",
+            names::shorten(
+                &names::clean(ui.filter.text()),
+                layout.table.cells().saturating_sub(56)
+            ),
+            ui.hidden()
+        )
+    } else {
+        let rate = ui
+            .reading
+            .rate_bytes
+            .map_or_else(|| "512Ki".to_owned(), format::rate);
+        format!("no sample is in use; they come one per {rate} allocated")
+    };
+    let blank = layout.table.cells().saturating_sub(width(&text)) / 2;
+    let mut line = Line::default();
+    line.pad_to(blank.max(1));
+    line.push(text, Role::Plain);
+    line
+}
+
+/// The sum of the rows that the table has no room for, above and below.
+fn left_out(ui: &UiState, columns: &[Placed], first: usize, n_rows: usize) -> Line {
+    let left_out = ui.shown_rows().len() - n_rows;
+    let mut line = Line::default();
+    if left_out == 0 {
+        return line;
+    }
+    let outside = |index: usize| index < first || index >= first + n_rows;
+    let pick = |row: &SiteRow| {
+        if ui.objects {
+            row.inuse.objects
+        } else {
+            row.inuse.bytes
+        }
+    };
+    let sum: f64 = ui
+        .shown_rows()
+        .enumerate()
+        .filter(|(index, _)| outside(*index))
+        .map(|(_, row)| pick(row))
+        .sum();
+    let text = if ui.objects {
+        format::count(sum)
+    } else {
+        format::bytes(sum)
+    };
+    let more = format!(
+        "... and {left_out} more {}",
+        if left_out == 1 { "site" } else { "sites" }
+    );
+    match columns
+        .iter()
+        .find(|placed| placed.column == Some(Column::InUse))
+    {
+        // What a cumulative row counts is in others too: a sum would count it twice.
+        Some(placed) if !ui.query.cumulative => {
+            put(&mut line, *placed, &text, Role::Plain, false, false);
+            line.push(format!("     {more}"), Role::Dim);
+        }
+        _ => line.push(format!(" {more}"), Role::Dim),
+    }
+    line
+}

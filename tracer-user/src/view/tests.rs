@@ -1,0 +1,529 @@
+//! Laws of the view: whatever the figures, the size and the keys, a frame comes out that fits its screen.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::input::{Input, Key, handle};
+use super::order::{Sort, SortKey};
+use super::reading::Reading;
+use super::screen::{PanelKind, ViewState};
+use super::ui_state::{Options, UiState};
+use super::{frame, view};
+use crate::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
+use crate::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
+use crate::go::frame::Frame;
+use crate::go::memstats::HeapFigures;
+use crate::model::Model;
+use crate::model::rows::{
+    Allocated, Baseline, Cycle, Estimate, HeapNow, Losses, Overhead, Rate, RowId, SiteRow, Source,
+    StackRow, Status, Target,
+};
+
+/// What must hold for every frame.
+fn check(state: &ViewState) -> Result<(), TestCaseError> {
+    let (columns, rows) = state.size;
+    for panel in &state.panels {
+        let area = panel.area;
+        prop_assert!(
+            area.x + area.width <= columns && area.y + area.height <= rows,
+            "{:?} {area:?}",
+            panel.kind
+        );
+        prop_assert!(
+            panel.lines.len() <= area.rows(),
+            "{:?}: {} lines",
+            panel.kind,
+            panel.lines.len()
+        );
+        for line in &panel.lines {
+            let text = line.text();
+            prop_assert!(
+                line.width() <= area.cells(),
+                "{:?} in {}: {text:?}",
+                panel.kind,
+                area.width
+            );
+            prop_assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+        if let Some(cursor) = panel.cursor {
+            prop_assert!(cursor < panel.lines.len());
+        }
+    }
+    Ok(())
+}
+
+fn figure() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (0.0f64..50.0).prop_map(f64::exp2),
+        Just(0.0),
+        any::<f64>(),
+        -1e9f64..1e9
+    ]
+}
+
+fn estimate() -> impl Strategy<Value = Estimate> {
+    (figure(), figure(), figure(), figure()).prop_map(|(bytes, bytes_err, objects, objects_err)| {
+        Estimate {
+            bytes,
+            bytes_err,
+            objects,
+            objects_err,
+        }
+    })
+}
+
+fn name() -> impl Strategy<Value = Arc<str>> {
+    prop_oneof![
+        "[a-z]{1,8}(/[a-z]{1,20}){0,4}\\.(\\(\\*[A-Z][a-z]{1,30}\\)\\.)?[A-Z][a-z]{0,40}",
+        ".{0,40}",
+        "(世|\u{301}|\x1b|🦀){0,30}",
+    ]
+    .prop_map(Into::into)
+}
+
+fn site(id: u32) -> impl Strategy<Value = SiteRow> {
+    (
+        (name(), name(), any::<u32>(), estimate(), any::<u64>()),
+        (
+            prop::option::of(estimate()),
+            0u64..5,
+            prop::option::of(estimate()),
+        ),
+        (figure(), figure(), figure(), 0u64..3, 0u64..3),
+        prop::collection::vec(figure(), 0..14),
+    )
+        .prop_map(
+            move |(site, (growth, growth_samples, rate), alloc, trend)| SiteRow {
+                id: RowId(id),
+                function: site.0,
+                file: site.1,
+                line: site.2,
+                inuse: site.3,
+                samples: site.4,
+                growth,
+                growth_samples,
+                rate: rate.map(|rate| Rate {
+                    bytes_per_min: rate.bytes,
+                    bytes_per_min_err: rate.bytes_err,
+                    objects_per_min: rate.objects,
+                    objects_per_min_err: rate.objects_err,
+                }),
+                alloc: Allocated {
+                    bytes: alloc.0,
+                    objects: alloc.1,
+                    bytes_per_sec: alloc.2,
+                    freed_samples: alloc.3,
+                    born_samples: alloc.4,
+                },
+                trend,
+            },
+        )
+}
+
+fn stack() -> impl Strategy<Value = StackRow> {
+    let frame = (name(), name(), any::<u32>(), any::<bool>()).prop_map(
+        |(function, file, line, inlined)| {
+            Arc::new(Frame {
+                symbol: function.clone(),
+                function,
+                file,
+                line,
+                inlined,
+                ..Frame::unnamed(1)
+            })
+        },
+    );
+    (
+        prop::collection::vec(frame, 0..30),
+        any::<u64>(),
+        estimate(),
+        any::<u64>(),
+        prop::option::of(estimate()),
+    )
+        .prop_map(|(frames, object_bytes, inuse, samples, growth)| StackRow {
+            frames,
+            object_bytes,
+            inuse,
+            samples,
+            growth,
+        })
+}
+
+fn sites() -> impl Strategy<Value = Vec<SiteRow>> {
+    (0u32..60).prop_flat_map(|n| (0..n).map(site).collect::<Vec<_>>())
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    (
+        any::<u32>(),
+        ".{0,60}",
+        ".{0,20}",
+        any::<i64>(),
+        any::<u64>(),
+        any::<i64>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(pid, name, go, started_unix_ns, attached_ns, attached_unix_ns, buckets)| Target {
+                pid,
+                name,
+                go,
+                started_unix_ns,
+                attached_ns,
+                attached_unix_ns,
+                main_module: None,
+                source: if buckets {
+                    Source::Buckets
+                } else {
+                    Source::Sampler
+                },
+            },
+        )
+}
+
+fn process() -> impl Strategy<Value = Reading> {
+    let cycle = (
+        any::<u32>(),
+        any::<u64>(),
+        any::<u64>(),
+        prop::option::of(any::<u64>()),
+    )
+        .prop_map(|(number, at_ns, live_bytes, goal_bytes)| Cycle {
+            number,
+            at_ns,
+            live_bytes,
+            goal_bytes,
+        });
+    let baseline = (any::<u64>(), any::<bool>(), prop::option::of(any::<u64>())).prop_map(
+        |(at_ns, is_attach, live_bytes)| Baseline {
+            at_ns,
+            is_attach,
+            live_bytes,
+            gc_cycles: None,
+        },
+    );
+    (
+        (
+            target(),
+            any::<u64>(),
+            prop::option::of(".{0,30}"),
+            any::<bool>(),
+        ),
+        (
+            prop::option::of(any::<u64>()),
+            any::<bool>(),
+            prop::option::of(any::<(u64, u64, u64)>()),
+        ),
+        (
+            prop::collection::vec(cycle, 0..20),
+            any::<u64>(),
+            prop::option::of(any::<u64>()),
+        ),
+        (
+            prop::option::of(any::<u64>()),
+            prop::option::of((figure(), prop::option::of(figure()))),
+        ),
+        (
+            any::<u64>(),
+            any::<u64>(),
+            any::<u64>(),
+            any::<bool>(),
+            any::<u64>(),
+        ),
+        (prop::collection::vec(baseline, 0..4), 0usize..5),
+    )
+        .prop_map(|(who, rate, gc, heap, counts, baselines)| {
+            let mut reading = Reading::default();
+            reading.target = who.0;
+            reading.now_ns = who.1;
+            if who.3 {
+                reading.status = Status::Exited {
+                    at_ns: who.1 / 2,
+                    how: who.2,
+                };
+            }
+            (
+                reading.rate_bytes,
+                reading.sampler_detached,
+                reading.rate_changed,
+            ) = rate;
+            (reading.cycles, reading.cycles_seen, reading.gc_interval_ns) = gc;
+            reading.heap = HeapNow {
+                live_bytes: heap.0,
+                goal_bytes: heap.0,
+                gc_cycles: None,
+                rss_bytes: heap.0,
+            };
+            reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
+                hits_per_sec,
+                cpu_fraction,
+            });
+            reading.losses = Losses {
+                lost: counts.0,
+                repaired: counts.1,
+                evicted: counts.2,
+                ..Losses::default()
+            };
+            reading.ready = counts.3;
+            reading.final_cycles = counts.4;
+            (reading.baselines, reading.active_baseline) = baselines;
+            reading
+        })
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    (process(), sites(), prop::collection::vec(stack(), 0..6)).prop_map(
+        |(mut reading, sites, stacks)| {
+            for site in sites.iter().take(5) {
+                reading.stacks.insert(site.id, stacks.clone());
+            }
+            reading.sites = sites;
+            reading
+        },
+    )
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let keys: Vec<Key> = "jkgGhldDucwiroasfx/:?bBey<> qv1!redsi\u{301}世"
+        .chars()
+        .map(Key::Char)
+        .collect();
+    let others = vec![
+        Key::Enter,
+        Key::Esc,
+        Key::Backspace,
+        Key::Delete,
+        Key::Tab,
+        Key::Up,
+        Key::Down,
+        Key::Left,
+        Key::Right,
+        Key::Home,
+        Key::End,
+        Key::PageUp,
+        Key::PageDown,
+        Key::F(1),
+        Key::Ctrl('u'),
+        Key::Ctrl('d'),
+        Key::Ctrl('w'),
+        Key::Alt('b'),
+        Key::Ctrl('k'),
+        Key::Alt('d'),
+        Key::Alt('f'),
+    ];
+    prop_oneof![
+        8 => prop::sample::select(keys).prop_map(Input::Key),
+        8 => prop::sample::select(others).prop_map(Input::Key),
+        1 => ".{0,10}".prop_map(Input::Paste),
+        2 => (0u16..220, 0u16..60).prop_map(|(x, y)| Input::Click { x, y }),
+        1 => any::<bool>().prop_map(|down| Input::Wheel { down }),
+        1 => size().prop_map(|(columns, rows)| Input::Resize(columns, rows)),
+    ]
+}
+
+fn size() -> impl Strategy<Value = (u16, u16)> {
+    prop_oneof![
+        (1u16..260, 1u16..80),
+        (60u16..130, 15u16..45),
+        Just((80, 24))
+    ]
+}
+
+/// Random events on few addresses, so that they meet.
+fn event() -> impl Strategy<Value = Event> {
+    let at = 0u64..600;
+    let ns = |at: u64| at * 1_000_000_000;
+    prop_oneof![
+        (at.clone(), 0u64..20, 1u64..8).prop_map(move |(at, object, bucket)| Event::Probe(
+            ProbeEvent::Born {
+                at_ns: ns(at),
+                object,
+                bucket: bucket * 16
+            }
+        )),
+        (at.clone(), 0u64..20, 1u64..8).prop_map(move |(at, object, bucket)| Event::Probe(
+            ProbeEvent::Freed {
+                at_ns: ns(at),
+                object,
+                bucket: bucket * 16
+            }
+        )),
+        at.clone()
+            .prop_map(move |at| Event::Probe(ProbeEvent::GcStart { at_ns: ns(at) })),
+        (at.clone(), any::<u32>()).prop_map(move |(at, live)| Event::Probe(ProbeEvent::GcMarked {
+            at_ns: ns(at),
+            live_bytes: live.into()
+        })),
+        at.clone().prop_map(move |at| Event::Tick { at_ns: ns(at) }),
+        at.clone()
+            .prop_map(move |at| Event::MarkBaseline { at_ns: ns(at) }),
+        (0usize..4).prop_map(Event::UseBaseline),
+        (at.clone(), any::<u32>()).prop_map(move |(at, lost)| Event::Kernel(KernelCounters {
+            at_ns: ns(at),
+            undecodable: lost.into(),
+            ..KernelCounters::default()
+        })),
+        (at.clone(), any::<u32>(), 0u64..600_000).prop_map(move |(at, cycles, rate_bytes)| {
+            Event::Heap(HeapRead {
+                at_ns: ns(at),
+                runtime: Some(HeapFigures {
+                    gc_cycles: cycles % 50,
+                    live_bytes: cycles.into(),
+                    goal_bytes: None,
+                    rate_bytes,
+                    prof_cycle: ProfCycle(0),
+                    swept: true,
+                }),
+                rss_bytes: None,
+            })
+        }),
+        prop::collection::vec((1u64..8, 0u64..1000, 0u64..1000), 0..8)
+            .prop_map(|buckets| first_read(&buckets)),
+        prop::collection::vec((1u64..200, name()), 0..20).prop_map(|names| {
+            let frame = |function: Arc<str>| {
+                Arc::new(Frame {
+                    function,
+                    entry: 1,
+                    ..Frame::unnamed(1)
+                })
+            };
+            Event::Named(
+                names
+                    .into_iter()
+                    .map(|(pc, name)| (pc, frame(name)))
+                    .collect(),
+            )
+        }),
+        Just(Event::Exited {
+            at_ns: ns(700),
+            how: None
+        }),
+    ]
+}
+
+fn first_read(buckets: &[(u64, u64, u64)]) -> Event {
+    let new = |&(bucket, size, _): &(u64, u64, u64)| NewBucket {
+        addr: bucket * 16,
+        object_bytes: size,
+        pcs: [bucket * 16 + 1, bucket * 16 + 2].into(),
+        n_frames: 2,
+    };
+    let counts = |&(bucket, allocs, frees): &(u64, u64, u64)| {
+        let total = Counts {
+            allocs,
+            frees: frees.min(allocs),
+        };
+        (
+            bucket * 16,
+            BucketCounts {
+                total,
+                born_since_mark: 0,
+            },
+        )
+    };
+    Event::Buckets(BucketsRead {
+        cycle: Some(1),
+        swept: true,
+        new: buckets.iter().map(new).collect(),
+        counts: buckets.iter().map(counts).collect(),
+        complete: true,
+        ..BucketsRead::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_reading_makes_a_frame_that_fits(
+        reading in reading(),
+        sizes in prop::collection::vec(size(), 1..3),
+        inputs in prop::collection::vec(input(), 0..30),
+    ) {
+        let model = Model::default();
+        let mut ui = UiState::new(Options::default()).with_reading(reading, sizes[0]);
+        for &size in &sizes {
+            check(&frame(&ui.clone().with_size(size)))?;
+        }
+        // Paused, the made up moment stays while keys act on it.
+        ui.toggle_pause(&model);
+        for input in inputs {
+            let was_resized = matches!(input, Input::Resize(..));
+            if ui.is_paused() || was_resized {
+                handle(&mut ui, input, &model);
+            }
+            check(&frame(&ui))?;
+        }
+    }
+
+    #[test]
+    fn any_events_and_inputs_make_frames_that_fit(
+        steps in prop::collection::vec((prop::collection::vec(event(), 0..12), prop::option::of(input())), 1..12),
+        size in size(),
+    ) {
+        let mut model = Model::new(Target::default());
+        let mut ui = UiState::new(Options::default());
+        ui.refresh(&model, size);
+        for (events, input) in steps {
+            for event in events {
+                model.apply(event);
+            }
+            if let Some(input) = input {
+                handle(&mut ui, input, &model);
+            }
+            let size = ui.size();
+            check(&view(&model, &mut ui, size))?;
+        }
+    }
+
+    #[test]
+    fn the_order_is_total(sites in sites(), key in 0..SortKey::ALL.len(), reversed: bool, objects: bool) {
+        let sort = Sort { key: SortKey::ALL[key].0, reversed };
+        for a in &sites {
+            for b in &sites {
+                prop_assert_eq!(sort.compare(a, b, objects), sort.compare(b, a, objects).reverse());
+            }
+        }
+        let mut sorted: Vec<&SiteRow> = sites.iter().collect();
+        // Panics by itself if the order is not total.
+        sorted.sort_by(|a, b| sort.compare(a, b, objects));
+    }
+}
+
+#[test]
+fn rows_on_the_screen_are_never_equal() {
+    let mut reading = Reading::default();
+    reading.ready = true;
+    for id in 0..8 {
+        reading.sites.push(SiteRow {
+            id: RowId(id),
+            function: format!(
+                "example.com/very/long/module/path{id}/package.(*Receiver).MethodWithALongName"
+            )
+            .into(),
+            file: "".into(),
+            line: 0,
+            inuse: Estimate {
+                bytes: 1e6,
+                ..Estimate::default()
+            },
+            samples: 2,
+            growth: None,
+            growth_samples: 0,
+            rate: None,
+            alloc: Allocated::default(),
+            trend: Vec::new(),
+        });
+    }
+    let ui = UiState::new(Options::default()).with_reading(reading, (80, 24));
+    let state = frame(&ui);
+    let table = state.panel(PanelKind::Table).expect("a table");
+    let mut texts: Vec<String> = table.lines[1..9]
+        .iter()
+        .map(|line| line.text().replace('>', " "))
+        .collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), 8);
+}

@@ -1,0 +1,169 @@
+//! The table as text, for output that is not a terminal: one block at a time, no colours, no padding at the end.
+
+use super::columns::Column;
+use super::format;
+use super::names::{self, width};
+use super::order::Sort;
+use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
+use crate::model::Model;
+use crate::model::rows::{Query, SiteRow, Source, Status};
+
+/// How a block is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Columns; 80 if not known.
+    pub width: Option<usize>,
+    /// Whole names with file and line, however wide.
+    pub wide: bool,
+    /// Most rows.
+    pub top: usize,
+    /// Order of the rows.
+    pub sort: Sort,
+    /// Seconds east of UTC, for the time of day.
+    pub utc_offset_s: i32,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self {
+            width: None,
+            wide: false,
+            top: 50,
+            sort: Sort::default(),
+            utc_offset_s: 0,
+        }
+    }
+}
+
+/// Columns of figures before the name.
+const COLUMNS: [(Column, usize); 5] = [
+    (Column::Since, 8),
+    (Column::InUse, 6),
+    (Column::Error, 3),
+    (Column::Growth, 8),
+    (Column::Objects, 7),
+];
+
+/// Least cells for a name, however narrow the output says it is.
+const LEAST_NAME: usize = 24;
+
+/// One block: a line about the process, the heading, rows, and the sum of what is left out. Ends with a newline.
+pub fn text_block(model: &Model, opts: &TextOptions) -> String {
+    let mut text = process_line(model, opts);
+    text.push('\n');
+    if !model.ready() {
+        return text;
+    }
+    let query = Query::default();
+    let mut rows = model.sites(&query);
+    rows.sort_by(|a, b| opts.sort.compare(a, b, false));
+    let figures: usize = COLUMNS.iter().map(|(_, width)| width + 1).sum();
+    let room = opts
+        .width
+        .unwrap_or(80)
+        .saturating_sub(figures)
+        .max(LEAST_NAME);
+    let heading: Vec<String> = COLUMNS
+        .iter()
+        .map(|(column, width)| format!("{:>width$}", column.title()))
+        .collect();
+    text.push_str(&heading.join(" "));
+    text.push_str(if opts.wide {
+        " SITE FILE:LINE\n"
+    } else {
+        " SITE\n"
+    });
+    let n_rows = rows.len().min(opts.top);
+    let (shown, left_out) = rows.split_at(n_rows);
+    let labels: Vec<String> = shown.iter().map(|row| label(row, query.by)).collect();
+    let names = if opts.wide {
+        labels
+    } else {
+        names::shorten_all(&labels, room)
+    };
+    for (row, name) in shown.iter().zip(&names) {
+        text.push_str(&figures_of(row, model));
+        text.push_str(name);
+        if opts.wide {
+            let place = names::location(&row.file, row.line, usize::MAX);
+            text.push(' ');
+            text.push_str(&place);
+        }
+        text.push('\n');
+    }
+    if !left_out.is_empty() {
+        text.push_str(&sum_of(left_out, opts.top));
+    }
+    text
+}
+
+fn process_line(model: &Model, opts: &TextOptions) -> String {
+    let target = model.target();
+    let heap = model.heap();
+    let bytes = |value: Option<u64>| {
+        value.map_or_else(|| "?".to_owned(), |value| format::bytes(value as f64))
+    };
+    let at_ns = match model.status() {
+        Status::Live => model.now_ns(),
+        Status::Exited { at_ns, .. } => *at_ns,
+    };
+    let losses = model.losses();
+    let (lost, fixed) = if target.source == Source::Buckets {
+        ("-".to_owned(), "-".to_owned())
+    } else {
+        (losses.lost.to_string(), losses.repaired.to_string())
+    };
+    let mut line = format!(
+        "{} {} {} live {} goal {} rss {} lost {lost} fixed {fixed}",
+        format::time_of_day(target.unix_ns(at_ns), opts.utc_offset_s),
+        names::clean(&target.name),
+        target.pid,
+        bytes(heap.live_bytes),
+        bytes(heap.goal_bytes),
+        bytes(heap.rss_bytes),
+    );
+    if model.sampler_detached() {
+        line.push_str(" budget: probes detached");
+    }
+    if let Status::Exited { how, .. } = model.status() {
+        line.push_str(" exited");
+        if let Some(how) = how {
+            line.push_str(": ");
+            line.push_str(&names::clean(how));
+        }
+    }
+    line
+}
+
+fn figures_of(row: &SiteRow, model: &Model) -> String {
+    let rates_known = model.cycles_seen() >= CYCLES_FOR_RATE;
+    let mut text = String::new();
+    for (column, cells) in COLUMNS {
+        let options = CellOptions {
+            objects: false,
+            rates_known,
+            trend_share: 1.0,
+            width: cells,
+        };
+        let (figure, _) = cell(row, column, options);
+        text.push_str(&" ".repeat(cells.saturating_sub(width(&figure))));
+        text.push_str(&figure);
+        text.push(' ');
+    }
+    text
+}
+
+/// The last line: what `--top` left out, in the columns of those it did not.
+fn sum_of(rows: &[SiteRow], top: usize) -> String {
+    let in_use: f64 = rows.iter().map(|row| row.inuse.bytes).sum();
+    let sites = if rows.len() == 1 { "site" } else { "sites" };
+    format!(
+        "{:>8} {:>6} {:>3} {:>8} {:>7} ... and {} more {sites} (--top {top})\n",
+        "-",
+        format::bytes(in_use),
+        "-",
+        "-",
+        "-",
+        rows.len(),
+    )
+}
