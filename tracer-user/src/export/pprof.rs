@@ -41,6 +41,9 @@ pub struct MappedFile {
     pub build_id: String,
 }
 
+/// The frame of each return address.
+pub type Names = HashMap<u64, Arc<Frame>>;
+
 /// All that is in a profile beside names.
 #[derive(Clone, Debug)]
 pub struct HeapProfile {
@@ -56,7 +59,7 @@ pub struct HeapProfile {
 
 /// Encodes and compresses a profile. `names` holds the frame of every return address; one without an entry
 /// becomes a location without a function.
-pub fn encode(profile: &HeapProfile, names: &HashMap<u64, Arc<Frame>>) -> std::io::Result<Vec<u8>> {
+pub fn encode(profile: &HeapProfile, names: &Names) -> std::io::Result<Vec<u8>> {
     let mut builder = Builder::new(names, &profile.mappings);
     let mut value_type = |r#type: &str, unit: &str| ValueType {
         r#type: builder.strings.index(r#type),
@@ -109,7 +112,7 @@ impl Strings {
 }
 
 struct Builder<'a> {
-    names: &'a HashMap<u64, Arc<Frame>>,
+    names: &'a Names,
     mappings: &'a [MappedFile],
     /// A mapping has functions only if every address in it has a name.
     mapping_failed: Vec<bool>,
@@ -123,7 +126,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(names: &'a HashMap<u64, Arc<Frame>>, mappings: &'a [MappedFile]) -> Self {
+    fn new(names: &'a Names, mappings: &'a [MappedFile]) -> Self {
         let mut strings = Strings {
             table: Vec::new(),
             index: HashMap::new(),
