@@ -79,7 +79,11 @@ impl Collector {
         self.drain(&mut events);
         let heap = self.read_heap();
         self.drain(&mut events);
-        events.extend(self.probes.as_ref().map(|probes| Event::Kernel(probes.counters())));
+        events.extend(
+            self.probes
+                .as_ref()
+                .map(|probes| Event::Kernel(probes.counters())),
+        );
         events.push(Event::Heap(heap));
         let mut tries = 0;
         loop {

@@ -95,7 +95,9 @@ fn act(
             Err(err) => format!("nothing saved: {}", err.to_string().replace('\n', "; ")),
         }),
         Action::MarkBaseline => {
-            session.apply(vec![Event::MarkBaseline { at_ns: monotonic_ns() }]);
+            session.apply(vec![Event::MarkBaseline {
+                at_ns: monotonic_ns(),
+            }]);
         }
         Action::UseBaseline(index) => session.apply(vec![Event::UseBaseline(index)]),
         Action::Suspend => terminal.suspend()?,
