@@ -127,6 +127,18 @@ impl MemRecord {
             .fold(self.active, |sum, &cycle| sum + cycle)
     }
 
+    /// Whether two readings within profile cycle `number` agree in what was born before its mark
+    /// termination, and in all frees: births go on, the rest stands still once its sweep is done.
+    pub fn agrees_after_gc(&self, other: &Self, number: u32) -> bool {
+        let born_since = (number as usize + 2) % 3;
+        let settled = |record: &Self| {
+            let mut settled = *record;
+            settled.future[born_since].allocs = 0;
+            settled
+        };
+        settled(self) == settled(other)
+    }
+
     /// What `runtime.MemProfile` reports: the published cycles, with the current one if its flush is due.
     pub fn reported(&self, cycle: ProfCycle) -> Counts {
         if cycle.flushed() {

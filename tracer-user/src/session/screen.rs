@@ -59,7 +59,13 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
                 }
                 draw(&mut session, &mut ui, &mut terminal)?;
             }
-            _ = timer.tick() => draw(&mut session, &mut ui, &mut terminal)?,
+            _ = timer.tick() => {
+                if !live {
+                    // Nothing else brings the time of day, and notices end by it.
+                    session.apply(vec![Event::Tick { at_ns: monotonic_ns() }]);
+                }
+                draw(&mut session, &mut ui, &mut terminal)?;
+            }
             more = session.turn(), if live => live = more,
         }
     };
