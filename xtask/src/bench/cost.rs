@@ -5,6 +5,7 @@
 //! the other, and a ratio is taken within a round: what drifts on the machine meets all modes alike.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -100,15 +101,15 @@ pub(super) fn measure(tools: &Tools, plan: &Plan) -> Result<Cost> {
                     base = cpu_us;
                     untraced.push(cpu_us);
                     speed.push(per_sec);
-                    line += &format!(" {cpu_us:.1} µs a request at {per_sec:.0}/s");
+                    write!(line, " {cpu_us:.1} µs a request at {per_sec:.0}/s")?;
                 }
                 Mode::Heaptop => {
                     heaptop.push(cpu_us / base);
-                    line += &format!(", heaptop {:.3} x", cpu_us / base);
+                    write!(line, ", heaptop {:.3} x", cpu_us / base)?;
                 }
                 Mode::Bpftrace => {
                     bpftrace.push(cpu_us / base);
-                    line += &format!(", bpftrace {:.2} x", cpu_us / base);
+                    write!(line, ", bpftrace {:.2} x", cpu_us / base)?;
                 }
             }
         }
