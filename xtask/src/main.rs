@@ -1,10 +1,13 @@
 //! The project's tasks: `cargo xtask --help`.
 
+mod bench;
 mod big;
 mod build;
+mod ci;
 mod demo;
 mod ebpf;
 mod go;
+mod licences;
 mod offsets;
 mod processes;
 mod progress;
@@ -27,6 +30,10 @@ enum Task {
     Demo(demo::Args),
     /// Run all tests, also those with real probes on real Go processes
     Test(test::Args),
+    /// Measure what heaptop costs and how fast it is
+    Bench(bench::Args),
+    /// Run everything that decides whether a change is good
+    Ci(ci::Args),
     /// Build a stripped Go program of real size
     Big(big::Args),
     /// Build the eBPF object that is checked in, or check that it is what its sources give
@@ -41,6 +48,8 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args).map(succeeded),
+        Task::Bench(args) => bench::run(&args).map(succeeded),
+        Task::Ci(args) => ci::run(&args).map(succeeded),
         Task::Big(args) => big::run(&args).map(succeeded),
         Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
         Task::Vm(args) => vm::run(&args).map(succeeded),

@@ -93,6 +93,12 @@ impl Running {
         self.child.id()
     }
 
+    /// The pid of the program itself, also where the child is sudo.
+    pub(crate) fn leaf_pid(&self) -> u32 {
+        let last = descendants(self.child.id(), &parents()).pop();
+        last.unwrap_or(self.child.id())
+    }
+
     /// The next line, if one comes within `limit`; `None` when it does not.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Says what is going on: one line when something begins that takes over a second, one when it ends.
 
 use std::{
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -26,12 +26,35 @@ pub(crate) fn run(task: &str, what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command to its end; returns what it writes on its standard output, and fails when it does.
+pub(crate) fn output(task: &str, what: &str, command: &mut Command) -> Result<String> {
+    let output = watched(task, what, || {
+        command
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("{what}: cannot run {}", name(command)))
+    })?;
+    if !output.status.success() {
+        bail!("{what}: {} ended with {}", name(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{what}: it printed no text"))
+}
+
 /// Runs a command to its end with its output shown.
 pub(crate) fn status(task: &str, what: &str, command: &mut Command) -> Result<ExitStatus> {
+    watched(task, what, || {
+        command
+            .status()
+            .with_context(|| format!("{what}: cannot run {}", name(command)))
+    })
+}
+
+/// Says that a step begins, that it still goes on, and how long it took.
+fn watched<T>(task: &str, what: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
     say(task, what);
     let begin = Instant::now();
     let (ended, end) = mpsc::channel::<()>();
-    let status = thread::scope(|scope| {
+    let done = thread::scope(|scope| {
         scope.spawn(move || {
             while end.recv_timeout(STILL) == Err(mpsc::RecvTimeoutError::Timeout) {
                 say(
@@ -40,17 +63,15 @@ pub(crate) fn status(task: &str, what: &str, command: &mut Command) -> Result<Ex
                 );
             }
         });
-        let status = command
-            .status()
-            .with_context(|| format!("{what}: cannot run {}", name(command)));
+        let done = step();
         drop(ended);
-        status
+        done
     })?;
     let seconds = begin.elapsed().as_secs_f64();
-    if status.success() && seconds >= 1.0 {
-        say(task, &format!("{what}: done in {seconds:.1} s"));
+    if seconds >= 1.0 {
+        say(task, &format!("{what}: {seconds:.1} s"));
     }
-    Ok(status)
+    Ok(done)
 }
 
 fn name(command: &Command) -> String {
