@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::go::buckets::{BucketCounts, NewBucket};
 use crate::go::frame::Frame;
 use crate::go::memstats::HeapFigures;
+use crate::model::bucket::Lost;
 
 /// Number of probes of the sampler: one for each kind of record.
 pub const N_KINDS: usize = tracer_ebpf::wire::N_KINDS;
@@ -21,8 +22,7 @@ pub enum Event {
     Kernel(KernelCounters),
     /// Buckets as read from the target between two drains of the ring buffer.
     Buckets(BucketsRead),
-    /// Figures of the runtime and of the process. Where they say that sweeping has drained, the ring was
-    /// drained after they were read, so that no free of that cycle is still to come.
+    /// Figures of the runtime and of the process; the ring was drained after they were read.
     Heap(HeapRead),
     /// The live samples as the specials of the spans list them: (object, bucket).
     Specials {
@@ -30,6 +30,8 @@ pub enum Event {
         from_ns: u64,
         /// Pairs of object address and bucket address.
         samples: Vec<(u64, u64)>,
+        /// Whether there were more than our bound.
+        cut: bool,
     },
     /// Names for program counters asked for by [`crate::model::Model::wanted_names`].
     Named(Vec<(u64, Arc<Frame>)>),
@@ -147,6 +149,10 @@ pub struct BucketsRead {
     pub counts: Vec<(u64, BucketCounts)>,
     /// Whether `counts` holds every bucket of the target.
     pub complete: bool,
+    /// Records lost in the kernel, counted before `from_ns`.
+    pub lost_before: Lost,
+    /// Buckets of the target beyond our bound, at least.
+    pub omitted: u64,
     /// Buckets whose stack was cut short by our bound, in all readings.
     pub truncated_stacks: u64,
 }
@@ -160,4 +166,14 @@ pub struct HeapRead {
     pub runtime: Option<HeapFigures>,
     /// Resident set size; `None` where unknown.
     pub rss_bytes: Option<u64>,
+}
+
+impl KernelCounters {
+    /// Records lost of the kinds that move a bucket. One that could not be decoded may have been either.
+    pub fn lost_samples(&self) -> Lost {
+        Lost {
+            born: self.lost[tracer_ebpf::wire::KIND_BORN as usize] + self.undecodable,
+            freed: self.lost[tracer_ebpf::wire::KIND_FREED as usize] + self.undecodable,
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use heaptop::clock::monotonic_ns;
+use heaptop::event::Event;
 use heaptop::go::buckets::{self, Counts, MemRecord, NewBucket};
 use heaptop::model::Model;
 use heaptop::process::go_process::GoProcess;
@@ -106,7 +107,14 @@ impl Watched {
         self.model().bucket_totals().collect()
     }
 
-    /// Whether the budget has detached the sampler's probes, and the profile as the screen's `e` writes it.
+    /// From now on growth counts from here.
+    pub(crate) fn mark_baseline(&mut self) {
+        let session = self.session.as_mut().expect("attached");
+        let at_ns = monotonic_ns();
+        session.apply(vec![Event::MarkBaseline { at_ns }]);
+    }
+
+    /// The profile of this moment, as the rows show it.
     pub(crate) fn pprof(&mut self) -> Vec<u8> {
         let session = self.session.as_mut().expect("attached");
         session.pprof().expect("memory to write to")

@@ -111,7 +111,7 @@ pub fn line(model: &Model, sort: Sort, top: usize) -> String {
             rss_bytes: heap.rss_bytes,
         },
         overhead: Overhead {
-            hits_per_sec: overhead.map(|o| o.hits_per_sec),
+            hits_per_sec: overhead.and_then(|o| o.hits_per_sec),
             cpu_fraction: overhead.and_then(|o| o.cpu_fraction),
         },
         losses: Losses {

@@ -3,6 +3,7 @@
 //! Tables and code are read from the image (the file), where no breakpoint stands and no read grows the
 //! target; data is read from live memory. Nothing here keeps either: each call is given what it reads.
 
+use super::buckets::PROF_CYCLE_WRAP;
 use super::buildinfo::BuildInfo;
 use super::facts::Facts;
 use super::frame::Frame;
@@ -28,9 +29,6 @@ pub const PROBED_FUNCTIONS: [&str; 6] = [
 /// Reads of the cycle counters before their disagreement counts: they move one after the other at the
 /// end of a cycle, with the world stopped for some 100 µs, and a read takes about 1 µs.
 const MAX_CYCLE_READS: usize = 2000;
-
-/// `mProfCycle` counts cycles modulo this (`mProfCycleWrap`; `runtime/mprof.go`, all releases).
-const MPROF_CYCLE_WRAP: u32 = 3 * (2 << 24);
 
 /// Most program counters of a bucket: GODEBUG profstackdepth ends at 1024, and the runtime adds a few.
 const MAX_BUCKET_PCS: u64 = 2048;
@@ -322,7 +320,7 @@ fn check_cycles(live: &dyn Memory, vars: &Variables, facts: &Facts) -> Result<()
         let mprof_cycle = live.u32(vars.mprof_cycle).map_err(unreadable)?;
         let agree = sweepgen.is_multiple_of(2)
             && sweepgen / 2 == numgc & (u32::MAX >> 1)
-            && mprof_cycle >> 1 == numgc % MPROF_CYCLE_WRAP;
+            && mprof_cycle >> 1 == numgc % PROF_CYCLE_WRAP;
         if agree {
             return Ok(());
         }

@@ -12,8 +12,9 @@ use super::memory::{Memory, Unreadable};
 
 /// Most spans that are walked: 4 Mi spans are at least 32 GiB of heap.
 const MAX_SPANS: u64 = 4 << 20;
-/// Most specials of one span: no span has more than 8192 / 8 objects, each with a few specials.
-const MAX_SPECIALS_PER_SPAN: usize = 65_536;
+/// Most specials that are followed in all: a list that bites its tail must not hold us. An honest heap has
+/// few beside the samples.
+const MAX_SPECIALS: usize = 4 << 20;
 /// `mSpanInUse`.
 const SPAN_IN_USE: u8 = 1;
 
@@ -30,35 +31,53 @@ pub fn live_samples(
         .u64(mheap.wrapping_add(facts.mheap.allspans + 8))?
         .min(MAX_SPANS);
     let mut found = Vec::new();
+    let mut steps = 0;
     for i in 0..n_spans {
         let span = memory.u64(spans.wrapping_add(8 * i))?;
-        if memory.u8(span.wrapping_add(facts.mspan.state))? != SPAN_IN_USE {
+        // A span or special that is given back meanwhile ends its own list, not the walk.
+        let Ok(mut special) = first_special(&memory, facts, span) else {
             continue;
-        }
-        let start = memory.u64(span.wrapping_add(facts.mspan.start_addr))?;
-        let mut special = memory.u64(span.wrapping_add(facts.mspan.specials))?;
-        let mut steps = 0;
-        while special != 0 && steps < MAX_SPECIALS_PER_SPAN {
+        };
+        while special != 0 {
             steps += 1;
-            let Ok(kind) = memory.u8(special.wrapping_add(facts.special.kind)) else {
+            if steps > MAX_SPECIALS || found.len() >= max {
+                return Ok((found, true));
+            }
+            let Ok((sample, next)) = read_special(&memory, facts, span, special) else {
                 break;
             };
-            if kind == facts.special.profile_kind {
-                let offset = match facts.special.offset_size {
-                    2 => u64::from(memory.u16(special.wrapping_add(facts.special.offset))?),
-                    _ => memory.u64(special.wrapping_add(facts.special.offset))?,
-                };
-                if found.len() >= max {
-                    return Ok((found, true));
-                }
-                found.push((
-                    start.wrapping_add(offset),
-                    memory.u64(special.wrapping_add(facts.special.bucket))?,
-                ));
-            }
-            let Ok(next) = memory.u64(special) else { break };
+            found.extend(sample);
             special = next;
         }
     }
     Ok((found, false))
+}
+
+/// The first special of a span in use; 0 for others.
+fn first_special(memory: &impl Memory, facts: &Facts, span: u64) -> Result<u64, Unreadable> {
+    if memory.u8(span.wrapping_add(facts.mspan.state))? != SPAN_IN_USE {
+        return Ok(0);
+    }
+    memory.u64(span.wrapping_add(facts.mspan.specials))
+}
+
+/// The sample of a special, if it is one of the heap profile, and the next special of its span.
+fn read_special(
+    memory: &impl Memory,
+    facts: &Facts,
+    span: u64,
+    special: u64,
+) -> Result<(Option<(u64, u64)>, u64), Unreadable> {
+    let fields = &facts.special;
+    let next = memory.u64(special)?;
+    if memory.u8(special.wrapping_add(fields.kind))? != fields.profile_kind {
+        return Ok((None, next));
+    }
+    let start = memory.u64(span.wrapping_add(facts.mspan.start_addr))?;
+    let offset = match fields.offset_size {
+        2 => u64::from(memory.u16(special.wrapping_add(fields.offset))?),
+        _ => memory.u64(special.wrapping_add(fields.offset))?,
+    };
+    let bucket = memory.u64(special.wrapping_add(fields.bucket))?;
+    Ok((Some((start.wrapping_add(offset), bucket)), next))
 }

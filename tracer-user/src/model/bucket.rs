@@ -20,6 +20,18 @@ pub enum Agreement {
     Tentative,
     /// A quiet comparison agreed. From here a difference needs lost records to be believed.
     Settled,
+    /// Repaired, and not looked at since: what was in flight beside the loss may be taken back, which is
+    /// settling.
+    Repaired,
+}
+
+/// Records lost in the kernel, of the two kinds that move a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Births.
+    pub born: u64,
+    /// Frees.
+    pub freed: u64,
 }
 
 /// What a comparison of a read with the events came to.
@@ -49,8 +61,8 @@ pub struct Bucket {
     /// Samples counted by events.
     events: Counts,
     agreement: Agreement,
-    /// Records lost in total when the bucket last agreed.
-    agreed_at_lost: u64,
+    /// Records lost when the bucket was last read and agreed.
+    agreed_at_lost: Lost,
     /// When the last event came.
     last_event_ns: u64,
     /// Births after the last mark termination, valid in `mark_epoch` alone.
@@ -78,7 +90,7 @@ impl Bucket {
             base: Counts::default(),
             events: Counts::default(),
             agreement: Agreement::Tentative,
-            agreed_at_lost: 0,
+            agreed_at_lost: Lost::default(),
             last_event_ns: 0,
             born_since_mark: 0,
             mark_epoch: 0,
@@ -136,10 +148,14 @@ impl Bucket {
     }
 
     /// Sets the base of a bucket that is read for the first time: what its events do not explain.
-    pub fn first_read(&mut self, read: BucketCounts, epoch: u64, lost: u64) {
+    /// `epoch` is given where the read is of this very mark epoch; else births since the mark are those of
+    /// the events.
+    pub fn first_read(&mut self, read: BucketCounts, epoch: Option<u64>, lost_before: Lost) {
         self.base = read.total - self.events;
-        self.set_born_since_mark(read, epoch);
-        self.agreed_at_lost = lost;
+        if let Some(epoch) = epoch {
+            self.set_born_since_mark(read, epoch);
+        }
+        self.agreed_at_lost = lost_before;
     }
 
     fn set_born_since_mark(&mut self, read: BucketCounts, epoch: u64) {
@@ -147,52 +163,54 @@ impl Bucket {
         self.mark_epoch = epoch;
     }
 
-    /// Holds a read against the events. `lost` is the kernel's loss count as of the read; the read's
-    /// window began at `from_ns`; `epoch` is given where the read is of this very mark epoch.
+    /// Holds a read against the events.
+    ///
+    /// * `from_ns`: when the window of the read began. A bucket with an event since then says nothing,
+    ///   not even where it seems to agree: a lost birth and one that came after the read cancel.
+    /// * `lost_before`, `lost`: the kernel's loss counts from before the read and from after it.
+    /// * `epoch`: given where the read is of this very mark epoch.
     pub fn compare(
         &mut self,
         read: BucketCounts,
         from_ns: u64,
-        lost: u64,
+        (lost_before, lost): (Lost, Lost),
         epoch: Option<u64>,
     ) -> Compared {
-        let total = self.total();
-        let quiet = self.last_event_ns < from_ns;
-        if read.total == total {
-            if let (true, Some(epoch)) = (quiet, epoch) {
-                // The same, unless the hook of a mark termination was lost.
-                self.set_born_since_mark(read, epoch);
-            }
-            self.agreement = Agreement::Settled;
-            self.agreed_at_lost = lost;
-            return Compared::Agreed;
-        }
-        if !quiet {
+        if self.last_event_ns >= from_ns {
             return Compared::Deferred;
         }
+        let total = self.total();
         let missing = Counts {
             allocs: ahead(read.total.allocs, total.allocs),
             frees: ahead(read.total.frees, total.frees),
         };
-        let lossy = lost > self.agreed_at_lost;
-        match self.agreement {
-            Agreement::Tentative => self.base = read.total - self.events,
-            Agreement::Settled if lossy && missing != Counts::default() => {
-                self.base = self.base + missing;
-                // What was in flight beside the loss shows as a surplus next time, and may be taken back.
-                self.agreement = Agreement::Tentative;
+        let compared = if read.total == total {
+            // What was lost while it was read is not in the read, and is still to be found.
+            self.agreed_at_lost = lost_before;
+            Compared::Agreed
+        } else if self.agreement == Agreement::Settled {
+            let believed = Counts {
+                allocs: if lost.born > self.agreed_at_lost.born { missing.allocs } else { 0 },
+                frees: if lost.freed > self.agreed_at_lost.freed { missing.frees } else { 0 },
+            };
+            if believed == Counts::default() {
+                return Compared::Deferred;
             }
-            Agreement::Settled => return Compared::Deferred,
-        }
+            self.base = self.base + believed;
+            Compared::Repaired(believed.allocs + believed.frees)
+        } else {
+            self.base = read.total - self.events;
+            Compared::SettledOn
+        };
+        self.agreement = match compared {
+            Compared::Agreed => Agreement::Settled,
+            Compared::Repaired(_) => Agreement::Repaired,
+            _ => self.agreement,
+        };
         if let Some(epoch) = epoch {
             self.set_born_since_mark(read, epoch);
         }
-        if lossy {
-            self.agreed_at_lost = lost;
-            Compared::Repaired(missing.allocs + missing.frees)
-        } else {
-            Compared::SettledOn
-        }
+        compared
     }
 }
 
@@ -214,11 +232,20 @@ mod tests {
         }
     }
 
+    const NONE: Lost = Lost { born: 0, freed: 0 };
+
+    fn lost(records: u64) -> Lost {
+        Lost {
+            born: records,
+            freed: records,
+        }
+    }
+
     fn bucket_with_base(allocs: u64, frees: u64) -> Bucket {
         let mut bucket = Bucket::new(1, 64, [1].into());
-        bucket.first_read(read(allocs, frees), 0, 0);
+        bucket.first_read(read(allocs, frees), Some(0), NONE);
         assert_eq!(
-            bucket.compare(read(allocs, frees), 5, 0, Some(0)),
+            bucket.compare(read(allocs, frees), 5, (NONE, lost(0)), Some(0)),
             Compared::Agreed
         );
         bucket
@@ -230,7 +257,7 @@ mod tests {
         bucket.born(20, 0);
         bucket.freed(21);
         assert_eq!(
-            bucket.compare(read(11, 5), 30, 0, Some(0)),
+            bucket.compare(read(11, 5), 30, (NONE, lost(0)), Some(0)),
             Compared::Agreed
         );
         assert_eq!(
@@ -246,14 +273,14 @@ mod tests {
     fn a_difference_without_lost_records_is_in_flight() {
         let mut bucket = bucket_with_base(10, 4);
         assert_eq!(
-            bucket.compare(read(11, 4), 30, 0, Some(0)),
+            bucket.compare(read(11, 4), 30, (NONE, lost(0)), Some(0)),
             Compared::Deferred,
             "the birth's event is still to come"
         );
         bucket.born(40, 0);
         bucket.freed(41);
         assert_eq!(
-            bucket.compare(read(11, 4), 50, 0, Some(0)),
+            bucket.compare(read(11, 4), 50, (NONE, lost(0)), Some(0)),
             Compared::Deferred,
             "the free's counter is still to come"
         );
@@ -271,12 +298,12 @@ mod tests {
         let mut bucket = bucket_with_base(10, 4);
         bucket.born(100, 0);
         assert_eq!(
-            bucket.compare(read(14, 6), 90, 3, Some(0)),
+            bucket.compare(read(14, 6), 90, (NONE, lost(3)), Some(0)),
             Compared::Deferred,
             "an event in the window"
         );
         assert_eq!(
-            bucket.compare(read(14, 6), 110, 3, Some(0)),
+            bucket.compare(read(14, 6), 110, (NONE, lost(3)), Some(0)),
             Compared::Repaired(5)
         );
         assert_eq!(
@@ -287,7 +314,7 @@ mod tests {
             }
         );
         assert_eq!(
-            bucket.compare(read(14, 6), 120, 3, Some(0)),
+            bucket.compare(read(14, 6), 120, (NONE, lost(3)), Some(0)),
             Compared::Agreed
         );
     }
@@ -295,10 +322,10 @@ mod tests {
     #[test]
     fn a_tentative_base_moves_without_being_counted_as_repair() {
         let mut bucket = Bucket::new(1, 64, [1].into());
-        bucket.first_read(read(10, 0), 0, 0); // read while a birth was in flight: its event comes now
+        bucket.first_read(read(10, 0), Some(0), NONE); // read while a birth was in flight: its event comes now
         bucket.born(7, 0);
         assert_eq!(
-            bucket.compare(read(10, 0), 20, 0, Some(0)),
+            bucket.compare(read(10, 0), 20, (NONE, lost(0)), Some(0)),
             Compared::SettledOn
         );
         assert_eq!(
@@ -309,7 +336,7 @@ mod tests {
             }
         );
         assert_eq!(
-            bucket.compare(read(10, 0), 30, 0, Some(0)),
+            bucket.compare(read(10, 0), 30, (NONE, lost(0)), Some(0)),
             Compared::Agreed
         );
     }
@@ -333,5 +360,32 @@ mod tests {
                 frees: 4
             }
         );
+    }
+
+    #[test]
+    fn a_birth_lost_while_the_bucket_was_read_is_found_by_the_next_read() {
+        let mut bucket = bucket_with_base(10, 4);
+        let agreed = bucket.compare(read(10, 4), 20, (NONE, lost(1)), Some(0));
+        assert_eq!(agreed, Compared::Agreed);
+        let repaired = bucket.compare(read(11, 4), 30, (lost(1), lost(1)), Some(0));
+        assert_eq!(repaired, Compared::Repaired(1));
+    }
+
+    #[test]
+    fn a_lost_birth_and_a_later_one_do_not_pass_for_agreement() {
+        let mut bucket = bucket_with_base(10, 4);
+        bucket.born(25, 0); // after the counters were read, in the window
+        let compared = bucket.compare(read(11, 4), 20, (lost(1), lost(1)), Some(0));
+        assert_eq!(compared, Compared::Deferred);
+        let repaired = bucket.compare(read(12, 4), 30, (lost(1), lost(1)), Some(0));
+        assert_eq!(repaired, Compared::Repaired(1));
+    }
+
+    #[test]
+    fn lost_frees_do_not_license_repairs_of_births() {
+        let mut bucket = bucket_with_base(10, 4);
+        let freed = Lost { born: 0, freed: 9 };
+        let compared = bucket.compare(read(11, 4), 20, (freed, freed), Some(0));
+        assert_eq!(compared, Compared::Deferred);
     }
 }

@@ -23,6 +23,9 @@ pub struct Gc {
     /// The hook of the last mark termination was lost, so that births before and after it are not told
     /// apart until the buckets have been read.
     pub blind: bool,
+    /// The runtime was one look ahead of the hooks.
+    pub is_behind: bool,
+    swept_looks: u32,
     cycles: VecDeque<Cycle>,
     /// Of the cycles that leave `cycles`' newer half, every `thin`-th stays.
     seen: u64,
@@ -33,8 +36,9 @@ impl Gc {
     /// A mark termination at `at_ns` with so many live bytes.
     pub fn marked(&mut self, at_ns: u64, live_bytes: u64) {
         self.epoch += 1;
-        self.sweeping = true;
+        self.begin_sweep();
         self.blind = false;
+        self.is_behind = false;
         self.number = self.number.map(|n| n.wrapping_add(1));
         self.push(Cycle {
             number: self.number.unwrap_or(0),
@@ -42,6 +46,18 @@ impl Gc {
             live_bytes,
             goal_bytes: None,
         });
+    }
+
+    /// The last cycle is being swept from now on.
+    pub fn begin_sweep(&mut self) {
+        self.sweeping = true;
+        self.swept_looks = 0;
+    }
+
+    /// Counts a look that found the last cycle swept; whether it is the second one.
+    pub fn seen_swept_twice(&mut self) -> bool {
+        self.swept_looks = self.swept_looks.saturating_add(1);
+        self.swept_looks >= 2
     }
 
     /// Adds a cycle to the history.

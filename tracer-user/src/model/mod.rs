@@ -19,7 +19,7 @@ pub mod samples;
 use std::collections::{HashMap, VecDeque};
 
 use crate::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
-use crate::go::buckets::{Counts, MAX_BUCKETS, NewBucket};
+use crate::go::buckets::{Counts, MAX_BUCKETS, NewBucket, PROF_CYCLE_WRAP};
 use bucket::{Bucket, Compared};
 use gc::{Gc, SECOND_NS};
 use history::{Axis, Steps};
@@ -69,13 +69,15 @@ pub struct Model {
     repaired: u64,
     truncated_stacks: u64,
     evicted: u64,
+    omitted: u64,
     baselines: Vec<Baseline>,
     /// Counts of each bucket by baseline, as of the last final cycle then; shorter than `buckets`.
     baseline_counts: Vec<Vec<Counts>>,
     baseline_finals: Vec<u64>,
     active_baseline: usize,
-    /// The attach fell into a sweep: its baseline waits for the end of it.
-    baseline_provisional: bool,
+    /// No cycle was final yet when these baselines were marked: they wait for the first that is.
+    provisional_baselines: usize,
+    is_provisional: bool,
     generation: u64,
 }
 
@@ -122,8 +124,9 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
-            Event::Specials { from_ns, samples } => {
+            Event::Specials { from_ns, samples, cut } => {
                 self.saw(from_ns);
+                self.evicted += u64::from(cut);
                 for (object, bucket) in samples {
                     if let Some(&idx) = self.by_addr.get(&bucket) {
                         self.samples.found(object, idx);
@@ -238,7 +241,14 @@ impl Model {
 
     fn apply_kernel(&mut self, counters: KernelCounters) {
         self.saw(counters.at_ns);
+        let lost_before = self.lost_in_kernel();
         self.kernel = counters;
+        if self.lost_in_kernel() > lost_before {
+            // Nobody knows whose records they were: all of them wait for a comparison.
+            for bucket in &mut self.buckets {
+                bucket.unsettled = true;
+            }
+        }
         self.hits
             .push_back((counters.at_ns, counters.hits.iter().sum()));
         while self.hits.len() > 2 && self.hits[1].0 + HITS_WINDOW_NS < counters.at_ns {
@@ -274,15 +284,21 @@ impl Model {
         }
         match self.gc.number {
             Some(known) if figures.gc_cycles > known => {
+                // A busy record of another CPU hides those behind it: a hook counts as lost when it has
+                // not come by the next look either.
+                if self.has_probes() && !std::mem::replace(&mut self.gc.is_behind, true) {
+                    return;
+                }
+                self.gc.is_behind = false;
                 self.end_of_sweep();
                 if self.has_probes() {
-                    // Their hooks were lost, so births can no longer be told from those after the mark.
+                    // Births can no longer be told from those after the mark.
                     self.gc.missed += u64::from(figures.gc_cycles - known);
                     self.gc.blind = true;
                     self.reconcile.want_all();
                 }
                 self.gc.epoch += 1;
-                self.gc.sweeping = true;
+                self.gc.begin_sweep();
                 self.gc.number = Some(figures.gc_cycles);
                 self.gc.push(Cycle {
                     number: figures.gc_cycles,
@@ -291,8 +307,17 @@ impl Model {
                     goal_bytes: figures.goal_bytes,
                 });
             }
-            Some(known) => {
-                if figures.swept && figures.gc_cycles == known {
+            Some(known) if figures.gc_cycles < known => {
+                // A hook that was given up came after all.
+                if read.at_ns > self.last_mark_ns + SECOND_NS {
+                    self.gc.number = Some(figures.gc_cycles);
+                    self.reconcile.want_all();
+                }
+            }
+            Some(_) => {
+                self.gc.is_behind = false;
+                // The second look that finds it swept: by then no free of it is hidden in the ring.
+                if figures.swept && self.gc.seen_swept_twice() {
                     self.end_of_sweep();
                 }
             }
@@ -313,6 +338,7 @@ impl Model {
     fn apply_buckets(&mut self, read: BucketsRead) {
         self.saw(read.to_ns);
         self.truncated_stacks = read.truncated_stacks;
+        self.omitted = self.omitted.max(read.omitted);
         let mut first_reads: Vec<u32> = Vec::new();
         for new in read.new {
             if let Some(idx) = self.add_bucket(new) {
@@ -321,10 +347,10 @@ impl Model {
         }
         first_reads.sort_unstable();
         let of_this_cycle = read.cycle.is_some()
-            && read.cycle == self.gc.number
+            && read.cycle == self.gc.number.map(|number| number % PROF_CYCLE_WRAP)
             && self.last_mark_ns < read.from_ns;
         let epoch = of_this_cycle.then_some(self.gc.epoch);
-        let lost = self.lost_in_kernel();
+        let lost = (read.lost_before, self.kernel.lost_samples());
         let has_probes = self.has_probes();
         let first = !self.ready && read.complete;
         // Before the first cycle nothing was ever collected: all that was allocated is in use.
@@ -340,7 +366,7 @@ impl Model {
             if !has_probes {
                 bucket.overwrite(counts, self.gc.epoch);
             } else if first_reads.binary_search(&idx).is_ok() {
-                bucket.first_read(counts, self.gc.epoch, lost);
+                bucket.first_read(counts, epoch.or(first.then_some(self.gc.epoch)), lost.0);
             } else {
                 match bucket.compare(counts, read.from_ns, lost, epoch) {
                     Compared::Agreed => {
@@ -351,7 +377,13 @@ impl Model {
                         continue;
                     }
                     Compared::Deferred => continue,
-                    Compared::SettledOn => {}
+                    Compared::SettledOn => {
+                        let bucket = &self.buckets[idx as usize];
+                        if bucket.total().allocs < bucket.at_attach.allocs {
+                            // The first read was torn: what it had too much was never allocated.
+                            self.buckets[idx as usize].at_attach = bucket.total();
+                        }
+                    }
                     Compared::Repaired(records) => self.repaired += records,
                 }
                 if !self.gc.sweeping && of_this_cycle {
@@ -363,8 +395,9 @@ impl Model {
             }
             self.touched.insert(idx);
         }
-        if read.complete && of_this_cycle {
-            self.gc.blind = false;
+        if read.complete {
+            self.reconcile.has_all();
+            self.gc.blind &= !of_this_cycle;
         }
         if first {
             self.first_light(read.swept);
@@ -397,7 +430,7 @@ impl Model {
             let Counts { allocs, frees } = bucket.settled_cycle;
             bucket.steps = Steps::begin(bucket.settled_cycle.live(), allocs.wrapping_add(frees));
         }
-        self.baseline_provisional = self.gc.sweeping || self.gc.number == Some(0);
+        self.is_provisional = self.gc.sweeping || self.gc.number == Some(0);
         self.mark_baseline(self.target.attached_ns);
         self.axis.push(self.now_ns);
         self.final_number = self.gc.number.filter(|_| !self.gc.sweeping);
@@ -437,11 +470,13 @@ impl Model {
         }
         self.final_cycles += 1;
         self.final_number = self.gc.number;
-        if std::mem::take(&mut self.baseline_provisional) {
-            self.baseline_counts[0] = self.settled_counts();
-            self.baselines[0].gc_cycles = self.gc.number;
-            self.baselines[0].live_bytes = self.heap().live_bytes;
-            self.baseline_finals[0] = self.final_cycles;
+        if std::mem::take(&mut self.is_provisional) {
+            for i in 0..std::mem::take(&mut self.provisional_baselines) {
+                self.baseline_counts[i] = self.settled_counts();
+                self.baselines[i].gc_cycles = self.gc.number;
+                self.baselines[i].live_bytes = self.heap().live_bytes;
+                self.baseline_finals[i] = self.final_cycles;
+            }
         }
         self.generation += 1;
     }
@@ -483,6 +518,9 @@ impl Model {
         self.baseline_counts.push(self.settled_counts());
         self.baseline_finals.push(self.final_cycles);
         self.active_baseline = self.baselines.len() - 1;
+        if self.is_provisional {
+            self.provisional_baselines = self.baselines.len();
+        }
         self.generation += 1;
     }
 
@@ -536,7 +574,7 @@ impl Model {
         if !self.reconcile.due(self.now_ns, unsettled) {
             return None;
         }
-        if self.reconcile.take_all() {
+        if self.reconcile.wants_all() {
             return Some(ReadRequest {
                 all: true,
                 buckets: Vec::new(),
@@ -632,16 +670,11 @@ impl Model {
         }
         let (first, last) = (self.hits.front()?, self.hits.back()?);
         let seconds = last.0.saturating_sub(first.0) as f64 / SECOND_NS as f64;
-        let hits_per_sec = if seconds > 0.0 {
-            last.1.saturating_sub(first.1) as f64 / seconds
-        } else {
-            0.0
-        };
+        let hits_per_sec = (seconds > 0.0).then(|| last.1.saturating_sub(first.1) as f64 / seconds);
+        let share = |(hits, ns): (f64, f64)| hits * ns / SECOND_NS as f64;
         Some(Overhead {
             hits_per_sec,
-            cpu_fraction: self
-                .hit_cost_ns
-                .map(|ns| hits_per_sec * ns / SECOND_NS as f64),
+            cpu_fraction: hits_per_sec.zip(self.hit_cost_ns).map(share),
         })
     }
 
@@ -652,7 +685,7 @@ impl Model {
             repaired: self.repaired,
             truncated_stacks: self.truncated_stacks,
             unnamed_pcs: self.names.unnamed,
-            evicted: self.evicted + self.samples.evicted,
+            evicted: self.evicted + self.omitted + self.samples.evicted,
         }
     }
 

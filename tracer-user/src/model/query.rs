@@ -147,6 +147,8 @@ impl Model {
             rate_bytes: self.sampling_rate_bytes,
             at_unix_ns: self.target.unix_ns(self.now_ns),
             mappings,
+            // Those without an allocation have not been made by the program yet, as far as rows know.
+            label_unused: false,
         }
     }
 

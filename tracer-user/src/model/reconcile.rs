@@ -50,9 +50,14 @@ impl Reconcile {
         due
     }
 
-    /// Whether everything is to be read, once.
-    pub(super) fn take_all(&mut self) -> bool {
-        std::mem::take(&mut self.full)
+    /// Whether everything is to be read, until it was.
+    pub(super) fn wants_all(&self) -> bool {
+        self.full
+    }
+
+    /// Everything has been read.
+    pub(super) fn has_all(&mut self) {
+        self.full = false;
     }
 
     /// The slice of `n` buckets whose turn it is, as a range of indices.

@@ -207,8 +207,8 @@ pub struct Losses {
 /// What the probes cost the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overhead {
-    /// Probe hits per second over the last seconds.
-    pub hits_per_sec: f64,
+    /// Probe hits per second over the last seconds; `None` at the first look.
+    pub hits_per_sec: Option<f64>,
     /// Share of one CPU: hits × calibrated cost; `None` until calibrated.
     pub cpu_fraction: Option<f64>,
 }

@@ -7,6 +7,8 @@
 //! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.19 to
 //! go1.27. They are decoded at each attach, since build flags and PGO recompile the runtime.
 
+use tracer_ebpf::wire;
+
 use iced_x86::{Decoder, DecoderOptions, Instruction as Decoded, OpKind};
 
 use crate::go::program::{Code, Program};
@@ -34,6 +36,14 @@ pub enum Kind {
     /// The profile's flush is done: buckets may be read.
     Flushed,
 }
+
+const _: () = assert!(
+    Kind::Born as u32 == wire::KIND_BORN
+        && Kind::Freed as u32 == wire::KIND_FREED
+        && Kind::GcStart as u32 == wire::KIND_GC_START
+        && Kind::GcMarked as u32 == wire::KIND_GC_MARKED
+        && Kind::Flushed as u32 == wire::KIND_FLUSHED
+);
 
 /// The instruction under a probe; all three are emulated by the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

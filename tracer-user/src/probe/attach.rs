@@ -1,7 +1,7 @@
 //! Probes on one process, and what comes from them.
 
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -15,6 +15,7 @@ use crate::clock::monotonic_ns;
 use crate::decode;
 use crate::event::{Event, KernelCounters};
 use crate::plan::ProbePlan;
+use crate::process::live::LiveProcess;
 use crate::refusal::Refusal;
 
 /// Most records of one batch: a full ring of the default size. What is left is drained with the next.
@@ -42,7 +43,16 @@ impl std::fmt::Debug for Probes {
 
 impl Probes {
     /// Attaches every probe of `plan` to the process `pid`; all or none.
-    pub fn attach(mut ebpf: Ebpf, plan: &ProbePlan, pid: u32, log: bool) -> Result<Self, Refusal> {
+    ///
+    /// `process` is the one that `plan` was made for: its own file is probed, whatever its pid means by
+    /// now, and it is looked at again once the probes sit.
+    pub fn attach(
+        mut ebpf: Ebpf,
+        plan: &ProbePlan,
+        process: &LiveProcess,
+        log: bool,
+    ) -> Result<Self, Refusal> {
+        let pid = process.pid();
         let refuse = |why: String| {
             let next = if why.contains("ermi") || why.contains("EACCES") || why.contains("EPERM") {
                 format!("sudo heaptop {pid}, or without probes: heaptop --no-probes {pid}")
@@ -71,8 +81,9 @@ impl Probes {
         let scope = UProbeScope::OneProcess(
             NonZeroU32::new(pid).ok_or_else(|| refuse("0 is not a process".into()))?,
         );
-        // The link of /proc reaches a deleted file and one in another mount namespace alike.
-        let file = format!("/proc/{pid}/exe");
+        // The very file that was read: a path could mean another by now, and would not reach one that was
+        // deleted or lies in another mount namespace.
+        let file = format!("/proc/self/fd/{}", process.exe().as_raw_fd());
         let mut links = [const { None }; N_KINDS];
         for point in &plan.points {
             let kind = point.kind as usize;
@@ -89,6 +100,9 @@ impl Probes {
                 .and_then(|id| program.take_link(id))
                 .map_err(|err| refuse(format!("{}: {}", point.function, chain(&err))))?;
             links[kind] = Some(link);
+        }
+        if !(process.is_same() && process.same_program()) {
+            return Err(refuse("it ended, or became another program, meanwhile".into()));
         }
         Ok(Self {
             ring,

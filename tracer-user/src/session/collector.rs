@@ -16,7 +16,9 @@ use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, HeapRead};
 use crate::go::buckets::{self, MAX_BUCKETS, MAX_FRAMES, MemRecord, NewBucket, ProfCycle};
 use crate::go::memory::{Memory as _, Unreadable};
+use crate::go::memstats::HeapFigures;
 use crate::go::{memstats, specials};
+use crate::model::bucket::Lost;
 use crate::model::ReadRequest;
 use crate::model::samples::MAX_LIVE_SAMPLES;
 use crate::probe::Probes;
@@ -60,6 +62,10 @@ pub struct Collector {
     probes: Option<Probes>,
     /// Buckets known, in the order of their creation.
     known: Vec<NewBucket>,
+    /// Those of `known` that the model was told of.
+    n_told: usize,
+    /// Buckets beyond our bound, at least.
+    omitted: u64,
     truncated_stacks: u64,
     rss: Option<(u64, Option<u64>)>,
     budget: SamplerBudget,
@@ -75,6 +81,8 @@ impl Collector {
             go,
             probes,
             known: Vec::new(),
+            n_told: 0,
+            omitted: 0,
             truncated_stacks: 0,
             rss: None,
             budget: SamplerBudget::default(),
@@ -93,79 +101,70 @@ impl Collector {
                 .map(|probes| Event::Kernel(probes.counters())),
         );
         events.push(Event::Heap(heap));
+        let lost_before = self.lost();
+        let from_ns = monotonic_ns();
+        self.walk_new()?;
+        let all: Vec<usize> = (0..self.known.len()).collect();
         let mut tries = 0;
-        loop {
+        let (cycle, records) = loop {
             tries += 1;
-            let from_ns = monotonic_ns();
             let before = self.prof_cycle()?;
-            let new = self.walk_new()?;
-            let first = self.read_records(&(0..self.known.len()).collect::<Vec<_>>())?;
-            let second = self.read_records(&(0..self.known.len()).collect::<Vec<_>>())?;
+            let first = self.read_records(&all)?;
+            let second = self.read_records(&all)?;
+            // A flush moves counts without moving the cycle: only two equal readings are not torn.
             let steady = self.prof_cycle()? == before;
-            if !steady && tries < MAX_FIRST_READS {
-                // `new` is kept as known: the next try has to tell of all of them.
-                self.known.clear();
-                self.truncated_stacks = 0;
-                continue;
+            if (steady && first == second) || tries >= MAX_FIRST_READS {
+                break (steady.then(|| before.number()), second);
             }
-            self.drain(&mut events);
-            let counts = self.known.iter().zip(first.iter().zip(&second));
-            let counts = counts
-                .map(|(b, (_, record))| (b.addr, record.counts(before.number())))
-                .collect();
-            events.push(Event::Buckets(BucketsRead {
-                from_ns,
-                to_ns: monotonic_ns(),
-                cycle: steady.then(|| before.number()),
-                swept: heap
-                    .runtime
-                    .is_some_and(|f| f.swept && f.prof_cycle.number() == before.number()),
-                new,
-                counts,
-                complete: true,
-                truncated_stacks: self.truncated_stacks,
-            }));
-            return Ok(events);
-        }
+        };
+        self.drain(&mut events);
+        let number = cycle.unwrap_or(0);
+        let counts = self.known.iter().zip(&records);
+        let counts = counts.map(|(b, record)| (b.addr, record.counts(number))).collect();
+        let is_swept = |f: HeapFigures| f.swept && Some(f.prof_cycle.number()) == cycle;
+        events.push(Event::Buckets(BucketsRead {
+            from_ns,
+            to_ns: monotonic_ns(),
+            cycle,
+            swept: heap.runtime.is_some_and(is_swept),
+            new: self.tell_new(),
+            counts,
+            complete: true,
+            lost_before,
+            omitted: self.omitted,
+            truncated_stacks: self.truncated_stacks,
+        }));
+        Ok(events)
     }
 
     /// Runs until the target ends, or nobody listens any more. Dropping it detaches the probes.
+    ///
+    /// # Errors
+    /// When the target cannot be waited for; nothing was collected then.
     pub async fn run(
         mut self,
         events: mpsc::Sender<Vec<Event>>,
         mut requests: mpsc::Receiver<Request>,
-    ) {
-        let exit = self
-            .go
-            .process
-            .pidfd()
-            .try_clone_to_owned()
-            .and_then(readable);
-        let ring = self
-            .probes
-            .as_ref()
-            .map(|probes| probes.ring_fd().and_then(readable));
-        let (Ok(exit), Ok(ring)) = (exit, ring.transpose()) else {
-            return;
-        };
+    ) -> std::io::Result<()> {
+        let exit = readable(self.go.process.pidfd().try_clone_to_owned()?)?;
+        let ring = self.probes.as_ref().map(|probes| probes.ring_fd().and_then(readable));
+        let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if events.send(self.live_samples()).await.is_err() {
-            return;
-        }
+        let mut samples = Some(self.live_samples());
         loop {
-            let mut batch = Vec::new();
+            let mut batch = samples.take().unwrap_or_default();
             tokio::select! {
                 _ = exit.readable() => {
                     self.drain_all(&mut batch);
                     batch.push(Event::Exited { at_ns: monotonic_ns(), how: None });
                     let _ = events.send(batch).await;
-                    return;
+                    return Ok(());
                 }
                 () = woken(ring.as_ref()) => self.drain_all(&mut batch),
                 _ = timer.tick() => self.look(&mut batch),
                 request = requests.recv() => match request {
-                    None => return,
+                    None => return Ok(()),
                     Some(Request::HitCost(ns)) => self.budget.hit_cost_ns = ns,
                     Some(Request::Read(request)) => self.answer(request, &mut batch).await,
                 },
@@ -179,10 +178,18 @@ impl Collector {
                     ),
                 });
                 let _ = events.send(batch).await;
-                return;
+                return Ok(());
             }
-            if !batch.is_empty() && events.send(batch).await.is_err() {
-                return;
+            while !batch.is_empty() {
+                tokio::select! {
+                    permit = events.reserve() => match permit {
+                        Ok(permit) => permit.send(std::mem::take(&mut batch)),
+                        Err(_) => return Ok(()),
+                    },
+                    // Nobody takes what was collected: the ring fills and loses, which is counted. What the
+                    // target pays is still watched.
+                    _ = timer.tick() => self.keep_budget(&mut batch),
+                }
             }
         }
     }
@@ -194,10 +201,16 @@ impl Collector {
         // What was freed before the figures were read is in the ring now.
         self.drain_all(batch);
         batch.push(Event::Heap(heap));
+        self.keep_budget(batch);
+    }
+
+    /// Reads the kernel's counters, and detaches the sampler's probes if they take too much.
+    fn keep_budget(&mut self, batch: &mut Vec<Event>) {
         let Some(probes) = &mut self.probes else {
             return;
         };
         let counters = probes.counters();
+        batch.retain(|event| !matches!(event, Event::Kernel(_)));
         batch.push(Event::Kernel(counters));
         if self.budget.exceeded(&counters) {
             let links = probes.take_sampler_links();
@@ -215,9 +228,16 @@ impl Collector {
     /// Reads what the model asked for, between two drains.
     async fn answer(&mut self, request: ReadRequest, batch: &mut Vec<Event>) {
         self.drain_all(batch);
-        let Ok(read) = self.read(&request).await else {
-            return; // The target is ending, or its memory moved; the next read is asked for in a second.
+        let lost_before = self.lost();
+        let mut read = match self.read(&request).await {
+            Ok(read) => read,
+            Err(err) => {
+                // The target is ending, or its memory moved; the model asks again in a second.
+                log::warn!("buckets: {err}");
+                return;
+            }
         };
+        read.lost_before = lost_before;
         // After the buckets: its cycle is theirs, or they are not of the present one.
         let heap = self.read_heap();
         self.drain_all(batch);
@@ -232,9 +252,12 @@ impl Collector {
     /// falls between the end of a sweep and the next cycle.
     async fn read(&mut self, request: &ReadRequest) -> Result<BucketsRead, Unreadable> {
         if self.samples_by_probes {
-            return self.read_twice(request).await;
+            let read = self.read_twice(request).await?;
+            return Ok(BucketsRead {
+                new: self.tell_new(),
+                ..read
+            });
         }
-        let mut new = Vec::new();
         let mut tries = 0;
         loop {
             tries += 1;
@@ -244,20 +267,23 @@ impl Collector {
                 }
                 tokio::time::sleep(SWEEP_POLL).await;
             }
-            let mut read = self.read_twice(request).await?;
-            new.append(&mut read.new);
+            let read = self.read_twice(request).await?;
             if tries >= MAX_TRIES || (read.cycle.is_some() && read.swept && read.complete) {
-                return Ok(BucketsRead { new, ..read });
+                return Ok(BucketsRead {
+                    new: self.tell_new(),
+                    ..read
+                });
             }
         }
     }
 
+    /// One reading of counters, without the buckets that are new in it.
     async fn read_twice(&mut self, request: &ReadRequest) -> Result<BucketsRead, Unreadable> {
         let from_ns = monotonic_ns();
         let before = self.prof_cycle()?;
         let swept = memstats::sweep_drained(&self.go.memory(), &self.go.program.vars)?;
-        let first_new = self.known.len();
-        let new = self.walk_new()?;
+        self.walk_new()?;
+        let first_new = self.n_told;
         let mut wanted: Vec<usize> = if request.all {
             (0..self.known.len()).collect()
         } else {
@@ -297,23 +323,41 @@ impl Collector {
             cycle: steady.then_some(number),
             swept,
             complete: request.all && counts.len() == self.known.len(),
-            new,
             counts,
+            omitted: self.omitted,
             truncated_stacks: self.truncated_stacks,
+            ..BucketsRead::default()
         })
     }
 
-    /// Buckets that were made since the last walk; they are known from now on.
-    fn walk_new(&mut self) -> Result<Vec<NewBucket>, Unreadable> {
+    /// Finds the buckets that were made since the last walk; they are known from now on.
+    fn walk_new(&mut self) -> Result<(), Unreadable> {
+        if self.known.len() >= MAX_BUCKETS {
+            return Ok(()); // Full: what comes is only counted by events.
+        }
         let head = self.known.last().map_or(0, |bucket| bucket.addr);
-        let (mut new, _) = buckets::walk(&self.go.memory(), self.go.program.vars.mbuckets, head)?;
-        new.truncate(MAX_BUCKETS.saturating_sub(self.known.len()));
-        self.truncated_stacks += new
-            .iter()
-            .filter(|bucket| bucket.n_frames as usize > MAX_FRAMES)
-            .count() as u64;
-        self.known.extend(new.iter().cloned());
-        Ok(new)
+        let (mut new, omitted) =
+            buckets::walk(&self.go.memory(), self.go.program.vars.mbuckets, head)?;
+        let room = MAX_BUCKETS - self.known.len();
+        self.omitted += omitted + new.len().saturating_sub(room) as u64;
+        new.truncate(room);
+        let is_cut = |bucket: &&NewBucket| bucket.n_frames as usize > MAX_FRAMES;
+        self.truncated_stacks += new.iter().filter(is_cut).count() as u64;
+        self.known.append(&mut new);
+        Ok(())
+    }
+
+    /// The buckets that the model has not been told of. A reading that fails tells nothing and loses none.
+    fn tell_new(&mut self) -> Vec<NewBucket> {
+        let new = self.known[self.n_told..].to_vec();
+        self.n_told = self.known.len();
+        new
+    }
+
+    fn lost(&self) -> Lost {
+        self.probes
+            .as_ref()
+            .map_or_else(Lost::default, |probes| probes.counters().lost_samples())
     }
 
     fn read_records(&self, wanted: &[usize]) -> Result<Vec<MemRecord>, Unreadable> {
@@ -351,19 +395,26 @@ impl Collector {
 
     /// The samples that were alive at the attach, one by one. Comes after the first rows: it looks at
     /// every span.
+    ///
+    /// Two walks have to agree: sweepers give a special to another span while its list is followed, and what
+    /// is found behind it then is an object that never was. One born between the walks comes as an event.
     fn live_samples(&self) -> Vec<Event> {
         let from_ns = monotonic_ns();
         let vars = &self.go.program.vars;
-        let found = specials::live_samples(
-            &self.go.memory(),
-            self.go.program.facts,
-            vars.mheap,
-            MAX_LIVE_SAMPLES,
-        );
-        found
-            .map(|(samples, _)| Event::Specials { from_ns, samples })
-            .into_iter()
-            .collect()
+        let walk = || {
+            let (memory, facts) = (self.go.memory(), self.go.program.facts);
+            specials::live_samples(&memory, facts, vars.mheap, MAX_LIVE_SAMPLES)
+        };
+        let (Ok((mut samples, cut)), Ok((again, _))) = (walk(), walk()) else {
+            return Vec::new();
+        };
+        let again: std::collections::HashSet<_> = again.into_iter().collect();
+        samples.retain(|sample| again.contains(sample));
+        vec![Event::Specials {
+            from_ns,
+            samples,
+            cut,
+        }]
     }
 
     fn drain(&mut self, batch: &mut Vec<Event>) -> bool {

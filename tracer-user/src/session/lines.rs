@@ -39,7 +39,7 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
             },
         }
     };
-    session.end().await;
+    session.end().await?;
     Ok(exit)
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{monotonic_ns, unix_ns};
 use crate::event::Event;
+use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId, Source, Target};
 use crate::plan;
@@ -42,11 +43,11 @@ pub struct AttachSettings {
 pub struct Session {
     model: Model,
     symbolizer: Symbolizer,
-    mappings: Vec<crate::export::pprof::MappedFile>,
+    mappings: Vec<pprof::MappedFile>,
     batches: Batches,
     requests: mpsc::Sender<Request>,
     hit_cost: mpsc::Receiver<f64>,
-    collector: tokio::task::JoinHandle<()>,
+    collector: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 /// What a detail or an export wants names for.
@@ -116,7 +117,7 @@ impl Session {
             batches,
             requests,
             hit_cost,
-            collector: tokio::spawn(async {}),
+            collector: tokio::spawn(async { Ok(()) }),
         };
         session.apply(first);
         session.collector = tokio::spawn(collector.run(event_sender, request_receiver));
@@ -193,15 +194,27 @@ impl Session {
     pub fn pprof(&mut self) -> std::io::Result<Vec<u8>> {
         while self.name(Interest::All) {}
         let profile = self.model.heap_profile(self.mappings.clone());
-        crate::export::pprof::encode(&profile, &self.model.names_by_pc())
+        let mut names = self.model.names_by_pc();
+        let mut wanted = pprof::wanted_names(&profile.records);
+        wanted.retain(|pc| !names.contains_key(pc));
+        names.extend(self.symbolizer.names(&wanted));
+        pprof::encode(&profile, &names)
     }
 
     /// Ends the collector and waits until its probes are detached: about 0.1 s each. Restore the terminal
     /// and print first.
-    pub async fn end(self) {
+    ///
+    /// # Errors
+    /// When the collector had ended by itself while the target lived on.
+    pub async fn end(self) -> Result<(), Refusal> {
         drop(self.requests);
         drop(self.batches);
-        let _ = self.collector.await;
+        let why = match self.collector.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(err)) => err.to_string(),
+            Err(err) => err.to_string(),
+        };
+        Err(Refusal::new("the watch ended early", why, "start heaptop again; if it stays, report it"))
     }
 }
 
@@ -223,5 +236,5 @@ fn place_probes(
         ring_bytes: settings.ring_bytes,
         log: settings.log,
     })?;
-    Probes::attach(ebpf, &plan, go.process.pid(), settings.log)
+    Probes::attach(ebpf, &plan, &go.process, settings.log)
 }

@@ -70,7 +70,7 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
         }
     };
     terminal.leave()?;
-    session.end().await;
+    session.end().await?;
     Ok(exit)
 }
 

@@ -135,7 +135,9 @@ fn long(ui: &UiState, width: usize) -> Vec<Line> {
         );
     }
     if let Some(overhead) = reading.overhead {
-        let hits = format::count(overhead.hits_per_sec);
+        let hits = overhead
+            .hits_per_sec
+            .map_or_else(|| "?".to_owned(), format::count);
         second.push(
             format!("  {hits} hits/s = {} % of a CPU  ", cost(ui)),
             Role::Plain,
