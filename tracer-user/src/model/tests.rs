@@ -59,7 +59,7 @@ fn first_read(counts: Vec<(u64, BucketCounts)>, cycle: u32, swept: bool) -> Even
         new: counts.iter().map(new).collect(),
         counts,
         complete: true,
-        truncated_stacks: 0,
+        ..BucketsRead::default()
     })
 }
 
@@ -88,13 +88,15 @@ fn attached(source: Source) -> Model {
     model
 }
 
-/// A read which says that the last cycle is swept.
+/// Two looks which say that the last cycle is swept.
 fn swept(model: &mut Model, at_ns: u64) {
     let number = model.heap().gc_cycles.unwrap();
-    model.apply(Event::Heap(HeapRead {
-        at_ns: at_ns + 1,
-        ..figures(number, true)
-    }));
+    for look in 1..=2 {
+        model.apply(Event::Heap(HeapRead {
+            at_ns: at_ns + look,
+            ..figures(number, true)
+        }));
+    }
 }
 
 fn probe(model: &mut Model, event: ProbeEvent) {
@@ -285,6 +287,9 @@ fn lost_hooks_are_noticed_by_the_number_of_cycles() {
     let mut model = attached(Source::Sampler);
     let mut read = figures(9, true);
     read.at_ns += 5 * SECOND_NS;
+    model.apply(Event::Heap(read));
+    assert_eq!(model.cycles_missed(), 0, "they may still be in the ring");
+    read.at_ns += SECOND_NS / 10;
     model.apply(Event::Heap(read));
     assert_eq!(model.cycles_missed(), 2);
     model.apply(Event::Tick {
