@@ -22,14 +22,6 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
     go.require_sampling()?;
     let profile = go.profile()?;
     let at_unix_ns = unix_ns();
-    let mut pcs: Vec<u64> = profile
-        .records
-        .iter()
-        .flat_map(|(bucket, _)| bucket.pcs.iter().copied())
-        .collect();
-    pcs.sort_unstable();
-    pcs.dedup();
-    let names: HashMap<_, _> = Symbolizer::new(&go).names(&pcs).into_iter().collect();
     let n_records = profile.records.len();
     let record = |(bucket, counts): (crate::go::buckets::NewBucket, _)| Record {
         pcs: bucket.pcs,
@@ -41,7 +33,10 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
         rate_bytes: profile.rate_bytes,
         at_unix_ns,
         mappings: go.mapped_files(),
+        label_unused: go.program.facts.record.sizes_by_bucket(),
     };
+    let names = Symbolizer::new(&go).names(&pprof::wanted_names(&heap.records));
+    let names: HashMap<_, _> = names.into_iter().collect();
     let bytes = pprof::encode(&heap, &names)?;
     if args.output.as_deref() == Some(Path::new("-")) {
         let mut stdout = std::io::stdout();

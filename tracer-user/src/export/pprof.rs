@@ -52,12 +52,26 @@ pub struct HeapProfile {
     pub at_unix_ns: i64,
     /// Executable mappings by address.
     pub mappings: Vec<MappedFile>,
+    /// Whether stacks that report no allocation yet bear the label of their size too.
+    pub label_unused: bool,
 }
 
-/// Encodes and compresses a profile. `names` holds the frame of every return address; one without an entry
-/// becomes a location without a function.
+/// The addresses whose frames [`encode`] wants: each return address, and the one behind it.
+///
+/// Go hides leading runtime frames by `FuncForPC(pc)`, which looks at the return address itself and not, as
+/// the names of frames do, before it; where code is inlined the two differ.
+pub fn wanted_names(records: &[Record]) -> Vec<u64> {
+    let pcs = records.iter().flat_map(|record| record.pcs.iter());
+    let mut wanted: Vec<u64> = pcs.flat_map(|&pc| [pc, pc.wrapping_add(1)]).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// Encodes and compresses a profile. `names` holds the frames of [`wanted_names`]; a return address without
+/// one becomes a location without a function.
 pub fn encode(profile: &HeapProfile, names: &HashMap<u64, Arc<Frame>>) -> std::io::Result<Vec<u8>> {
-    let mut builder = Builder::new(names, &profile.mappings);
+    let mut builder = Builder::new(names, profile);
     let mut value_type = |r#type: &str, unit: &str| ValueType {
         r#type: builder.strings.index(r#type),
         unit: builder.strings.index(unit),
@@ -111,6 +125,7 @@ impl Strings {
 struct Builder<'a> {
     names: &'a HashMap<u64, Arc<Frame>>,
     mappings: &'a [MappedFile],
+    label_unused: bool,
     /// A mapping has functions only if every address in it has a name.
     mapping_failed: Vec<bool>,
     mapping_used: Vec<bool>,
@@ -123,7 +138,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(names: &'a HashMap<u64, Arc<Frame>>, mappings: &'a [MappedFile]) -> Self {
+    fn new(names: &'a HashMap<u64, Arc<Frame>>, profile: &'a HeapProfile) -> Self {
         let mut strings = Strings {
             table: Vec::new(),
             index: HashMap::new(),
@@ -131,7 +146,8 @@ impl<'a> Builder<'a> {
         strings.index(""); // pprof wants the empty string first.
         Self {
             names,
-            mappings,
+            mappings: &profile.mappings,
+            label_unused: profile.label_unused,
             mapping_failed: Vec::new(),
             mapping_used: Vec::new(),
             strings,
@@ -151,7 +167,8 @@ impl<'a> Builder<'a> {
             location_id = self.stack(&record.pcs);
         }
         let mut label = Vec::new();
-        if record.counts.allocs > 0 && record.object_bytes > 0 {
+        let is_sized = record.counts.allocs > 0 || self.label_unused;
+        if is_sized && record.object_bytes > 0 {
             let num = i64::try_from(record.object_bytes).unwrap_or(i64::MAX);
             label.push(Label {
                 key: self.strings.index("bytes"),
@@ -168,7 +185,9 @@ impl<'a> Builder<'a> {
     /// A stack without its leading runtime frames; whole if it has no others.
     fn without_runtime<'s>(&self, pcs: &'s [u64]) -> &'s [u64] {
         let is_hidden = |pc: &u64| {
-            self.names.get(pc).is_some_and(|frame| {
+            // The process may have ended before the address behind was looked up.
+            let behind = self.frame(pc.wrapping_add(1));
+            behind.or_else(|| self.frame(*pc)).is_some_and(|frame| {
                 // Narrower than a call site's rule: it is pprof's own.
                 frame.function.starts_with("runtime.")
                     || frame.function.starts_with("internal/runtime/")
@@ -338,6 +357,7 @@ mod tests {
     fn inlined_frames_share_a_location_and_leading_runtime_frames_are_hidden() {
         let names = HashMap::from([
             (11, frame("runtime.mallocgc", 10, false)),
+            (12, frame("runtime.mallocgc", 10, false)),
             (21, frame("main.inner", 20, true)),
             (22, frame("main.outer", 20, false)),
             (31, frame("main.main", 30, false)),
@@ -362,6 +382,7 @@ mod tests {
                 path: "/p".into(),
                 build_id: "ab".into(),
             }],
+            label_unused: false,
         };
         let decoded = decode(&encode(&profile, &names).unwrap());
         assert_eq!(decoded.sample[0].value, [5, 5120, 3, 3072]);
@@ -371,6 +392,31 @@ mod tests {
         assert!(decoded.mapping[0].has_functions);
         assert_eq!(decoded.string_table[0], "");
         assert_eq!(decoded.sample[0].label[0].num, 1024);
+    }
+
+    #[test]
+    fn what_lies_at_the_return_address_decides_whether_a_leading_frame_is_hidden() {
+        let names = HashMap::from([
+            (21, frame("reflect.makemap", 20, false)),
+            (22, frame("runtime.makemap", 20, true)), // inlined into it, right behind the call
+            (31, frame("main.main", 30, false)),
+        ]);
+        let record = Record {
+            pcs: [21, 31].into(),
+            object_bytes: 48,
+            counts: Counts::default(),
+        };
+        let profile = HeapProfile {
+            records: vec![record],
+            rate_bytes: 1,
+            at_unix_ns: 0,
+            mappings: Vec::new(),
+            label_unused: true,
+        };
+        assert_eq!(wanted_names(&profile.records), [21, 22, 31, 32]);
+        let decoded = decode(&encode(&profile, &names).unwrap());
+        assert_eq!(decoded.location.len(), 1);
+        assert_eq!(decoded.sample[0].label[0].num, 48);
     }
 
     #[test]
@@ -389,6 +435,7 @@ mod tests {
             rate_bytes: 524_288,
             at_unix_ns: 0,
             mappings: Vec::new(),
+            label_unused: false,
         };
         let decoded = decode(&encode(&profile, &names).unwrap());
         assert_eq!(decoded.sample[0].location_id.len(), 1);

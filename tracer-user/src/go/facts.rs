@@ -112,6 +112,14 @@ pub struct RecordFacts {
     pub cycle_size: u64,
 }
 
+impl RecordFacts {
+    /// Whether the runtime takes the size of an object from its bucket and so knows it before the first
+    /// allocation is reported; else from byte counters.
+    pub fn sizes_by_bucket(self) -> bool {
+        self.cycle_size == 16
+    }
+}
+
 /// `runtime.special` and `runtime.specialprofile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialFacts {

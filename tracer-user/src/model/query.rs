@@ -142,6 +142,8 @@ impl Model {
             rate_bytes: self.rate_bytes.unwrap_or(0),
             at_unix_ns: self.target.unix_ns(self.now_ns),
             mappings,
+            // Those without an allocation have not been made by the program yet, as far as rows know.
+            label_unused: false,
         }
     }
 

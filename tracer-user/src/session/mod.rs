@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{monotonic_ns, unix_ns};
 use crate::event::Event;
+use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId, Source, Target};
 use crate::plan;
@@ -42,7 +43,7 @@ pub struct AttachSettings {
 pub struct Session {
     model: Model,
     symbolizer: Symbolizer,
-    mappings: Vec<crate::export::pprof::MappedFile>,
+    mappings: Vec<pprof::MappedFile>,
     batches: Batches,
     requests: mpsc::Sender<Request>,
     hit_cost: mpsc::Receiver<f64>,
@@ -189,7 +190,11 @@ impl Session {
     pub fn pprof(&mut self) -> std::io::Result<Vec<u8>> {
         while self.name(Interest::All) {}
         let profile = self.model.heap_profile(self.mappings.clone());
-        crate::export::pprof::encode(&profile, &self.model.names_by_pc())
+        let mut names = self.model.names_by_pc();
+        let mut wanted = pprof::wanted_names(&profile.records);
+        wanted.retain(|pc| !names.contains_key(pc));
+        names.extend(self.symbolizer.names(&wanted));
+        pprof::encode(&profile, &names)
     }
 
     /// Ends the collector and waits until its probes are detached: about 0.1 s each. Restore the terminal
