@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::Uid;
 use procfs::process::{MMPermissions, MMapPath, Process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memory::LiveMemory;
@@ -20,6 +21,7 @@ pub struct LiveProcess {
     name: String,
     started_ticks: u64,
     started_unix_ns: i64,
+    stack_start: u64,
     pidfd: OwnedFd,
     exe: File,
     proc: Process,
@@ -92,6 +94,7 @@ impl LiveProcess {
             name,
             started_ticks: stat.starttime,
             started_unix_ns: started_unix_ns(stat.starttime),
+            stack_start: stat.startstack,
             pidfd,
             exe,
             proc,
@@ -130,6 +133,10 @@ impl LiveProcess {
 
     /// Whether the pid still means the process that was opened, and it has not ended.
     pub fn is_same(&self) -> bool {
+        // Start times are told by clock ticks: within one of them a pid can be reused unseen.
+        if self.has_ended() {
+            return false;
+        }
         // /proc is opened anew: the handle in `proc` would go on to name the old process.
         Process::new(self.pid.cast_signed())
             .and_then(|proc| proc.stat())
@@ -138,7 +145,15 @@ impl LiveProcess {
             })
     }
 
-    /// Whether the process still runs the program that was opened: not after an `exec`.
+    /// Whether the pidfd tells of its end.
+    fn has_ended(&self) -> bool {
+        let at_once = Timespec::default();
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&at_once)).is_ok_and(|n_ready| n_ready > 0)
+    }
+
+    /// Whether the process still runs the program that was opened: not after an `exec`, be it of the same
+    /// file, which a program does that renews itself.
     pub fn same_program(&self) -> bool {
         let (Ok(now), Ok(then)) = (
             std::fs::metadata(format!("/proc/{}/exe", self.pid)),
@@ -146,7 +161,10 @@ impl LiveProcess {
         ) else {
             return true; // Not to be told; the pidfd tells the end.
         };
-        now.ino() == then.ino() && now.dev() == then.dev()
+        // Every exec lays the stack anew, at an address of its own.
+        let stack_start = self.proc.stat().map_or(0, |stat| stat.startstack);
+        let is_same_stack = stack_start == 0 || stack_start == self.stack_start;
+        is_same_stack && now.ino() == then.ino() && now.dev() == then.dev()
     }
 
     /// Resident set size, bytes.
