@@ -236,7 +236,14 @@ impl Model {
 
     fn apply_kernel(&mut self, counters: KernelCounters) {
         self.saw(counters.at_ns);
+        let lost_before = self.lost_in_kernel();
         self.kernel = counters;
+        if self.lost_in_kernel() > lost_before {
+            // Nobody knows whose records they were: all of them wait for a comparison.
+            for bucket in &mut self.buckets {
+                bucket.unsettled = true;
+            }
+        }
         self.hits
             .push_back((counters.at_ns, counters.hits.iter().sum()));
         while self.hits.len() > 2 && self.hits[1].0 + HITS_WINDOW_NS < counters.at_ns {

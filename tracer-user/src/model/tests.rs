@@ -254,6 +254,33 @@ fn a_baseline_moves_growth_and_not_in_use() {
 }
 
 #[test]
+fn after_a_loss_every_bucket_waits_for_a_comparison() {
+    let mut model = attached(Source::Sampler);
+    let at_ns = START_NS + SECOND_NS;
+    let compared = |at_ns| {
+        Event::Buckets(BucketsRead {
+            from_ns: at_ns,
+            to_ns: at_ns + 1,
+            counts: vec![(LEAK, counts(10, 2, 1)), (CHURN, counts(50, 50, 0))],
+            ..BucketsRead::default()
+        })
+    };
+    model.apply(compared(at_ns));
+    assert_eq!(model.waiting_repairs(), 0);
+    // All records of both were lost: no event tells which buckets they were of.
+    model.apply(Event::Kernel(KernelCounters {
+        at_ns,
+        lost: [1, 0, 0, 0, 0],
+        ..KernelCounters::default()
+    }));
+    assert_eq!(model.waiting_repairs(), 2);
+    let reads = model.next_reads().unwrap();
+    assert_eq!(reads.buckets.len(), 2);
+    model.apply(compared(at_ns + SECOND_NS));
+    assert_eq!(model.waiting_repairs(), 0);
+}
+
+#[test]
 fn lost_hooks_are_noticed_by_the_number_of_cycles() {
     let mut model = attached(Source::Sampler);
     let mut read = figures(9, true);
