@@ -91,6 +91,17 @@ fn build(program: &str, release: &str, kind: Kind, key: &str) -> Option<PathBuf>
         .env("CGO_ENABLED", if kind.cgo { "1" } else { "0" })
         .status()
         .expect("go runs");
-    assert!(status.success(), "go {release} builds {program}, {}", kind.name);
+    assert!(
+        status.success(),
+        "go {release} builds {program}, {}",
+        kind.name
+    );
     Some(path)
+}
+
+/// Copies a program. Not by our own hand: another test that starts a process at this very moment would hold
+/// the copy open for writing, and it could not be run.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status();
+    assert!(status.expect("cp runs").success(), "room for a copy");
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
 
 use super::PATIENCE;
 
@@ -31,8 +32,15 @@ impl Lines {
         }
     }
 
-    /// What is left, up to the end.
+    /// What is left, up to the end. Panics if that does not come.
+    #[track_caller]
     pub(crate) fn rest(&self) -> Vec<String> {
-        std::iter::from_fn(|| self.next()).collect()
+        let begun = Instant::now();
+        let mut lines = Vec::new();
+        while let Some(line) = self.next() {
+            assert!(begun.elapsed() < PATIENCE, "no end in {PATIENCE:?}: {line}");
+            lines.push(line);
+        }
+        lines
     }
 }

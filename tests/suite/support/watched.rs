@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use heaptop::clock::monotonic_ns;
+use heaptop::event::Event;
 use heaptop::go::buckets::{self, Counts, MemRecord, NewBucket};
 use heaptop::model::Model;
 use heaptop::process::go_process::GoProcess;
@@ -64,7 +65,9 @@ impl Watched {
                     }
                 }
             });
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -104,7 +107,14 @@ impl Watched {
         self.model().bucket_totals().collect()
     }
 
-    /// Whether the budget has detached the sampler's probes, and the profile as the screen's `e` writes it.
+    /// From now on growth counts from here.
+    pub(crate) fn mark_baseline(&mut self) {
+        let session = self.session.as_mut().expect("attached");
+        let at_ns = monotonic_ns();
+        session.apply(vec![Event::MarkBaseline { at_ns }]);
+    }
+
+    /// The profile of this moment, as the rows show it.
     pub(crate) fn pprof(&mut self) -> Vec<u8> {
         let session = self.session.as_mut().expect("attached");
         session.pprof().expect("memory to write to")
@@ -163,7 +173,10 @@ pub(crate) fn assert_equal_at_rest(watched: &mut Watched, buckets: &Buckets) -> 
             .filter(|(addr, counts)| known.get(addr) != Some(counts))
             .map(|(addr, counts)| (addr, counts, known.get(addr)))
             .collect();
-        assert!(wrong.is_empty(), "address, in the target, known: {wrong:x?}");
+        assert!(
+            wrong.is_empty(),
+            "address, in the target, known: {wrong:x?}"
+        );
         assert_eq!(known.len(), first.len());
         return first.len();
     }
