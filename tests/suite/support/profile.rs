@@ -183,6 +183,10 @@ pub(crate) struct Location {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the fields are those of profile.proto"
+)]
 pub(crate) struct Line {
     pub(crate) function: String,
     pub(crate) system_name: String,
