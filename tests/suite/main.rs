@@ -1,6 +1,7 @@
 //! Tests of the whole: real programs, real files.
 
 mod cli;
+mod frames;
 mod life;
 mod probes;
 mod static_damaged;

@@ -46,6 +46,10 @@ pub enum Command {
 
 /// Arguments of `watch`.
 #[derive(Clone, Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct WatchArgs {
     /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
     /// seen inside

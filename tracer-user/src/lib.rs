@@ -6,8 +6,8 @@
 //! where probes go; [`decode`] turns records into events; [`model`] owns what is known; [`view`] makes rows and words of
 //! it; [`export`] writes profiles and lines.
 //!
-//! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`session`]
-//! runs them for one target, [`cmd`] holds one file per command.
+//! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`ui`] the
+//! terminal; [`session`] runs them for one target, [`cmd`] holds one file per command.
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,18 @@
 //! The project's tasks: `cargo xtask --help`.
 
+mod bench;
+mod big;
+mod build;
+mod ci;
+mod demo;
 mod ebpf;
+mod go;
+mod licences;
 mod offsets;
+mod processes;
+mod progress;
+mod test;
+mod user;
 mod vm;
 
 use std::{
@@ -15,6 +26,16 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's tasks")]
 enum Task {
+    /// Show heaptop on a gateway that leaks: builds both, makes load, opens the screen
+    Demo(demo::Args),
+    /// Run all tests, also those with real probes on real Go processes
+    Test(test::Args),
+    /// Measure what heaptop costs and how fast it is
+    Bench(bench::Args),
+    /// Run everything that decides whether a change is good
+    Ci(ci::Args),
+    /// Build a stripped Go program of real size
+    Big(big::Args),
     /// Build the eBPF object that is checked in, or check that it is what its sources give
     Ebpf(ebpf::Args),
     /// Run heaptop in virtual machines, one per kernel
@@ -25,17 +46,23 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
-        Task::Ebpf(args) => ebpf::run(&args),
-        Task::Vm(args) => vm::run(&args),
-        Task::Offsets(args) => offsets::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args).map(succeeded),
+        Task::Bench(args) => bench::run(&args).map(succeeded),
+        Task::Ci(args) => ci::run(&args).map(succeeded),
+        Task::Big(args) => big::run(&args).map(succeeded),
+        Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
+        Task::Vm(args) => vm::run(&args).map(succeeded),
+        Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            eprintln!("xtask: {err:#}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|err| {
+        eprintln!("xtask: {err:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn succeeded((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// The repository, as it was when this program was compiled.

@@ -1,13 +1,13 @@
 //! `cargo xtask offsets`: writes the table of struct offsets of Go's runtime from the DWARF of real toolchains.
 //!
-//! To add a release, add it to [`RELEASES`], run the task, and read the difference. The names of the
+//! The releases are those of [`crate::go::RELEASES`]; offsets in use were equal in all patch releases that were compared.
+//! To add a release, add it there, run the task, and read the difference. The names of the
 //! fields are those of the runtime; a field that a release renamed fails here, not in front of a user.
 
 use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,13 +17,7 @@ use gimli::{
 };
 use object::{Object as _, ObjectSection as _};
 
-/// One release per minor series. Offsets in use were equal in all patch releases that were compared.
-const RELEASES: [&str; 8] = [
-    "1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3",
-];
-
-/// Where Debian's package has the oldest release, which the module proxy does not serve as a toolchain.
-const DEBIAN_GO: &str = "/usr/lib/go-1.19/bin/go";
+use crate::go::{Go, RELEASES};
 
 const TABLE: &str = "tracer-user/src/go/facts/table.rs";
 
@@ -53,9 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
          use super::*;\n\n\
          pub(super) static ALL: &[Facts] = &[\n",
     );
+    let go = Go::get()?;
     let folder = tempfile::tempdir()?;
     for release in RELEASES {
-        let program = build(release, folder.path())
+        crate::progress::say("offsets", &format!("Go {release}"));
+        let program = build(&go, release, folder.path())
             .with_context(|| format!("cannot build a program with Go {release}"))?;
         let facts = extract(release, &program)
             .with_context(|| format!("cannot read the runtime's structs of Go {release}"))?;
@@ -82,32 +78,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Builds the program with one release of Go.
-fn build(release: &str, folder: &Path) -> Result<PathBuf> {
+fn build(go: &Go, release: &str, folder: &Path) -> Result<PathBuf> {
     let source = folder.join("main.go");
     fs::write(&source, PROGRAM)?;
     let out = folder.join(format!("go{release}"));
-    let is_debian = release.starts_with("1.19.") && Path::new(DEBIAN_GO).exists();
-    let mut go = Command::new(if is_debian { DEBIAN_GO } else { "go" });
-    if !is_debian {
-        go.env("GOTOOLCHAIN", format!("go{release}"));
-    }
     let status = go
+        .command(Some(release))?
         .args(["build", "-o"])
         .arg(&out)
         .arg(&source)
         .current_dir(folder)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "")
-        .env("GOOS", "linux")
-        .env("GOARCH", "amd64")
-        .env_remove("GOEXPERIMENT")
         .status()
         .context("go cannot be started")?;
     ensure!(status.success(), "go build: {status}");
-    let version = Command::new(go.get_program())
-        .arg("version")
-        .arg(&out)
-        .output()?;
+    let version = go.command(None)?.arg("version").arg(&out).output()?;
     let version = String::from_utf8_lossy(&version.stdout);
     ensure!(
         version.trim_end().ends_with(&format!("go{release}")),

@@ -206,14 +206,13 @@ fn build_heaptop() -> Result<PathBuf> {
 
 /// A statically linked fixture.
 fn build_fixture(source: &Path, dir: &Path) -> Result<PathBuf> {
-    let go = tool("go", "golang-go")?;
     let fixture = dir.join("fixture");
-    let status = Command::new(go)
+    let status = crate::go::Go::get()?
+        .command(None)?
         .args(["build", "-o"])
         .arg(&fixture)
         .arg(".")
         .current_dir(source)
-        .env("CGO_ENABLED", "0")
         .status()
         .with_context(|| format!("cannot build the Go program in {}", source.display()))?;
     if !status.success() {

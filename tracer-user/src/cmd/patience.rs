@@ -24,6 +24,8 @@ impl Patience {
                 eprintln!("{text}");
             }
         });
-        Self { _until: Some(until) }
+        Self {
+            _until: Some(until),
+        }
     }
 }

@@ -30,7 +30,9 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let patience = Patience::new(format!("ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"));
+        let patience = Patience::new(format!(
+            "ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"
+        ));
         let session = Session::attach(pid, settings).await?;
         drop(patience);
         if args.json || !std::io::stdout().is_terminal() {

@@ -41,6 +41,9 @@ pub struct MappedFile {
     pub build_id: String,
 }
 
+/// The frame of each return address.
+pub type Names = HashMap<u64, Arc<Frame>>;
+
 /// All that is in a profile beside names.
 #[derive(Clone, Debug)]
 pub struct HeapProfile {
@@ -70,7 +73,7 @@ pub fn wanted_names(records: &[Record]) -> Vec<u64> {
 
 /// Encodes and compresses a profile. `names` holds the frames of [`wanted_names`]; a return address without
 /// one becomes a location without a function.
-pub fn encode(profile: &HeapProfile, names: &HashMap<u64, Arc<Frame>>) -> std::io::Result<Vec<u8>> {
+pub fn encode(profile: &HeapProfile, names: &Names) -> std::io::Result<Vec<u8>> {
     let mut builder = Builder::new(names, profile);
     let mut value_type = |r#type: &str, unit: &str| ValueType {
         r#type: builder.strings.index(r#type),
@@ -123,7 +126,7 @@ impl Strings {
 }
 
 struct Builder<'a> {
-    names: &'a HashMap<u64, Arc<Frame>>,
+    names: &'a Names,
     mappings: &'a [MappedFile],
     label_unused: bool,
     /// A mapping has functions only if every address in it has a name.
@@ -138,7 +141,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(names: &'a HashMap<u64, Arc<Frame>>, profile: &'a HeapProfile) -> Self {
+    fn new(names: &'a Names, profile: &'a HeapProfile) -> Self {
         let mut strings = Strings {
             table: Vec::new(),
             index: HashMap::new(),

@@ -127,6 +127,18 @@ impl MemRecord {
             .fold(self.active, |sum, &cycle| sum + cycle)
     }
 
+    /// Whether two readings within profile cycle `number` agree in what was born before its mark
+    /// termination, and in all frees: births go on, the rest stands still once its sweep is done.
+    pub fn agrees_after_gc(&self, other: &Self, number: u32) -> bool {
+        let born_since = (number as usize + 2) % 3;
+        let settled = |record: &Self| {
+            let mut settled = *record;
+            settled.future[born_since].allocs = 0;
+            settled
+        };
+        settled(self) == settled(other)
+    }
+
     /// What `runtime.MemProfile` reports: the published cycles, with the current one if its flush is due.
     pub fn reported(&self, cycle: ProfCycle) -> Counts {
         if cycle.flushed() {
@@ -187,7 +199,7 @@ pub fn walk(
         } else {
             omitted += 1;
             // A list that a racing or hostile target closes to a ring must not hold us for ever.
-            if omitted > 16 * MAX_BUCKETS as u64 {
+            if omitted > MAX_BUCKETS as u64 {
                 return Err(Unreadable {
                     addr: at,
                     len: bucket::BYTES,
@@ -326,15 +338,16 @@ mod tests {
                 let _ = read_records(&memory, RecordFacts { cycle_size: 16 }, &found);
             }
         }
+    }
 
-        #[test]
-        fn a_list_that_bites_its_tail_ends(tail in 0u64..2) {
-            let mut bytes = image(&[(8, &[1], [0; 16]), (8, &[2], [0; 16])]);
-            let first = BASE + 8;
-            let target = if tail == 0 { first } else { BASE + 8 * (1 + 6 + 1 + 16) };
-            bytes[16..24].copy_from_slice(&target.to_le_bytes());
-            let memory = Slice { base: BASE, bytes: &bytes };
-            prop_assert!(walk(&memory, BASE, 0).is_err());
-        }
+    #[test]
+    fn a_list_that_bites_its_tail_ends() {
+        let mut bytes = image(&[(8, &[1], [0; 16]), (8, &[2], [0; 16])]);
+        bytes[16..24].copy_from_slice(&(BASE + 8).to_le_bytes());
+        let memory = Slice {
+            base: BASE,
+            bytes: &bytes,
+        };
+        assert!(walk(&memory, BASE, 0).is_err());
     }
 }

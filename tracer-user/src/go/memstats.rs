@@ -68,12 +68,18 @@ fn goal(memory: &impl Memory, facts: &Facts, controller: u64) -> Result<Option<u
     let marked = field(fields.heap_marked)?;
     let ready = field(fields.mapped_ready)?;
     let allocated = field(fields.total_alloc)?.saturating_sub(field(fields.total_free)?);
-    let beside_heap = ready.saturating_sub(field(fields.heap_free)?).saturating_sub(allocated);
+    let beside_heap = ready
+        .saturating_sub(field(fields.heap_free)?)
+        .saturating_sub(allocated);
     let taken = beside_heap.saturating_add(ready.saturating_sub(limit));
     let room = limit.saturating_sub(taken);
     let headroom = (room / 100 * LIMIT_HEADROOM_PERCENT).max(LIMIT_MIN_HEADROOM);
     let by_limit = room.saturating_sub(headroom).max(headroom).max(marked);
-    Ok(Some(by_percent.min(if room == 0 { marked } else { by_limit })))
+    Ok(Some(by_percent.min(if room == 0 {
+        marked
+    } else {
+        by_limit
+    })))
 }
 
 /// Whether all spans of the last cycle are swept: no free of it is still to come.

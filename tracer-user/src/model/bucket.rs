@@ -157,12 +157,17 @@ impl Bucket {
         epoch: Option<u64>,
     ) -> Compared {
         let total = self.total();
+        let quiet = self.last_event_ns < from_ns;
         if read.total == total {
+            if let (true, Some(epoch)) = (quiet, epoch) {
+                // The same, unless the hook of a mark termination was lost.
+                self.set_born_since_mark(read, epoch);
+            }
             self.agreement = Agreement::Settled;
             self.agreed_at_lost = lost;
             return Compared::Agreed;
         }
-        if self.last_event_ns >= from_ns {
+        if !quiet {
             return Compared::Deferred;
         }
         let missing = Counts {

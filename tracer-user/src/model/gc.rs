@@ -20,6 +20,9 @@ pub struct Gc {
     pub sweeping: bool,
     /// Cycles whose hooks never arrived.
     pub missed: u64,
+    /// The hook of the last mark termination was lost, so that births before and after it are not told
+    /// apart until the buckets have been read.
+    pub blind: bool,
     cycles: VecDeque<Cycle>,
     /// Of the cycles that leave `cycles`' newer half, every `thin`-th stays.
     seen: u64,
@@ -31,6 +34,7 @@ impl Gc {
     pub fn marked(&mut self, at_ns: u64, live_bytes: u64) {
         self.epoch += 1;
         self.sweeping = true;
+        self.blind = false;
         self.number = self.number.map(|n| n.wrapping_add(1));
         self.push(Cycle {
             number: self.number.unwrap_or(0),

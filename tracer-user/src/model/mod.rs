@@ -62,6 +62,8 @@ pub struct Model {
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
     rate_bytes: Option<u64>,
+    /// The last rate that was not 0: what samples were taken at.
+    sampling_rate_bytes: u64,
     rate_changed: Option<(u64, u64, u64)>,
     detached: bool,
     repaired: u64,
@@ -259,6 +261,9 @@ impl Model {
             ..read
         };
         let Some(figures) = read.runtime else { return };
+        if figures.rate_bytes != 0 {
+            self.sampling_rate_bytes = figures.rate_bytes;
+        }
         if let Some(old) = self.rate_bytes.replace(figures.rate_bytes)
             && old != figures.rate_bytes
         {
@@ -280,6 +285,7 @@ impl Model {
                 if self.has_probes() {
                     // Their hooks were lost, so births can no longer be told from those after the mark.
                     self.gc.missed += u64::from(figures.gc_cycles - known);
+                    self.gc.blind = true;
                     self.reconcile.want_all();
                 }
                 self.gc.epoch += 1;
@@ -346,6 +352,9 @@ impl Model {
                 match bucket.compare(counts, read.from_ns, lost, epoch) {
                     Compared::Agreed => {
                         bucket.unsettled = false;
+                        if epoch.is_some() {
+                            self.touched.insert(idx);
+                        }
                         continue;
                     }
                     Compared::Deferred => continue,
@@ -360,6 +369,9 @@ impl Model {
                 self.buckets[idx as usize].at_attach = self.buckets[idx as usize].total();
             }
             self.touched.insert(idx);
+        }
+        if read.complete && of_this_cycle {
+            self.gc.blind = false;
         }
         if first {
             self.first_light(read.swept);
@@ -400,7 +412,7 @@ impl Model {
 
     /// Sweeping has ended: what the probes counted for the last cycle is final.
     fn end_of_sweep(&mut self) {
-        if self.has_probes() {
+        if self.has_probes() && !self.gc.blind {
             self.finish_cycle();
         }
     }

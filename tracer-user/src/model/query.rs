@@ -11,7 +11,7 @@ use super::Model;
 use super::bucket::Bucket;
 use super::estimate::{Scale, Sum};
 use super::gc::SECOND_NS;
-use super::rows::{Allocated, Query, Rate, RowId, SiteRow, StackRow};
+use super::rows::{Allocated, Query, Rate, RowId, SiteRow, StackRow, Status};
 
 /// Values of a trend: as many as the widest sparkline has cells.
 const TREND_VALUES: usize = 12;
@@ -61,7 +61,11 @@ impl Model {
                     .add(self, &window, idx, bucket, frame);
             }
         }
-        let seconds = self.now_ns.saturating_sub(self.target.attached_ns) as f64 / SECOND_NS as f64;
+        let until_ns = match self.status {
+            Status::Live => self.now_ns,
+            Status::Exited { at_ns, .. } => at_ns,
+        };
+        let seconds = until_ns.saturating_sub(self.target.attached_ns) as f64 / SECOND_NS as f64;
         rows.into_iter()
             .filter_map(|(label, row)| row.finish(RowId(label), *query, &window, seconds))
             .collect()
@@ -83,6 +87,7 @@ impl Model {
                 let mut sums = Row::default();
                 sums.add_counts(self, &window, idx, bucket);
                 StackRow {
+                    id: u32::try_from(idx).unwrap_or(u32::MAX),
                     frames: bucket.pcs.iter().map(|&pc| self.frame(pc)).collect(),
                     object_bytes: bucket.object_bytes,
                     inuse: sums.inuse.estimate(),
@@ -139,7 +144,7 @@ impl Model {
                 .filter(|b| !b.pcs.is_empty())
                 .map(record)
                 .collect(),
-            rate_bytes: self.rate_bytes.unwrap_or(0),
+            rate_bytes: self.sampling_rate_bytes,
             at_unix_ns: self.target.unix_ns(self.now_ns),
             mappings,
             // Those without an allocation have not been made by the program yet, as far as rows know.
@@ -187,7 +192,7 @@ impl Model {
     fn window(&self) -> Window {
         let weights = self.axis.slope_weights();
         Window {
-            rate_bytes: self.rate_bytes.unwrap_or(0),
+            rate_bytes: self.sampling_rate_bytes,
             slope_known: !weights.is_empty() && self.final_cycles >= MIN_CYCLES,
             weights,
             trend_slots: self.axis.spaced(TREND_VALUES),

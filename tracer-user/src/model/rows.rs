@@ -100,6 +100,8 @@ pub struct SiteRow {
 /// One distinct stack of a row.
 #[derive(Clone, Debug)]
 pub struct StackRow {
+    /// Identity of the stack, stable for the life of the model.
+    pub id: u32,
     /// Frames leaf first, inlined ones included; unnamed ones hold `0x…` as function.
     pub frames: Vec<Arc<Frame>>,
     /// Bytes of one object of this bucket.

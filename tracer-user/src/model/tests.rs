@@ -116,7 +116,7 @@ fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, f
             model,
             ProbeEvent::Born {
                 at_ns,
-                object: bucket << 32 | second * 1000 + i,
+                object: (bucket << 32) | (second * 1000 + i),
                 bucket,
             },
         );
@@ -134,7 +134,7 @@ fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, f
             model,
             ProbeEvent::Born {
                 at_ns,
-                object: bucket << 32 | second * 1000 + 500 + i,
+                object: (bucket << 32) | (second * 1000 + 500 + i),
                 bucket,
             },
         );
@@ -144,7 +144,7 @@ fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, f
             model,
             ProbeEvent::Freed {
                 at_ns,
-                object: bucket << 32 | second * 1000 + i,
+                object: (bucket << 32) | (second * 1000 + i),
                 bucket,
             },
         );

@@ -109,11 +109,7 @@ impl GoProcess {
             } else {
                 self.build_id_of(&file.path)
             };
-            file.build_id = build_id
-                .unwrap_or_default()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            file.build_id = hex::encode(build_id.unwrap_or_default());
         }
         mapped
     }

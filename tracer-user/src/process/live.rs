@@ -71,14 +71,16 @@ impl LiveProcess {
             .stat()
             .map_err(|err| gone(format!("/proc/{pid}/stat: {err}")))?;
         let exe = File::open(format!("/proc/{pid}/exe")).map_err(|err| match err.kind() {
-            std::io::ErrorKind::PermissionDenied => Refusal::new(
-                format!("cannot read the program of {} (pid {pid})", stat.comm),
-                format!(
-                    "the process belongs to another user, and this one has uid {}",
-                    Uid::current()
-                ),
-                format!("sudo heaptop {pid}"),
-            ),
+            std::io::ErrorKind::PermissionDenied => {
+                let (why, next) = if Uid::current().is_root() {
+                    let why = "the kernel denies it to root too: its namespace or security module does not allow it";
+                    (why.to_owned(), "run heaptop on the host, outside of this container".to_owned())
+                } else {
+                    let why = format!("the process belongs to another user, and this one has uid {}", Uid::current());
+                    (why, format!("sudo heaptop {pid}"))
+                };
+                Refusal::new(format!("cannot read the program of {} (pid {pid})", stat.comm), why, next)
+            }
             std::io::ErrorKind::NotFound if stat.state == 'Z' => gone(format!(
                 "{} has ended and waits for its parent to notice",
                 stat.comm

@@ -33,13 +33,13 @@ pub fn resolve(target: &str) -> Result<u32, Refusal> {
             proc.status()
                 .is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
         };
-        let found = others()
+        let found: Vec<Process> = others()
             .filter(|p| in_container(p, container) && is_inner(p))
             .collect();
         return only(
             target,
             &format!("are pid {inner} in container {container}"),
-            found,
+            &found,
         );
     }
     let named: Vec<Process> = others()
@@ -47,13 +47,13 @@ pub fn resolve(target: &str) -> Result<u32, Refusal> {
         .filter(is_go_program)
         .collect();
     if named.is_empty() && is_container_prefix(target) {
-        let found = others()
+        let found: Vec<Process> = others()
             .filter(|p| in_container(p, target))
             .filter(is_go_program)
             .collect();
-        return only(target, &format!("run in container {target}"), found);
+        return only(target, &format!("run in container {target}"), &found);
     }
-    only(target, &format!("are named {target}"), named)
+    only(target, &format!("are named {target}"), &named)
 }
 
 fn others() -> impl Iterator<Item = Process> {
@@ -107,8 +107,8 @@ fn not_found(target: &str, why: &str) -> Refusal {
     )
 }
 
-fn only(target: &str, relation: &str, found: Vec<Process>) -> Result<u32, Refusal> {
-    match found.as_slice() {
+fn only(target: &str, relation: &str, found: &[Process]) -> Result<u32, Refusal> {
+    match found {
         [] => Err(not_found(
             target,
             "no running Go program has this name, and no container this id",

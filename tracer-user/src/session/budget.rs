@@ -6,7 +6,7 @@ use crate::event::KernelCounters;
 
 /// Largest share of one CPU that the sampler's probes may take.
 const MAX_CPU_FRACTION: f64 = 0.01;
-/// The share is taken over at least this long: a burst of samples at a change of load is no reason.
+/// The share is taken over this long.
 const WINDOW_NS: u64 = 1_000_000_000;
 /// What a hit costs until it is measured (design: 1.0 µs with a ring record).
 const ASSUMED_HIT_NS: f64 = 1_000.0;
@@ -41,10 +41,11 @@ impl SamplerBudget {
         let (Some(first), Some(last)) = (self.seen.front(), self.seen.back()) else {
             return false;
         };
-        let elapsed_ns = last.0.saturating_sub(first.0);
-        let share =
-            last.1.saturating_sub(first.1) as f64 * self.hit_cost_ns / elapsed_ns.max(1) as f64;
-        let exceeded = elapsed_ns >= WINDOW_NS && share > MAX_CPU_FRACTION && !self.spent;
+        let spent_ns = last.1.saturating_sub(first.1) as f64 * self.hit_cost_ns;
+        // What a whole window may take, also if it was spent in its first tenth: at half a million hits a
+        // second the target should not pay for the rest of it.
+        let window_ns = last.0.saturating_sub(first.0).max(WINDOW_NS);
+        let exceeded = spent_ns > MAX_CPU_FRACTION * window_ns as f64 && !self.spent;
         self.spent |= exceeded;
         exceeded
     }

@@ -32,6 +32,11 @@ const READ_GAP: Duration = Duration::from_millis(10);
 const RSS_EVERY_NS: u64 = 1_000_000_000;
 /// Tries to read all buckets within one cycle.
 const MAX_FIRST_READS: usize = 5;
+/// Tries of a read that must fall between a sweep and the next cycle.
+const MAX_TRIES: usize = 3;
+/// How long such a read waits for the end of a sweep: a heap of GiBs sweeps in some 100 ms.
+const SWEEP_POLL: Duration = Duration::from_millis(2);
+const MAX_SWEEP_POLLS: usize = 100;
 /// Batches that may wait for the model. When it is full the collector waits, the ring fills, and the
 /// kernel counts what it loses.
 pub const MAX_BATCHES: usize = 64;
@@ -58,12 +63,15 @@ pub struct Collector {
     truncated_stacks: u64,
     rss: Option<(u64, Option<u64>)>,
     budget: SamplerBudget,
+    /// Births and frees come as events.
+    samples_by_probes: bool,
 }
 
 impl Collector {
     /// A collector for an open process, with its probes if there are any.
     pub fn new(go: GoProcess, probes: Option<Probes>) -> Self {
         Self {
+            samples_by_probes: probes.is_some(),
             go,
             probes,
             known: Vec::new(),
@@ -79,7 +87,11 @@ impl Collector {
         self.drain(&mut events);
         let heap = self.read_heap();
         self.drain(&mut events);
-        events.extend(self.probes.as_ref().map(|probes| Event::Kernel(probes.counters())));
+        events.extend(
+            self.probes
+                .as_ref()
+                .map(|probes| Event::Kernel(probes.counters())),
+        );
         events.push(Event::Heap(heap));
         let mut tries = 0;
         loop {
@@ -192,6 +204,7 @@ impl Collector {
             if !links.is_empty() {
                 // A detach blocks for 0.1 s: on a thread of its own, while the ring is drained here.
                 tokio::task::spawn_blocking(move || drop(links));
+                self.samples_by_probes = false;
                 batch.push(Event::SamplerDetached {
                     at_ns: counters.at_ns,
                 });
@@ -202,16 +215,41 @@ impl Collector {
     /// Reads what the model asked for, between two drains.
     async fn answer(&mut self, request: ReadRequest, batch: &mut Vec<Event>) {
         self.drain_all(batch);
-        let heap = self.read_heap();
-        let Ok(read) = self.read_twice(&request).await else {
+        let Ok(read) = self.read(&request).await else {
             return; // The target is ending, or its memory moved; the next read is asked for in a second.
         };
+        // After the buckets: its cycle is theirs, or they are not of the present one.
+        let heap = self.read_heap();
         self.drain_all(batch);
         if let Some(probes) = &self.probes {
             batch.push(Event::Kernel(probes.counters()));
         }
         batch.push(Event::Heap(heap));
         batch.push(Event::Buckets(read));
+    }
+
+    /// Reads; where no events come, so that values after GC rest on the reads alone, tries for one that
+    /// falls between the end of a sweep and the next cycle.
+    async fn read(&mut self, request: &ReadRequest) -> Result<BucketsRead, Unreadable> {
+        if self.samples_by_probes {
+            return self.read_twice(request).await;
+        }
+        let mut new = Vec::new();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            for _ in 0..MAX_SWEEP_POLLS {
+                if memstats::sweep_drained(&self.go.memory(), &self.go.program.vars)? {
+                    break;
+                }
+                tokio::time::sleep(SWEEP_POLL).await;
+            }
+            let mut read = self.read_twice(request).await?;
+            new.append(&mut read.new);
+            if tries >= MAX_TRIES || (read.cycle.is_some() && read.swept && read.complete) {
+                return Ok(BucketsRead { new, ..read });
+            }
+        }
     }
 
     async fn read_twice(&mut self, request: &ReadRequest) -> Result<BucketsRead, Unreadable> {
@@ -231,17 +269,25 @@ impl Collector {
         };
         wanted.sort_unstable();
         let first = self.read_records(&wanted)?;
-        if self.probes.is_some() {
+        if self.samples_by_probes {
             tokio::time::sleep(READ_GAP).await;
         }
         let second = self.read_records(&wanted)?;
         let steady = self.prof_cycle()? == before;
         let number = before.number();
         // Two equal reads: a flush that moves counts from one cycle to another was not in between.
+        let by_probes = self.samples_by_probes;
+        let agree = |a: &MemRecord, b: &MemRecord| {
+            if by_probes {
+                a == b
+            } else {
+                a.agrees_after_gc(b, number)
+            }
+        };
         let agreed = wanted
             .iter()
             .zip(first.iter().zip(&second))
-            .filter(|(_, (a, b))| a == b);
+            .filter(|(_, (a, b))| agree(a, b));
         let counts: Vec<_> = agreed
             .map(|(&i, (_, record))| (self.known[i].addr, record.counts(number)))
             .collect();

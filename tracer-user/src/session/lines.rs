@@ -49,7 +49,9 @@ fn print(session: &Session, args: &WatchArgs) -> std::io::Result<bool> {
         json::line(session.model(), Sort::from(args.sort), args.top) + "\n"
     } else {
         let options = TextOptions {
-            width: std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()),
+            width: std::env::var("COLUMNS")
+                .ok()
+                .and_then(|columns| columns.parse().ok()),
             wide: args.wide,
             top: args.top,
             sort: Sort::from(args.sort),

@@ -66,6 +66,10 @@ impl Session {
     ///
     /// # Errors
     /// A [`Refusal`] where the target is not one, samples nothing, or probes cannot be placed.
+    #[allow(
+        clippy::unused_async,
+        reason = "it spawns on the runtime that awaits it"
+    )]
     pub async fn attach(pid: u32, settings: AttachSettings) -> Result<Self, Refusal> {
         let loader = (!settings.no_probes).then(Loader::start);
         let go = GoProcess::open(pid)?;

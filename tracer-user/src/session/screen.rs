@@ -59,7 +59,13 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
                 }
                 draw(&mut session, &mut ui, &mut terminal)?;
             }
-            _ = timer.tick() => draw(&mut session, &mut ui, &mut terminal)?,
+            _ = timer.tick() => {
+                if !live {
+                    // Nothing else brings the time of day, and notices end by it.
+                    session.apply(vec![Event::Tick { at_ns: monotonic_ns() }]);
+                }
+                draw(&mut session, &mut ui, &mut terminal)?;
+            }
             more = session.turn(), if live => live = more,
         }
     };
@@ -95,7 +101,9 @@ fn act(
             Err(err) => format!("nothing saved: {}", err.to_string().replace('\n', "; ")),
         }),
         Action::MarkBaseline => {
-            session.apply(vec![Event::MarkBaseline { at_ns: monotonic_ns() }]);
+            session.apply(vec![Event::MarkBaseline {
+                at_ns: monotonic_ns(),
+            }]);
         }
         Action::UseBaseline(index) => session.apply(vec![Event::UseBaseline(index)]),
         Action::Suspend => terminal.suspend()?,

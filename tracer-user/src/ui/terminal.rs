@@ -152,7 +152,10 @@ impl Terminal {
 
     /// Makes the next [`Terminal::draw`] write all cells: another program may have written over them.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.inner.clear()
+        // Not `clear`: that asks the terminal where its cursor is, and the answer would be read as keys by others, or
+        // never come.
+        let size = self.inner.size()?;
+        self.inner.resize(size.into())
     }
 
     /// Puts text into the terminal's clipboard by OSC 52; nobody tells whether it took it.

@@ -214,7 +214,7 @@ fn help(ui: &UiState, room: usize) -> Vec<Line> {
     } else {
         &[
             "One row is one call site: the innermost frame outside the Go runtime.",
-            "In-use and growth are those after the last GC; SINCE is from the baseline on.",
+            "In-use and growth are those after the last GC; SINCE the baseline, as in row 4.",
             "GROW/min, OBJ/min: the slope over the last 5 minutes.",
             "+- one standard error   ~0 not to be told from zero   ? not known yet",
         ]

@@ -140,20 +140,16 @@ fn on_key(ui: &mut UiState, key: Key, model: &Model) -> Option<Action> {
         return on_typed_key(ui, key, model);
     }
     let command = commands::of_key(key, ui.detail.is_some())?;
-    match (command, &mut ui.popup) {
-        (Command::Open, Some(popup)) => {
-            let chosen = popup.clone();
-            ui.popup = None;
-            popup::choose(ui, &chosen)
-        }
-        _ => {
-            if !matches!(command, C::Help | C::Back) && !is_move(command) {
-                // Another command than one of the box has done with the box.
-                ui.popup = None;
-            }
-            run(ui, command, model)
-        }
+    if command == C::Open
+        && let Some(popup) = ui.popup.take()
+    {
+        return popup::choose(ui, &popup);
     }
+    if !matches!(command, C::Help | C::Back) && !is_move(command) {
+        // Another command than one of the box has done with the box.
+        ui.popup = None;
+    }
+    run(ui, command, model)
 }
 
 fn is_move(command: Command) -> bool {

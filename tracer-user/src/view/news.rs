@@ -74,7 +74,11 @@ fn news(ui: &UiState, width: usize) -> News {
         return News {
             badge: "EXITED",
             role: Role::Warn,
-            text: format!("at {at}{how}, after {watched} of watching"),
+            text: if width < 80 {
+                format!("at {at}{how}")
+            } else {
+                format!("at {at}{how}, after {watched} of watching")
+            },
             right: "frozen".to_owned(),
             below: match reading.live_growth() {
                 Some(_) => grown(ui, width).text,
@@ -87,8 +91,12 @@ fn news(ui: &UiState, width: usize) -> News {
         return News {
             badge: "ATTACHING",
             role: Role::Cool,
-            text: format!("reading the heap records of {name}, usually under 1 s"),
-            right: String::new(),
+            text: format!("reading the heap records of {name}"),
+            right: if width < 80 {
+                String::new()
+            } else {
+                "usually under 1 s".to_owned()
+            },
             below: String::new(),
         };
     }

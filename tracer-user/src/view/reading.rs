@@ -89,7 +89,9 @@ impl Reading {
         self.ready = model.ready();
         self.final_cycles = model.final_cycles_since_baseline();
         self.query = query;
-        let old = self.now_ns.saturating_sub(self.rows_at_ns) >= 1_000_000_000;
+        // Nothing is allocated after the end: rows stay as they were.
+        let old = self.status == Status::Live
+            && self.now_ns.saturating_sub(self.rows_at_ns) >= 1_000_000_000;
         let is_new = is_other || old;
         if is_new {
             self.generation = model.generation();

@@ -31,7 +31,7 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
         lines.insert(0, rule("selected", "", area.cells()));
     }
     lines.resize(area.rows(), Line::default());
-    if let (Some(notice), Some(last)) = (notice(ui), lines.last_mut()) {
+    if let (Some(notice), Some(last)) = (notice(ui, area.cells()), lines.last_mut()) {
         *last = notice.fit(area.cells());
     }
     Panel::new(PanelKind::Selected, area, lines)
@@ -162,7 +162,7 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
 }
 
 /// What the user must hear now: the answer to a key, else what impairs the figures.
-fn notice(ui: &UiState) -> Option<Line> {
+fn notice(ui: &UiState, room: usize) -> Option<Line> {
     if let Some(text) = ui.notice() {
         let mut line = Line::plain(" ");
         line.push_bold(text, Role::Accent);
@@ -174,19 +174,22 @@ fn notice(ui: &UiState) -> Option<Line> {
             0 => "all compared".to_owned(),
             n => format!("{} wait for next GC", format::counted(n)),
         };
-        let text = format!(
-            "{} lost in 60 s: ring buffer full. {} repaired, {waiting}",
-            format::counted(ui.recently_lost()),
-            format::counted(reading.losses.repaired),
+        let mut text = format!(
+            "{} lost in 60 s: ring buffer full",
+            format::counted(ui.recently_lost())
         );
+        if room >= 80 {
+            let repaired = format::counted(reading.losses.repaired);
+            text = format!("{text}. {repaired} repaired, {waiting}");
+        }
         ("LOSSES", Role::Leak, text)
     } else if reading.sampler_detached && reading.status == Status::Live {
-        let text = "probes detached: above 1 % of a CPU. Buckets are still read after each GC";
+        let text = "probes detached: above 1 % of a CPU; block reads go on";
         ("BUDGET", Role::Warn, text.to_owned())
     } else if let Some((from, to, at_ns)) = reading.rate_changed {
         let at = format::time_of_day(reading.target.unix_ns(at_ns), ui.options.utc_offset_s);
         let text = format!(
-            "the program changed MemProfileRate at {at}: {} to {}; figures mix both",
+            "MemProfileRate changed at {at}: {} to {}",
             format::rate(from),
             format::rate(to)
         );

@@ -142,6 +142,7 @@ fn stack() -> impl Strategy<Value = StackRow> {
         prop::option::of(estimate()),
     )
         .prop_map(|(frames, object_bytes, inuse, samples, growth)| StackRow {
+            id: 0,
             frames,
             object_bytes,
             inuse,

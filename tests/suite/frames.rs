@@ -1,0 +1,746 @@
+//! Frames of the live screen, drawn on a test terminal from models that events made. Read a snapshot before accepting it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use heaptop::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
+use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
+use heaptop::go::frame::Frame;
+use heaptop::go::memstats::HeapFigures;
+use heaptop::model::Model;
+use heaptop::model::rows::{Source, Target};
+use heaptop::ui::draw::{Look, draw};
+use heaptop::ui::glyphs::Glyphs;
+use heaptop::ui::theme::{Depth, Theme};
+use heaptop::view::input::{Action, Input, Key, handle};
+use heaptop::view::{Options, TextOptions, UiState, text_block, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+use unicode_width::UnicodeWidthStr as _;
+
+const SECOND: u64 = 1_000_000_000;
+const ATTACH_NS: u64 = 1_000 * SECOND;
+const GC_EVERY_NS: u64 = 32 * SECOND;
+/// 2026-11-21T02:58:40Z.
+const ATTACH_UNIX_NS: i64 = 1_795_229_920_000_000_000;
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (60, 15), (200, 60)];
+
+/// A site of the story: function, file, line, bytes of an object, live samples at the attach, births and frees a cycle.
+type Site = (&'static str, &'static str, u32, u64, u64, (u64, u64));
+
+const TYK: &[Site] = &[
+    (
+        "github.com/TykTechnologies/tyk/internal/memorycache.(*Cache).Set",
+        "/src/tyk/internal/memorycache/cache.go",
+        30,
+        48,
+        1383,
+        (2, 0),
+    ),
+    (
+        "github.com/TykTechnologies/tyk/internal/memorycache.(*BucketStorage).Create",
+        "/src/tyk/internal/memorycache/storage.go",
+        29,
+        64,
+        1070,
+        (1, 0),
+    ),
+    (
+        "github.com/TykTechnologies/tyk/gateway.(*SessionLimiter).ForwardMessage",
+        "/src/tyk/gateway/session_manager.go",
+        381,
+        96,
+        1062,
+        (1, 0),
+    ),
+    (
+        "github.com/getkin/kin-openapi/openapi3.(*Schema).UnmarshalJSON",
+        "/go/kin-openapi/openapi3/schema.go",
+        201,
+        512,
+        45,
+        (0, 0),
+    ),
+    (
+        "bufio.NewReaderSize",
+        "/go/src/bufio/bufio.go",
+        57,
+        4096,
+        37,
+        (1, 1),
+    ),
+    (
+        "compress/flate.NewWriter",
+        "/go/src/compress/flate/deflate.go",
+        671,
+        663_552,
+        20,
+        (1, 1),
+    ),
+    (
+        "encoding/json.(*decodeState).literalStore",
+        "/go/src/encoding/json/decode.go",
+        947,
+        32,
+        18,
+        (6, 6),
+    ),
+    (
+        "google.golang.org/protobuf/internal/filedesc.(*File).unmarshalSeed",
+        "/go/protobuf/internal/filedesc/desc_init.go",
+        99,
+        1024,
+        14,
+        (0, 0),
+    ),
+    (
+        "crypto/x509.parseCertificate",
+        "/go/src/crypto/x509/parser.go",
+        880,
+        1792,
+        11,
+        (0, 0),
+    ),
+    (
+        "net/textproto.readMIMEHeader",
+        "/go/src/net/textproto/reader.go",
+        506,
+        336,
+        9,
+        (3, 3),
+    ),
+    (
+        "regexp.(*Regexp).FindAllStringSubmatch",
+        "/go/src/regexp/regexp.go",
+        1187,
+        160,
+        1,
+        (0, 0),
+    ),
+];
+
+/// A model and the time in it.
+struct Story {
+    model: Model,
+    sites: Vec<Site>,
+    now_ns: u64,
+    cycle: u32,
+    live_bytes: u64,
+    next_object: u64,
+    /// Objects that may be freed, by site.
+    alive: Vec<Vec<u64>>,
+}
+
+impl Story {
+    /// A process that heaptop has just begun to watch: nothing is read yet.
+    fn attaching(source: Source) -> Self {
+        let target = Target {
+            pid: 4121,
+            name: "tyk".to_owned(),
+            go: "go1.24.6".to_owned(),
+            started_unix_ns: ATTACH_UNIX_NS - 29_400_000_000_000,
+            attached_ns: ATTACH_NS,
+            attached_unix_ns: ATTACH_UNIX_NS,
+            main_module: Some("github.com/TykTechnologies/tyk".to_owned()),
+            source,
+        };
+        Self {
+            model: Model::new(target),
+            sites: Vec::new(),
+            now_ns: ATTACH_NS,
+            cycle: 900,
+            live_bytes: 1_997_159_792,
+            next_object: 1 << 32,
+            alive: Vec::new(),
+        }
+    }
+
+    /// The same with its records read and named.
+    fn attached(sites: &[Site]) -> Self {
+        let mut story = Self::attaching(Source::Sampler);
+        story.sites = sites.to_vec();
+        story.alive = vec![Vec::new(); sites.len()];
+        story.heap();
+        let addr = |index: usize| 0x1000 * (index as u64 + 1);
+        let bucket = |(index, site): (usize, &Site)| NewBucket {
+            addr: addr(index),
+            object_bytes: site.3,
+            pcs: [1, 2, 3, 4].map(|n| addr(index) + n).into(),
+            n_frames: 4,
+        };
+        let counts = |(index, site): (usize, &Site)| {
+            let total = Counts {
+                allocs: site.4 + 100,
+                frees: 100,
+            };
+            (
+                addr(index),
+                BucketCounts {
+                    total,
+                    born_since_mark: 0,
+                },
+            )
+        };
+        story.model.apply(Event::Buckets(BucketsRead {
+            from_ns: ATTACH_NS,
+            to_ns: ATTACH_NS,
+            cycle: Some(story.cycle),
+            swept: true,
+            new: story.sites.iter().enumerate().map(bucket).collect(),
+            counts: story.sites.iter().enumerate().map(counts).collect(),
+            complete: true,
+            truncated_stacks: 0,
+        }));
+        let frame = |function: &str, file: &str, line, inlined| {
+            Arc::new(Frame {
+                function: function.into(),
+                symbol: function.into(),
+                file: file.into(),
+                line,
+                entry: 1,
+                inlined,
+                ..Frame::unnamed(1)
+            })
+        };
+        for (index, site) in story.sites.clone().iter().enumerate() {
+            story.model.apply(Event::Named(vec![
+                (
+                    addr(index) + 1,
+                    frame("runtime.mallocgc", "/go/src/runtime/malloc.go", 1055, false),
+                ),
+                (addr(index) + 2, frame(site.0, site.1, site.2, true)),
+                (
+                    addr(index) + 3,
+                    frame(
+                        "net/http.HandlerFunc.ServeHTTP",
+                        "/go/src/net/http/server.go",
+                        2294,
+                        false,
+                    ),
+                ),
+                (
+                    addr(index) + 4,
+                    frame(
+                        "net/http.(*conn).serve",
+                        "/go/src/net/http/server.go",
+                        2102,
+                        false,
+                    ),
+                ),
+            ]));
+        }
+        story.model.apply(Event::HitCost { ns: 14_000.0 });
+        story
+    }
+
+    fn heap(&mut self) {
+        self.model.apply(Event::Heap(HeapRead {
+            at_ns: self.now_ns,
+            runtime: Some(HeapFigures {
+                gc_cycles: self.cycle,
+                live_bytes: self.live_bytes,
+                goal_bytes: Some(self.live_bytes * 2),
+                rate_bytes: 524_288,
+                prof_cycle: ProfCycle(self.cycle << 1),
+                swept: true,
+            }),
+            rss_bytes: Some(4_198_000_000),
+        }));
+    }
+
+    fn tick(&mut self, ns: u64) {
+        self.now_ns += ns;
+        self.model.apply(Event::Tick { at_ns: self.now_ns });
+    }
+
+    /// One cycle: births before its mark, frees in its sweep.
+    fn gc(&mut self) {
+        self.gc_after(GC_EVERY_NS);
+    }
+
+    fn gc_after(&mut self, ns: u64) {
+        self.now_ns += ns;
+        let at_ns = self.now_ns;
+        let births: Vec<u64> = self.sites.iter().map(|site| site.5.0).collect();
+        let mut live = 0;
+        for (index, n) in births.into_iter().enumerate() {
+            for _ in 0..n {
+                self.next_object += 64;
+                let bucket = 0x1000 * (index as u64 + 1);
+                let object = self.next_object;
+                self.alive[index].push(object);
+                live += 524_288;
+                self.model.apply(Event::Probe(ProbeEvent::Born {
+                    at_ns: at_ns - SECOND,
+                    object,
+                    bucket,
+                }));
+            }
+        }
+        self.model
+            .apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+        for index in 0..self.sites.len() {
+            live -= (524_288 * self.sites[index].5.1).min(live);
+        }
+        self.live_bytes += live;
+        self.cycle += 1;
+        self.model.apply(Event::Probe(ProbeEvent::GcMarked {
+            at_ns,
+            live_bytes: self.live_bytes,
+        }));
+        for index in 0..self.sites.len() {
+            for _ in 0..self.sites[index].5.1 {
+                let Some(object) = self.alive[index].pop() else {
+                    continue;
+                };
+                let bucket = 0x1000 * (index as u64 + 1);
+                self.model.apply(Event::Probe(ProbeEvent::Freed {
+                    at_ns,
+                    object,
+                    bucket,
+                }));
+            }
+        }
+        // Figures read after the mark that say that sweeping has drained: the values are final.
+        self.now_ns += SECOND / 1_000;
+        self.kernel(0);
+        self.heap();
+    }
+
+    fn kernel(&mut self, lost: u64) {
+        let hits = (self.now_ns - ATTACH_NS) / SECOND * 28;
+        let mut counters = KernelCounters {
+            at_ns: self.now_ns,
+            undecodable: lost,
+            ..KernelCounters::default()
+        };
+        counters.hits[0] = hits;
+        self.model.apply(Event::Kernel(counters));
+    }
+
+    /// After so many cycles and some seconds.
+    fn after(sites: &[Site], cycles: u32) -> Self {
+        let mut story = Self::attached(sites);
+        for _ in 0..cycles {
+            story.gc();
+        }
+        story.tick(20 * SECOND);
+        story
+    }
+}
+
+fn buffer_of(model: &Model, ui: &mut UiState, size: (u16, u16), look: Look) -> Buffer {
+    let state = view(model, ui, size);
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a test terminal");
+    terminal
+        .draw(|frame| draw(&state, look, frame.buffer_mut()))
+        .expect("draws");
+    terminal.backend().buffer().clone()
+}
+
+fn look() -> Look {
+    Look {
+        theme: Theme {
+            depth: Depth::Ansi16,
+            ..Theme::default()
+        },
+        glyphs: Glyphs::Unicode,
+    }
+}
+
+/// The characters of a frame; every line between bars, so that blanks at its end are seen.
+fn text_of(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in 0..buffer.area.height {
+        text.push('|');
+        let mut x = 0;
+        while x < buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            text.push_str(symbol);
+            // The cell behind a wide character is part of it.
+            x += u16::try_from(symbol.width()).unwrap_or(1).max(1);
+        }
+        let _ = writeln!(text, "|");
+    }
+    text
+}
+
+fn press(ui: &mut UiState, model: &Model, keys: &str) -> Vec<Action> {
+    keys.chars()
+        .map(|c| match c {
+            '\n' => Key::Enter,
+            '\x1b' => Key::Esc,
+            c => Key::Char(c),
+        })
+        .filter_map(|key| handle(ui, Input::Key(key), model))
+        .collect()
+}
+
+/// Snapshots of one state on all sizes.
+fn snapshots(name: &str, story: &Story, keys: &str) {
+    for size in SIZES {
+        let mut ui = UiState::new(Options::default());
+        ui.refresh(&story.model, size);
+        press(&mut ui, &story.model, keys);
+        let buffer = buffer_of(&story.model, &mut ui, size, look());
+        insta::assert_snapshot!(format!("{name}-{}x{}", size.0, size.1), text_of(&buffer));
+    }
+}
+
+#[test]
+fn attaching() {
+    snapshots("attaching", &Story::attaching(Source::Sampler), "");
+}
+
+#[test]
+fn first_data_before_any_cycle() {
+    let mut story = Story::attached(TYK);
+    story.tick(9 * SECOND);
+    snapshots("first", &story, "");
+}
+
+#[test]
+fn collecting() {
+    snapshots("collecting", &Story::after(TYK, 2), "");
+}
+
+#[test]
+fn growing() {
+    snapshots("growing", &Story::after(TYK, 26), "");
+}
+
+#[test]
+fn long_names_and_wide_numbers() {
+    let long: &[Site] = &[
+        (
+            "example.com/a-very-long-organisation-name/and-a-repository/internal/some/deep/package.(*AReceiverThatWasNamedInFull).AMethodThatSaysEverythingThereIsToSay",
+            "/src/a.go",
+            1,
+            1 << 40,
+            999_999,
+            (9, 0),
+        ),
+        (
+            "example.com/a-very-long-organisation-name/and-a-repository/internal/other/deep/package.(*AReceiverThatWasNamedInFull).AMethodThatSaysEverythingThereIsToSay",
+            "/src/a.go",
+            123_456,
+            1 << 20,
+            99_999,
+            (0, 0),
+        ),
+        (
+            "example.com/m/v2/generic.Map[go.shape.struct { A int; B string }].Insert",
+            "/src/generic.go",
+            12,
+            1,
+            99_999_999,
+            (0, 0),
+        ),
+        (
+            "main.世界.(*Größe).Ändern",
+            "/src/größe.go",
+            7,
+            16,
+            12,
+            (0, 0),
+        ),
+    ];
+    snapshots("long", &Story::after(long, 5), "");
+}
+
+#[test]
+fn losses_are_told_and_counted() {
+    let mut story = Story::after(TYK, 6);
+    story.kernel(412);
+    snapshots("losses", &story, "");
+}
+
+#[test]
+fn paused() {
+    for size in SIZES {
+        let mut story = Story::after(TYK, 6);
+        let mut ui = UiState::new(Options::default());
+        ui.refresh(&story.model, size);
+        press(&mut ui, &story.model, " ");
+        let before = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+        for _ in 0..4 {
+            story.gc();
+        }
+        let after = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+        insta::assert_snapshot!(format!("paused-{}x{}", size.0, size.1), after);
+        assert!(after.contains("4 GCs behind"));
+        let rest = |text: &str| text.lines().skip(3).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(rest(&before), rest(&after), "a paused view stands still");
+        press(&mut ui, &story.model, " ");
+        let resumed = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+        assert!(
+            resumed.contains("LIVE") && !resumed.contains("behind"),
+            "{resumed}"
+        );
+    }
+}
+
+#[test]
+fn exited() {
+    let mut story = Story::after(TYK, 26);
+    story.model.apply(Event::Exited {
+        at_ns: story.now_ns,
+        how: Some("signal 15 (SIGTERM)".to_owned()),
+    });
+    story.tick(600 * SECOND);
+    snapshots("exited", &story, "");
+}
+
+#[test]
+fn a_filter_that_finds_nothing_says_so() {
+    snapshots("filter-nothing", &Story::after(TYK, 6), "/redsi\n");
+}
+
+#[test]
+fn a_filter_is_typed_and_kept() {
+    snapshots("filter-typed", &Story::after(TYK, 6), "/cache !bucket");
+}
+
+#[test]
+fn detail_with_frames() {
+    snapshots("detail", &Story::after(TYK, 26), "\nx");
+}
+
+#[test]
+fn help_lists_what_works() {
+    snapshots("help", &Story::after(TYK, 26), "?");
+}
+
+#[test]
+fn boxes_to_choose_from() {
+    let story = Story::after(TYK, 6);
+    for (name, keys) in [
+        ("sort", "s"),
+        ("group", "f"),
+        ("baselines", "B"),
+        ("palette", ":base"),
+    ] {
+        let mut ui = UiState::new(Options::default());
+        ui.refresh(&story.model, (80, 24));
+        press(&mut ui, &story.model, keys);
+        let buffer = buffer_of(&story.model, &mut ui, (80, 24), look());
+        insta::assert_snapshot!(format!("box-{name}"), text_of(&buffer));
+    }
+}
+
+#[test]
+fn without_probes_what_is_not_known_is_said() {
+    let mut story = Story::attaching(Source::Buckets);
+    story.heap();
+    let mut ui = UiState::new(Options::default());
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 24), look()));
+    assert!(
+        text.contains("buckets 512Ki -%cpu lost - fixed -   LIVE"),
+        "{text}"
+    );
+}
+
+#[test]
+fn too_small() {
+    let story = Story::after(TYK, 6);
+    for (size, text) in [
+        ((52, 12), "heaptop needs 60x15, this is 52x12"),
+        ((20, 3), "heaptop needs 60x15,"),
+        ((1, 1), "h"),
+    ] {
+        let mut ui = UiState::new(Options::default());
+        let drawn = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+        assert!(drawn.contains(text), "{drawn}");
+    }
+}
+
+#[test]
+fn ascii_glyphs_only() {
+    let story = Story::after(TYK, 26);
+    let mut ui = UiState::new(Options::default());
+    let ascii = Look {
+        glyphs: Glyphs::Ascii,
+        ..look()
+    };
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 24), ascii));
+    assert!(text.is_ascii(), "{text}");
+    insta::assert_snapshot!("ascii-80x24", text);
+}
+
+#[test]
+fn a_view_made_for_another_size_is_clipped() {
+    let story = Story::after(TYK, 6);
+    let mut ui = UiState::new(Options::default());
+    let state = view(&story.model, &mut ui, (120, 40));
+    let mut terminal = Terminal::new(TestBackend::new(61, 17)).expect("a test terminal");
+    terminal
+        .draw(|frame| draw(&state, look(), frame.buffer_mut()))
+        .expect("draws");
+}
+
+/// Column and row of a text.
+fn find(buffer: &Buffer, text: &str) -> (u16, u16) {
+    for y in 0..buffer.area.height {
+        for x in 0..buffer.area.width {
+            let here: String = (x..buffer.area.width)
+                .map(|x| buffer[(x, y)].symbol())
+                .collect();
+            if here.starts_with(text) {
+                return (x, y);
+            }
+        }
+    }
+    panic!("no {text:?} in\n{}", text_of(buffer));
+}
+
+#[test]
+fn roles_have_their_colours() {
+    let mut story = Story::after(TYK, 26);
+    story.kernel(412);
+    let mut ui = UiState::new(Options::default());
+    let buffer = buffer_of(&story.model, &mut ui, (80, 24), look());
+    let badge = &buffer[find(&buffer, "GREW")];
+    assert_eq!(badge.fg, Color::LightRed);
+    assert!(badge.modifier.contains(Modifier::REVERSED));
+    let lost = &buffer[find(&buffer, "lost 412")];
+    assert_eq!((lost.fg, lost.modifier), (Color::LightRed, Modifier::BOLD));
+    assert_eq!(buffer[find(&buffer, "LOSSES")].fg, Color::LightRed);
+    assert_eq!(buffer[find(&buffer, "LIVE")].fg, Color::LightGreen);
+    assert_eq!(buffer[find(&buffer, "⣿")].fg, Color::LightGreen);
+    let cursor = &buffer[find(&buffer, ">")];
+    assert_eq!(
+        (cursor.fg, cursor.modifier),
+        (Color::Reset, Modifier::REVERSED)
+    );
+    assert_eq!(buffer[find(&buffer, "~0")].fg, Color::Gray);
+}
+
+#[test]
+fn without_colours_the_attributes_remain() {
+    let story = Story::after(TYK, 26);
+    let mut ui = UiState::new(Options::default());
+    let mono = Look {
+        theme: Theme {
+            depth: Depth::Mono,
+            ..Theme::default()
+        },
+        ..look()
+    };
+    let buffer = buffer_of(&story.model, &mut ui, (80, 24), mono);
+    assert!(
+        buffer
+            .content()
+            .iter()
+            .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
+    );
+    let badge = &buffer[find(&buffer, "GREW")];
+    assert!(badge.modifier.contains(Modifier::REVERSED | Modifier::BOLD));
+}
+
+#[test]
+fn the_order_is_held_after_a_move_and_the_heading_says_so() {
+    let mut story = Story::attached(TYK);
+    story.gc();
+    let mut ui = UiState::new(Options::default());
+    let size = (80, 24);
+    let first = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+    assert!(first.contains("[   SINCE]"), "{first}");
+    story.tick(10 * SECOND);
+    press(&mut ui, &story.model, "jk");
+    // Growth becomes significant at another site: its row would move away under the cursor.
+    story.sites[4].5 = (40, 0);
+    story.gc_after(3 * SECOND);
+    let held = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+    assert!(held.contains("(   SINCE)"), "{held}");
+    story.tick(7 * SECOND);
+    let sorted = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+    assert!(sorted.contains("[   SINCE]"), "{sorted}");
+    assert_ne!(held, sorted);
+}
+
+#[test]
+fn keys_ask_the_session_for_what_only_it_can_do() {
+    let story = Story::after(TYK, 6);
+    let mut ui = UiState::new(Options::default());
+    ui.refresh(&story.model, (80, 24));
+    assert_eq!(press(&mut ui, &story.model, "e"), [Action::Export]);
+    assert_eq!(press(&mut ui, &story.model, "b"), [Action::MarkBaseline]);
+    assert_eq!(
+        press(&mut ui, &story.model, "B\n"),
+        [Action::UseBaseline(0)]
+    );
+    assert_eq!(
+        press(&mut ui, &story.model, "/q\n"),
+        [],
+        "letters of a line are no commands"
+    );
+    assert_eq!(
+        press(&mut ui, &story.model, "\x1b\x1b\x1b\x1b"),
+        [],
+        "Esc never quits"
+    );
+    assert_eq!(press(&mut ui, &story.model, ":quit\n"), [Action::Quit]);
+    assert_eq!(press(&mut ui, &story.model, "q"), [Action::Quit]);
+    assert_eq!(
+        handle(&mut ui, Input::Paste("q".to_owned()), &story.model),
+        None
+    );
+    let Some(Action::Copy(text)) = press(&mut ui, &story.model, "y").pop() else {
+        panic!("copies")
+    };
+    insta::assert_snapshot!("copied", text);
+}
+
+#[test]
+fn a_click_selects_and_a_second_one_opens() {
+    let story = Story::after(TYK, 6);
+    let mut ui = UiState::new(Options::default());
+    let size = (80, 24);
+    let buffer = buffer_of(&story.model, &mut ui, size, look());
+    let (x, y) = find(&buffer, "bufio.NewReaderSize");
+    handle(&mut ui, Input::Click { x, y }, &story.model);
+    let buffer = buffer_of(&story.model, &mut ui, size, look());
+    assert_eq!(buffer[(0, y)].symbol(), ">");
+    handle(&mut ui, Input::Click { x, y }, &story.model);
+    let text = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+    assert!(text.contains("Sites > bufio.NewReaderSize"), "{text}");
+    handle(&mut ui, Input::Key(Key::Esc), &story.model);
+    let buffer = buffer_of(&story.model, &mut ui, size, look());
+    let (x, y) = find(&buffer, "IN-USE");
+    handle(&mut ui, Input::Click { x, y }, &story.model);
+    find(&buffer_of(&story.model, &mut ui, size, look()), "[IN-USE]");
+}
+
+#[test]
+fn text_for_pipes() {
+    let mut story = Story::after(TYK, 26);
+    insta::assert_snapshot!(
+        "pipe",
+        text_block(
+            &story.model,
+            &TextOptions {
+                top: 5,
+                ..TextOptions::default()
+            }
+        )
+    );
+    let wide = TextOptions {
+        wide: true,
+        ..TextOptions::default()
+    };
+    insta::assert_snapshot!("pipe-wide", text_block(&story.model, &wide));
+    story.model.apply(Event::Exited {
+        at_ns: story.now_ns,
+        how: None,
+    });
+    let block = text_block(&story.model, &TextOptions::default());
+    assert!(
+        block
+            .lines()
+            .next()
+            .is_some_and(|line| line.ends_with("exited")),
+        "{block}"
+    );
+}
