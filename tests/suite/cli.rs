@@ -60,24 +60,39 @@ fn help_is_as_it_was_read_last() {
 
 #[test]
 fn the_version_is_that_of_the_package() {
-    assert_eq!(help(&["--version"]), format!("heaptop {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        help(&["--version"]),
+        format!("heaptop {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
 fn what_is_no_target_is_refused_in_three_lines() {
     // A pid beyond the kernel's largest.
     let nobody = "4194305";
-    for arguments in [&[nobody][..], &["snapshot", nobody], &["--json", "--no-probes", nobody]] {
+    for arguments in [
+        &[nobody][..],
+        &["snapshot", nobody],
+        &["--json", "--no-probes", nobody],
+    ] {
         let refused = refused(&heaptop(arguments));
         assert!(refused.what.contains(nobody), "{refused:?}");
         assert!(refused.next.contains("ps -e"), "{refused:?}");
     }
-    for name in ["no-such-program-runs-here", "0123456789ab", "0123456789ab:1", ""] {
+    for name in [
+        "no-such-program-runs-here",
+        "0123456789ab",
+        "0123456789ab:1",
+        "",
+    ] {
         let refused = refused(&heaptop(&["--json", name]));
         assert!(refused.what.contains(name), "{refused:?}");
     }
     let own_thread_or_zero = refused(&heaptop(&["0"]));
-    assert!(own_thread_or_zero.why.contains('0'), "{own_thread_or_zero:?}");
+    assert!(
+        own_thread_or_zero.why.contains('0'),
+        "{own_thread_or_zero:?}"
+    );
 }
 
 #[test]
@@ -91,8 +106,14 @@ fn what_is_no_go_program_is_refused() {
     let pid = sleep.id().to_string();
     for arguments in [&[&*pid][..], &["snapshot", &pid]] {
         let refused = refused(&heaptop(arguments));
-        assert!(refused.what.contains("sleep") && refused.what.contains(&pid), "{refused:?}");
-        assert!(refused.why.contains("no Go build information"), "{refused:?}");
+        assert!(
+            refused.what.contains("sleep") && refused.what.contains(&pid),
+            "{refused:?}"
+        );
+        assert!(
+            refused.why.contains("no Go build information"),
+            "{refused:?}"
+        );
     }
     // Nor does its name mean it.
     refused(&heaptop(&["sleep"]));
@@ -116,7 +137,10 @@ fn a_name_means_the_one_go_process_that_has_it() {
     let output = json(&name);
     assert!(output.status.success(), "{output:?}");
     let line: Json = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(line.get("target").get("pid"), &Json::Number(f64::from(first.pid())));
+    assert_eq!(
+        line.get("target").get("pid"),
+        &Json::Number(f64::from(first.pid()))
+    );
     assert_eq!(line.get("target").get("name"), &Json::Text(name.clone()));
 
     let second = Truth::run(&path, &[]);
@@ -127,7 +151,10 @@ fn a_name_means_the_one_go_process_that_has_it() {
     }
     let next = ["heaptop ", &first.pid().to_string()].concat();
     let other = ["heaptop ", &second.pid().to_string()].concat();
-    assert!(refused.next.contains(&next) || refused.next.contains(&other), "{refused:?}");
+    assert!(
+        refused.next.contains(&next) || refused.next.contains(&other),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -138,7 +165,15 @@ fn a_process_named_like_a_command_is_reached_by_watch() {
 
 /// The keys of schema heaptop.sites/1, in their order.
 const LINE: [&str; 9] = [
-    "schema", "at", "source", "rate_bytes", "target", "heap", "overhead", "losses", "sites",
+    "schema",
+    "at",
+    "source",
+    "rate_bytes",
+    "target",
+    "heap",
+    "overhead",
+    "losses",
+    "sites",
 ];
 const SITE: [&str; 20] = [
     "function",
@@ -177,12 +212,18 @@ fn json_has_exactly_the_keys_of_its_schema_and_null_for_what_is_unknown() {
     let line: Json = serde_json::from_str(&text).expect("JSON");
 
     assert_eq!(line.keys(), [&LINE[..], &["sites_omitted"]].concat());
-    assert_eq!(line.get("target").keys(), ["pid", "name", "go", "started_at", "exited"]);
+    assert_eq!(
+        line.get("target").keys(),
+        ["pid", "name", "go", "started_at", "exited"]
+    );
     assert_eq!(
         line.get("heap").keys(),
         ["live_bytes", "goal_bytes", "gc_cycles", "rss_bytes"]
     );
-    assert_eq!(line.get("overhead").keys(), ["hits_per_sec", "cpu_fraction"]);
+    assert_eq!(
+        line.get("overhead").keys(),
+        ["hits_per_sec", "cpu_fraction"]
+    );
     assert_eq!(
         line.get("losses").keys(),
         ["lost", "repaired", "truncated_stacks", "unnamed_pcs"]
@@ -194,9 +235,14 @@ fn json_has_exactly_the_keys_of_its_schema_and_null_for_what_is_unknown() {
     assert_eq!(line.get("schema"), &Json::Text("heaptop.sites/1".into()));
     assert_eq!(line.get("source"), &Json::Text("buckets".into()));
     assert_eq!(line.get("rate_bytes"), &Json::Number(524_288.0));
-    assert_eq!(line.get("target").get("go"), &Json::Text(format!("go{A_RELEASE}")));
+    assert_eq!(
+        line.get("target").get("go"),
+        &Json::Text(format!("go{A_RELEASE}"))
+    );
     for moment in [line.get("at"), line.get("target").get("started_at")] {
-        let Json::Text(moment) = moment else { panic!("{moment:?}") };
+        let Json::Text(moment) = moment else {
+            panic!("{moment:?}")
+        };
         assert!(moment.len() == 24 && moment.ends_with('Z'), "{moment}");
         assert!(moment.parse::<jiff::Timestamp>().is_ok(), "{moment}");
     }
@@ -233,7 +279,15 @@ fn interval_count_and_sort_are_obeyed() {
     let pid = truth.pid().to_string();
     let begun = std::time::Instant::now();
     let output = heaptop(&[
-        "--json", "--no-probes", "--count", "4", "--interval", "300ms", "--sort", "inuse", &pid,
+        "--json",
+        "--no-probes",
+        "--count",
+        "4",
+        "--interval",
+        "300ms",
+        "--sort",
+        "inuse",
+        &pid,
     ]);
     let took = begun.elapsed();
     assert!(output.status.success(), "{output:?}");
@@ -254,7 +308,10 @@ fn interval_count_and_sort_are_obeyed() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert!(in_use.len() > 1 && in_use.is_sorted_by(|a, b| a >= b), "{in_use:?}");
+    assert!(
+        in_use.len() > 1 && in_use.is_sorted_by(|a, b| a >= b),
+        "{in_use:?}"
+    );
 }
 
 #[test]
@@ -340,7 +397,13 @@ fn a_profile_goes_to_standard_output_or_to_a_new_file() {
 fn files_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
     entries
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect()
 }
 
@@ -354,12 +417,21 @@ fn a_file_is_replaced_by_a_whole_profile_only() {
     let full = refused(&heaptop(&["snapshot", &pid, "-o", "/dev/full"]));
     assert!(full.what.contains("/dev/full"), "{full:?}");
     assert!(full.next.contains("-o FILE"), "{full:?}");
-    let nowhere = refused(&heaptop(&["snapshot", &pid, "-o", "/no-such-folder/heap.pb.gz"]));
-    assert!(nowhere.what.contains("/no-such-folder/heap.pb.gz"), "{nowhere:?}");
+    let nowhere = refused(&heaptop(&[
+        "snapshot",
+        &pid,
+        "-o",
+        "/no-such-folder/heap.pb.gz",
+    ]));
+    assert!(
+        nowhere.what.contains("/no-such-folder/heap.pb.gz"),
+        "{nowhere:?}"
+    );
 
     // A disk of one page, which the old file has taken.
     let folder = tempfile::tempdir().expect("a folder");
-    let script = "mount -t tmpfs -o size=4k none \"$1\" && cd \"$1\" && echo old > heap.pb.gz || exit 9
+    let script =
+        "mount -t tmpfs -o size=4k none \"$1\" && cd \"$1\" && echo old > heap.pb.gz || exit 9
         \"$2\" snapshot \"$3\" -o heap.pb.gz; echo status $?; cat heap.pb.gz; ls -A";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh"])
@@ -381,7 +453,12 @@ fn a_file_is_replaced_by_a_whole_profile_only() {
     fs::write(&file, "old").expect("own folder");
     let output = heaptop(&["snapshot", &pid, "-o", file.to_str().expect("text")]);
     assert!(output.status.success(), "{output:?}");
-    assert!(Profile::read(&fs::read(&file).expect("a file")).samples.len() > 100);
+    assert!(
+        Profile::read(&fs::read(&file).expect("a file"))
+            .samples
+            .len()
+            > 100
+    );
     assert_eq!(files_in(folder.path()), ["heap.pb.gz"]);
 }
 
@@ -411,7 +488,10 @@ fn a_user_without_privileges_is_told_what_to_do() {
     for arguments in [&[&*pid][..], &["snapshot", &pid], &["--no-probes", &pid]] {
         let output = as_nobody(arguments).expect("it ran before");
         let refused = refused(&output);
-        assert!(refused.next.contains("sudo heaptop"), "{arguments:?}: {refused:?}");
+        assert!(
+            refused.next.contains("sudo heaptop"),
+            "{arguments:?}: {refused:?}"
+        );
     }
 }
 
@@ -435,7 +515,11 @@ fn an_own_target_of_a_user_without_privileges_can_be_read_but_not_probed() {
             .current_dir("/");
         command
     };
-    if !nobody(&program).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    if !nobody(&program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         cannot_run("cannot become another user");
         return;
     }
@@ -448,7 +532,10 @@ fn an_own_target_of_a_user_without_privileges_can_be_read_but_not_probed() {
         .output()
         .expect("it ran before");
     assert!(output.status.success(), "{output:?}");
-    let output = nobody(&program).args(["--json", &pid]).output().expect("it ran before");
+    let output = nobody(&program)
+        .args(["--json", &pid])
+        .output()
+        .expect("it ran before");
     let refused = refused(&output);
     assert!(refused.next.contains("sudo"), "{refused:?}");
     assert!(refused.next.contains("--no-probes"), "{refused:?}");

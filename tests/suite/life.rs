@@ -51,12 +51,15 @@ fn the_targets_end_is_the_last_line_and_no_error() {
             }
             let ended = heaptop.ended();
             assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-            let last: Value = serde_json::from_str(ended.lines.last().expect("a last line"))
-                .expect("JSON");
+            let last: Value =
+                serde_json::from_str(ended.lines.last().expect("a last line")).expect("JSON");
             assert_eq!(last["target"]["exited"], true);
             // What was known stays: the last data is what one wants to see then.
             assert!(site(&last, "main.left").is_some() || site(&last, "main.right").is_some());
-            let told = ended.lines.iter().filter(|line| line.contains("\"exited\":true"));
+            let told = ended
+                .lines
+                .iter()
+                .filter(|line| line.contains("\"exited\":true"));
             assert_eq!(told.count(), 1, "{:?}", ended.lines);
         }
     }
@@ -74,7 +77,10 @@ fn a_target_that_ends_while_heaptop_starts_is_no_crash() {
             let ended = heaptop.ended();
             match ended.status.code() {
                 Some(0) => assert!(
-                    ended.lines.last().is_some_and(|line| line.contains("\"exited\":true")),
+                    ended
+                        .lines
+                        .last()
+                        .is_some_and(|line| line.contains("\"exited\":true")),
                     "{delay_ms} ms: {ended:?}"
                 ),
                 Some(1) => {
@@ -113,7 +119,9 @@ fn a_program_that_becomes_another_one_is_not_shown_as_the_old() {
     for more in WAYS {
         for other_file in [false, true] {
             let folder = tempfile::tempdir().expect("a folder");
-            let Some(path) = copy(folder.path()) else { return };
+            let Some(path) = copy(folder.path()) else {
+                return;
+            };
             let mut truth = Truth::run(&path, &[]);
             let heaptop = Heaptop::json(truth.pid(), more);
             heaptop.next_json();
@@ -160,9 +168,17 @@ fn a_program_that_samples_nothing_is_refused() {
     let lines = crate::support::lines::Lines::of(noprof.stdout.take().expect("a pipe"));
     assert!(lines.next().is_some_and(|line| line.starts_with("ready ")));
     let pid = noprof.id().to_string();
-    for arguments in [&[&*pid][..], &["--json", &pid], &["--no-probes", &pid], &["snapshot", &pid]] {
+    for arguments in [
+        &[&*pid][..],
+        &["--json", &pid],
+        &["--no-probes", &pid],
+        &["snapshot", &pid],
+    ] {
         let refused = refused(&heaptop(arguments));
-        assert!(refused.what.contains("noprof") && refused.what.contains(&pid), "{refused:?}");
+        assert!(
+            refused.what.contains("noprof") && refused.what.contains(&pid),
+            "{refused:?}"
+        );
         assert!(refused.why.contains("MemProfileRate is 0"), "{refused:?}");
         assert!(refused.next.contains("net/http/pprof"), "{refused:?}");
     }
@@ -208,7 +224,9 @@ fn a_deleted_program_is_watched_and_named_like_any_other() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(path) = copy(folder.path()) else { return };
+    let Some(path) = copy(folder.path()) else {
+        return;
+    };
     let mut truth = Truth::run(&path, &["-rate", "1"]);
     fs::remove_file(&path).expect("own file");
     truth.ask("keep 10 4096");
@@ -222,12 +240,8 @@ fn a_deleted_program_is_watched_and_named_like_any_other() {
     // In a profile it has the name that Go itself gives it, and more: its build id, which Go cannot read.
     let file = folder.path().join("heap.pb.gz");
     let pid = truth.pid().to_string();
-    let written = crate::support::heaptop::heaptop(&[
-        "snapshot",
-        &pid,
-        "-o",
-        file.to_str().expect("text"),
-    ]);
+    let written =
+        crate::support::heaptop::heaptop(&["snapshot", &pid, "-o", file.to_str().expect("text")]);
     assert!(written.status.success(), "{written:?}");
     let mut ours = Profile::read(&fs::read(file).expect("a profile")).mappings;
     assert_eq!(std::mem::take(&mut ours[0].build_id).len(), 40);
@@ -254,17 +268,30 @@ fn a_target_in_namespaces_of_its_own_is_watched_by_its_outer_pid() {
     };
     let unshare = |then: &[&str]| {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child"]).args(then);
+        command
+            .args(["--mount", "--pid", "--fork", "--kill-child"])
+            .args(then);
         command
     };
-    if !unshare(&["true"]).status().is_ok_and(|status| status.success()) {
+    if !unshare(&["true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         cannot_run("no namespaces here");
         return;
     }
     // Its file exists in its own mount namespace alone.
-    let script = "mount -t tmpfs none \"$1\" && cp \"$2\" \"$1/truth\" && exec \"$1/truth\" -rate 1";
+    let script =
+        "mount -t tmpfs none \"$1\" && cp \"$2\" \"$1/truth\" && exec \"$1/truth\" -rate 1";
     let (at, path) = (folder.path().to_str(), path.to_str());
-    let arguments = ["sh", "-c", script, "sh", at.expect("text"), path.expect("text")];
+    let arguments = [
+        "sh",
+        "-c",
+        script,
+        "sh",
+        at.expect("text"),
+        path.expect("text"),
+    ];
     let mut truth = Truth::spawn(&mut unshare(&arguments));
     assert!(!folder.path().join("truth").exists());
     let pid = child_of(truth.pid());
@@ -291,8 +318,11 @@ fn changed(folder: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Option<Truth> {
     let mut bytes = fs::read(fixture("truth", A_RELEASE, PLAIN)?).expect("the fixture");
     change(&mut bytes);
     fs::write(&changed, bytes).expect("own folder");
-    fs::set_permissions(&changed, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("own file");
+    fs::set_permissions(
+        &changed,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .expect("own file");
     copy_program(&changed, &path);
     Some(Truth::run(&path, &[]))
 }
@@ -344,7 +374,12 @@ fn a_program_without_section_headers_is_read_by_its_segments() {
     if can_probe() {
         let heaptop = Heaptop::json(truth.pid(), &[]);
         let line = heaptop.next_json();
-        assert!(line["sites"].as_array().is_some_and(|sites| !sites.is_empty()), "{line}");
+        assert!(
+            line["sites"]
+                .as_array()
+                .is_some_and(|sites| !sites.is_empty()),
+            "{line}"
+        );
     }
 }
 
@@ -360,7 +395,12 @@ fn a_stopped_target_is_watched_as_it_is() {
         let heaptop = Heaptop::json(truth.pid(), more);
         let line = heaptop.next_json();
         assert_eq!(line["target"]["exited"], false);
-        assert!(line["sites"].as_array().is_some_and(|sites| !sites.is_empty()), "{line}");
+        assert!(
+            line["sites"]
+                .as_array()
+                .is_some_and(|sites| !sites.is_empty()),
+            "{line}"
+        );
         heaptop.signal(Signal::SIGTERM);
         assert_eq!(heaptop.ended().status.code(), Some(143));
         nix::sys::signal::kill(pid, Signal::SIGCONT).expect("own child");

@@ -10,6 +10,8 @@ use heaptop::plan::plan;
 use heaptop::process::image::Image;
 use proptest::prelude::*;
 
+use crate::support::go::{STRIPPED, fixture};
+
 /// An image with some bytes changed.
 struct Damaged<'a> {
     image: &'a Image,
@@ -75,9 +77,7 @@ fn places(image: &Image, program: &Program) -> Vec<Section> {
 
 /// Changes damaged places of a program at random and reads it.
 fn damage(release: &str) {
-    let Some(path) = crate::static_go::build(release, ("damaged", false, &["-ldflags=-s -w"]))
-    else {
-        eprintln!("skipped: no Go {release} here");
+    let Some(path) = fixture("stacks", release, STRIPPED) else {
         return;
     };
     let image = Image::open(File::open(path).expect("the program exists")).expect("an ELF file");

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
@@ -15,73 +15,34 @@ use heaptop::go::static_image::{Section, Segment, StaticImage};
 use heaptop::plan::{Instruction, plan};
 use heaptop::process::image::Image;
 
-/// Releases under test, the newest patch releases that were measured.
-const RELEASES: [&str; 8] = [
-    "1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3",
+use crate::support::each_release;
+use crate::support::go::{Kind, PIE_STRIPPED, PLAIN, STRIPPED, fixture};
+
+const KINDS: [Kind; 7] = [
+    PLAIN,
+    STRIPPED,
+    Kind {
+        name: "trimpath",
+        cgo: false,
+        arguments: &["-trimpath"],
+    },
+    Kind {
+        name: "pie",
+        cgo: false,
+        arguments: &["-buildmode=pie"],
+    },
+    PIE_STRIPPED,
+    Kind {
+        name: "external",
+        cgo: true,
+        arguments: &["-ldflags=-linkmode=external"],
+    },
+    Kind {
+        name: "external-pie-stripped",
+        cgo: true,
+        arguments: &["-buildmode=pie", "-ldflags=-linkmode=external -s -w"],
+    },
 ];
-
-/// Debian's package of the oldest release, which the module proxy does not have as a toolchain.
-const DEBIAN_GO_1_19: &str = "/usr/lib/go-1.19/bin/go";
-
-/// Kinds of builds: name, cgo, arguments of `go build`.
-const KINDS: [(&str, bool, &[&str]); 7] = [
-    ("plain", false, &[]),
-    ("stripped", false, &["-ldflags=-s -w"]),
-    ("trimpath", false, &["-trimpath"]),
-    ("pie", false, &["-buildmode=pie"]),
-    (
-        "pie-stripped",
-        false,
-        &["-buildmode=pie", "-trimpath", "-ldflags=-s -w"],
-    ),
-    ("external", true, &["-ldflags=-linkmode=external"]),
-    (
-        "external-pie-stripped",
-        true,
-        &["-buildmode=pie", "-ldflags=-linkmode=external -s -w"],
-    ),
-];
-
-fn go(release: &str) -> Option<Command> {
-    let mut command = if release.starts_with("1.19.") {
-        if !Path::new(DEBIAN_GO_1_19).exists() {
-            return None;
-        }
-        Command::new(DEBIAN_GO_1_19)
-    } else {
-        let mut command = Command::new("go");
-        command.env("GOTOOLCHAIN", format!("go{release}"));
-        command
-    };
-    let works = command.arg("version").output().ok()?.status.success();
-    if !works {
-        return None;
-    }
-    let mut again = Command::new(command.get_program());
-    for (key, value) in command.get_envs() {
-        again.env(key, value.unwrap_or_default());
-    }
-    Some(again)
-}
-
-/// Builds `programs/stacks`; `None` when that release of Go is not here.
-pub(crate) fn build(release: &str, kind: (&str, bool, &[&str])) -> Option<PathBuf> {
-    let (name, cgo, arguments) = kind;
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stacks-{release}-{name}"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs/stacks");
-    let status = go(release)?
-        .arg("build")
-        .args(arguments)
-        .arg("-o")
-        .arg(&out)
-        .arg(".")
-        .current_dir(source)
-        .env("CGO_ENABLED", if cgo { "1" } else { "0" })
-        .status()
-        .expect("go runs");
-    assert!(status.success(), "go {release} builds {name}");
-    Some(out)
-}
 
 /// A running program; ended when dropped.
 struct Running {
@@ -230,10 +191,9 @@ fn told(line: &str) -> Option<Told> {
     })
 }
 
-fn check(release: &str, kind: (&str, bool, &[&str])) -> bool {
-    let name = kind.0;
-    let Some(path) = build(release, kind) else {
-        eprintln!("skipped: no Go {release} here");
+fn check(release: &str, kind: Kind) -> bool {
+    let name = kind.name;
+    let Some(path) = fixture("stacks", release, kind) else {
         return false;
     };
     let running = Running::start(&path);
@@ -355,24 +315,4 @@ fn check_release(release: &str) {
     }
 }
 
-macro_rules! releases {
-    ($($test:ident => $index:literal,)*) => {
-        $(
-            #[test]
-            fn $test() {
-                check_release(RELEASES[$index]);
-            }
-        )*
-    };
-}
-
-releases! {
-    go_1_19 => 0,
-    go_1_21 => 1,
-    go_1_22 => 2,
-    go_1_23 => 3,
-    go_1_24 => 4,
-    go_1_25 => 5,
-    go_1_26 => 6,
-    go_1_27 => 7,
-}
+each_release!(check_release);

@@ -127,8 +127,8 @@ fn raw_records(text: &str) -> Vec<RawRecord> {
         let mut counts = counts
             .split(|c: char| !c.is_ascii_digit())
             .filter(|digits| !digits.is_empty())
-            .map(|digits| digits.parse::<u64>());
-        let mut count = || counts.next()?.ok();
+            .map_while(|digits| digits.parse::<u64>().ok());
+        let mut count = || counts.next();
         let (live, live_bytes, all, all_bytes) = (count()?, count()?, count()?, count()?);
         let stack = stack.split_whitespace();
         let stack = stack.map(|pc| u64::from_str_radix(pc.trim_start_matches("0x"), 16));

@@ -5,6 +5,11 @@ use std::io::Read as _;
 
 use prost::Message;
 
+#[allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "the fields are those of profile.proto"
+)]
 mod proto {
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Profile {
@@ -143,6 +148,10 @@ pub(crate) struct Header {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "the fields are those of profile.proto"
+)]
 pub(crate) struct Mapping {
     pub(crate) start: u64,
     pub(crate) limit: u64,
@@ -174,6 +183,10 @@ pub(crate) struct Location {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the fields are those of profile.proto"
+)]
 pub(crate) struct Line {
     pub(crate) function: String,
     pub(crate) system_name: String,

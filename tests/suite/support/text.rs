@@ -38,20 +38,20 @@ impl Text {
 
     /// Functions with a trap in them, in the order of the plan. Panics on any other difference.
     pub(crate) fn trapped(&self) -> Vec<&'static str> {
-        const AROUND: u64 = 16;
+        const AROUND: usize = 16;
         let mut trapped = Vec::new();
         for point in &self.points {
-            let (mut live, mut clean) = ([0; 2 * AROUND as usize], [0; 2 * AROUND as usize]);
+            let (mut live, mut clean) = ([0; 2 * AROUND], [0; 2 * AROUND]);
             self.file
-                .read_exact_at(&mut clean, point.file_offset - AROUND)
+                .read_exact_at(&mut clean, point.file_offset - AROUND as u64)
                 .expect("code in the file");
             self.go
                 .memory()
-                .read((point.vaddr + self.bias) - AROUND, &mut live)
+                .read((point.vaddr + self.bias) - AROUND as u64, &mut live)
                 .expect("code in memory");
-            if live[AROUND as usize] == INT3 {
+            if live[AROUND] == INT3 {
                 trapped.push(point.function);
-                live[AROUND as usize] = clean[AROUND as usize];
+                live[AROUND] = clean[AROUND];
             }
             assert_eq!(live, clean, "the code of {}", point.function);
         }

@@ -98,7 +98,7 @@ impl Truth {
     }
 
     /// `GET /debug/pprof/heap`.
-    pub(crate) fn pprof_heap(&self) -> Vec<u8> {
+    pub(crate) fn pprof_heap(&mut self) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it serves pprof");
         stream
             .write_all(b"GET /debug/pprof/heap HTTP/1.0\r\n\r\n")
