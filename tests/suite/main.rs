@@ -1,5 +1,12 @@
 //! Tests of the whole: real programs, real files.
 
+mod cli;
 mod frames;
+mod life;
+mod probes;
+mod pty;
 mod static_damaged;
 mod static_go;
+mod support;
+mod tidy;
+mod truth;
