@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files that see bytes and plain values only.
 const PURE: [&str; 7] = [
-    "go", "plan", "decode.rs", "model", "view", "export", "event.rs",
+    "go",
+    "plan",
+    "decode.rs",
+    "model",
+    "view",
+    "export",
+    "event.rs",
 ];
 
 /// What I/O, clocks, threads and the screen look like.

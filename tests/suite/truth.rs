@@ -101,11 +101,17 @@ fn grew_by_nothing(before: &[Sample], after: &[Sample]) -> bool {
         return false;
     };
     let (new, old) = after.split_at(n_new);
-    old == before && new.iter().all(|sample| sample.values.iter().all(|&v| v == 0))
+    old == before
+        && new
+            .iter()
+            .all(|sample| sample.values.iter().all(|&v| v == 0))
 }
 
 fn assert_between(name: &str, before: &[Sample], ours: &[Sample], after: &[Sample]) {
-    assert!(ours.len() >= before.len() && ours.len() <= after.len(), "{name}");
+    assert!(
+        ours.len() >= before.len() && ours.len() <= after.len(),
+        "{name}"
+    );
     let same_part = &after[after.len() - ours.len()..];
     for (i, (ours, theirs)) in ours.iter().zip(same_part).enumerate() {
         assert_eq!(ours, theirs, "{name}: record {i}");
@@ -126,7 +132,13 @@ fn raw_records(text: &str) -> Vec<RawRecord> {
         let (live, live_bytes, all, all_bytes) = (count()?, count()?, count()?, count()?);
         let stack = stack.split_whitespace();
         let stack = stack.map(|pc| u64::from_str_radix(pc.trim_start_matches("0x"), 16));
-        Some((live, live_bytes, all, all_bytes, stack.collect::<Result<_, _>>().ok()?))
+        Some((
+            live,
+            live_bytes,
+            all,
+            all_bytes,
+            stack.collect::<Result<_, _>>().ok()?,
+        ))
     };
     let mut records: Vec<RawRecord> = text
         .lines()
@@ -169,7 +181,13 @@ fn raw_counts_equal(release: &str) {
             .map(|(bucket, counts)| {
                 let (live, size) = (counts.live(), bucket.object_bytes);
                 let stack = bucket.pcs.to_vec();
-                (live, live * size, counts.allocs, counts.allocs * size, stack)
+                (
+                    live,
+                    live * size,
+                    counts.allocs,
+                    counts.allocs * size,
+                    stack,
+                )
             })
             .filter(|record| record.2 > 0)
             .collect();

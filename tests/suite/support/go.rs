@@ -91,6 +91,10 @@ fn build(program: &str, release: &str, kind: Kind, key: &str) -> Option<PathBuf>
         .env("CGO_ENABLED", if kind.cgo { "1" } else { "0" })
         .status()
         .expect("go runs");
-    assert!(status.success(), "go {release} builds {program}, {}", kind.name);
+    assert!(
+        status.success(),
+        "go {release} builds {program}, {}",
+        kind.name
+    );
     Some(path)
 }

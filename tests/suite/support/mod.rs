@@ -18,10 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Says why a test cannot run here. Where the machine is known to be able, that is a failure.
 pub(crate) fn cannot_run(why: &str) {
     let strict = std::env::var_os("HEAPTOP_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(
-        !strict,
-        "cannot run, and HEAPTOP_TEST_STRICT is set: {why}"
-    );
+    assert!(!strict, "cannot run, and HEAPTOP_TEST_STRICT is set: {why}");
     eprintln!("skipped: {why}");
 }
 

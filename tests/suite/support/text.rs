@@ -26,8 +26,12 @@ impl Text {
         let first = go.mappings.iter().map(|mapping| mapping.start).min();
         Self {
             file: File::open(format!("/proc/{pid}/exe")).expect("its file"),
-            bias: first.expect("a mapping").wrapping_sub(go.image.first_load_vaddr()),
-            points: plan(&go.program, &*go.image).expect("places for probes").points,
+            bias: first
+                .expect("a mapping")
+                .wrapping_sub(go.image.first_load_vaddr()),
+            points: plan(&go.program, &*go.image)
+                .expect("places for probes")
+                .points,
             go,
         }
     }

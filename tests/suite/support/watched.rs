@@ -64,7 +64,9 @@ impl Watched {
                     }
                 }
             });
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -163,7 +165,10 @@ pub(crate) fn assert_equal_at_rest(watched: &mut Watched, buckets: &Buckets) -> 
             .filter(|(addr, counts)| known.get(addr) != Some(counts))
             .map(|(addr, counts)| (addr, counts, known.get(addr)))
             .collect();
-        assert!(wrong.is_empty(), "address, in the target, known: {wrong:x?}");
+        assert!(
+            wrong.is_empty(),
+            "address, in the target, known: {wrong:x?}"
+        );
         assert_eq!(known.len(), first.len());
         return first.len();
     }

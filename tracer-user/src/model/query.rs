@@ -45,6 +45,8 @@ struct Row {
     born: u64,
     freed: u64,
     trend: Vec<f64>,
+    /// What changed from the first to the last value of the trend.
+    change: Sum,
     /// In-use of the largest stack and its site frame.
     largest: Option<(f64, Arc<Frame>)>,
 }
@@ -267,10 +269,12 @@ impl Row {
             self.window_samples += live;
             return;
         }
-        let mut slope = 0.0;
+        let (mut slope, mut scatter) = (0.0, 0.0);
         let mut values = Vec::with_capacity(model.axis.n_slots());
         model.axis.values(&bucket.steps, |i, value| {
-            slope += window.weights.get(i).copied().unwrap_or(0.0) * f64::from(value);
+            let weight = window.weights.get(i).copied().unwrap_or(0.0);
+            slope += weight * f64::from(value);
+            scatter += weight * weight * f64::from(value);
             values.push(value);
         });
         for (value, &slot) in self.trend.iter_mut().zip(&window.trend_slots) {
@@ -280,11 +284,12 @@ impl Row {
         let drawn = u64::from(turnover).min(live + u64::from(first));
         self.window_samples += live.max(u64::from(turnover));
         let minutes = window.minutes.max(f64::MIN_POSITIVE);
-        self.slope.add(
-            scale,
-            slope,
-            SLOPE_VARIANCE * drawn as f64 / (minutes * minutes),
-        );
+        self.change
+            .add(scale, live as f64 - f64::from(first), drawn as f64);
+        // Either the samples of one slot live on to the next, or each slot has new ones: what comes and goes within the
+        // window must not pass for growth because nothing of it is left at its ends.
+        let walk = SLOPE_VARIANCE * drawn as f64 / (minutes * minutes);
+        self.slope.add(scale, slope, walk.max(scatter));
     }
 
     fn finish(self, id: RowId, query: Query, window: &Window, seconds: f64) -> Option<SiteRow> {
@@ -325,6 +330,7 @@ impl Row {
                 born_samples: self.born,
             },
             trend: self.trend,
+            trend_err: self.change.estimate().bytes_err,
         })
     }
 }

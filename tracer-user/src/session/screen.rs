@@ -30,6 +30,9 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
     if args.ascii {
         options = options.ascii();
     }
+    if args.high_contrast {
+        options = options.high_contrast();
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -37,8 +40,10 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
         sort: Sort::from(args.sort),
         utc_offset_s: local_offset_s(),
     });
-    let mut terminal = Terminal::enter(options)?;
+    // The answer comes in by what will be the keyboard's: it is waited for before that is read.
+    let mut terminal = Terminal::enter(options.ask_background())?;
     let mut inputs = EventStream::new();
+    let mut reader = input::Reader::default();
     let mut timer = tokio::time::interval(FRAME_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut live = true;
@@ -51,7 +56,7 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
             event = inputs.next() => {
                 // The terminal is gone: there is nobody to show anything to.
                 let Some(Ok(event)) = event else { break Exit::Terminated };
-                let Some(event) = input::read(event) else { continue };
+                let Some(event) = reader.read(event) else { continue };
                 if let Some(action) = handle(&mut ui, event, session.model())
                     && let Some(exit) = act(action, &mut session, &mut ui, &mut terminal)?
                 {
@@ -97,7 +102,7 @@ fn act(
     match action {
         Action::Quit => return Ok(Some(Exit::Done)),
         Action::Export => ui.notify(match export(session) {
-            Ok(name) => format!("wrote {name}; look at it with: go tool pprof {name}"),
+            Ok(name) => format!("wrote {name}"),
             Err(err) => format!("nothing saved: {}", err.to_string().replace('\n', "; ")),
         }),
         Action::MarkBaseline => {

@@ -1,8 +1,6 @@
 //! The stacks of one site: what each holds, and its frames with inlined ones, innermost first. A stack folds to one
 //! line; frames of the runtime fold to one line of their stack.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use super::format;
 use super::graph::rule;
 use super::layout::{DETAIL_HEAD, Layout};
@@ -16,16 +14,6 @@ use super::ui_state::{Detail, Place, UiState};
 use crate::go::frame::Frame;
 use crate::go::symbol::is_runtime;
 use crate::model::rows::{SiteRow, StackRow};
-
-/// A stack's identity: what it is made of, as its place in the order changes. It changes once, when names come.
-pub fn stack_key(stack: &StackRow) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    stack.object_bytes.hash(&mut hasher);
-    for frame in &stack.frames {
-        (&frame.symbol, frame.line).hash(&mut hasher);
-    }
-    hasher.finish()
-}
 
 /// A line of an unfolded stack.
 enum FrameLine<'a> {
@@ -61,7 +49,7 @@ fn stacks<'a>(reading: &'a Reading, detail: &Detail) -> &'a [StackRow] {
 pub fn places(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Vec<Place> {
     let mut places = Vec::new();
     for stack in stacks(reading, detail) {
-        let key = stack_key(stack);
+        let key = stack.id;
         places.push(Place {
             stack: key,
             frame: None,
@@ -102,7 +90,7 @@ fn tree(reading: &Reading, detail: &Detail, runtime_frames: bool, room: usize) -
     let shares = format::shares(&parts);
     let mut lines = Vec::new();
     for (stack, share) in stacks.iter().zip(shares) {
-        let is_unfolded = detail.is_unfolded(stack_key(stack));
+        let is_unfolded = detail.is_unfolded(stack.id);
         lines.push(stack_line(stack, share, is_unfolded, room));
         if is_unfolded {
             let frames = frame_lines(stack, runtime_frames);
@@ -278,7 +266,7 @@ pub fn side_panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
         .stacks
         .get(&row)
         .and_then(|stacks| stacks.first());
-    detail.unfolded = largest.map(stack_key).into_iter().collect();
+    detail.unfolded = largest.map(|stack| stack.id).into_iter().collect();
     let rows = area.rows().saturating_sub(DETAIL_HEAD);
     Some(draw(ui, &detail, area, rows, false))
 }
