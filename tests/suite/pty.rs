@@ -134,10 +134,8 @@ fn sort_keys_mark_their_heading_and_reverse() {
     terminal.see_no_more("reversed");
     terminal.press("s", "sort by");
     terminal.press("G", "> ");
-    terminal.keys(ENTER);
-    terminal.until("another heading", |rows| {
-        heading(rows).contains('[') && !heading(rows).contains("[   SINCE]")
-    });
+    // A column that has no room is named instead.
+    terminal.press(ENTER, "by file and line");
 }
 
 #[test]
@@ -310,7 +308,6 @@ fn the_screen_follows_the_terminal_through_all_sizes() {
     terminal.resize(200, 60);
     // The stacks of the selected row stand beside the table.
     terminal.see("INNERMOST");
-    terminal.see("FILE:LINE");
     terminal.resize(80, 24);
     terminal.until("80x24 again", |rows| {
         rows.len() == 24
@@ -358,7 +355,7 @@ fn a_stop_by_ctrl_z_gives_the_terminal_to_the_shell_and_takes_it_again() {
         .at()
         .with_env(&[("PS1", "READY> ")])
         .run("bash", &["--norc", "--noprofile", "-i"]);
-    terminal.see("READY> ");
+    terminal.see("READY>");
     let program = crate::support::heaptop::PROGRAM;
     let pid = scene.truth.pid();
     terminal.press(&format!("{program} --no-probes {pid}\r"), "main.keepBytes");
@@ -399,7 +396,8 @@ fn panics_with_the_terminal_taken() {
 fn a_panic_gives_the_terminal_back_before_its_message() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = std::env::current_exe().expect("this program");
-    let mut terminal = Setup::at(folder.path()).run(
+    let env = [("RUST_BACKTRACE", "0")];
+    let mut terminal = Setup::at(folder.path()).with_env(&env).run(
         &program.to_string_lossy(),
         &[
             "--exact",
@@ -505,7 +503,7 @@ fn a_terminal_that_answers_nothing_or_late_harms_nothing() {
 fn heaptop_ends_with_its_terminal() {
     let Some(scene) = Scene::new() else { return };
     let status = scene.screen().close();
-    assert!(matches!(status, 129 | 143), "{status}");
+    assert_eq!(status, 143);
     // What was watched goes on.
     kill(Pid::from_raw(scene.truth.pid().cast_signed()), None).expect("it runs");
 }

@@ -269,12 +269,10 @@ impl Row {
             self.window_samples += live;
             return;
         }
-        let (mut slope, mut scatter) = (0.0, 0.0);
+        let mut slope = 0.0;
         let mut values = Vec::with_capacity(model.axis.n_slots());
         model.axis.values(&bucket.steps, |i, value| {
-            let weight = window.weights.get(i).copied().unwrap_or(0.0);
-            slope += weight * f64::from(value);
-            scatter += weight * weight * f64::from(value);
+            slope += window.weights.get(i).copied().unwrap_or(0.0) * f64::from(value);
             values.push(value);
         });
         for (value, &slot) in self.trend.iter_mut().zip(&window.trend_slots) {
@@ -286,9 +284,16 @@ impl Row {
         let minutes = window.minutes.max(f64::MIN_POSITIVE);
         self.change
             .add(scale, live as f64 - f64::from(first), drawn as f64);
-        // Either the samples of one slot live on to the next, or each slot has new ones: what comes and goes within the
-        // window must not pass for growth because nothing of it is left at its ends.
+        // Either the samples of one slot live on to the next, or those above the least that ever lived are new in each:
+        // what comes and goes within the window must not pass for growth because nothing of it is left at its ends.
         let walk = SLOPE_VARIANCE * drawn as f64 / (minutes * minutes);
+        let least = values.iter().copied().min().unwrap_or(0);
+        let scatter: f64 = window
+            .weights
+            .iter()
+            .zip(&values)
+            .map(|(weight, value)| weight * weight * f64::from(value - least))
+            .sum();
         self.slope.add(scale, slope, walk.max(scatter));
     }
 

@@ -5,6 +5,7 @@
 //! the session's loop, which leaves. Giving back twice does nothing.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,7 +124,9 @@ impl ScreenOptions {
 
 /// The terminal while it is ours.
 pub struct Terminal {
-    inner: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Never dropped: it would print that it cannot show the cursor when the terminal is gone, and with that panic.
+    /// [`restore`] does all that its drop would do.
+    inner: ManuallyDrop<ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
     options: ScreenOptions,
 }
 
@@ -142,7 +145,10 @@ impl Terminal {
         // From here on a failure must give back what was taken.
         let inner = ratatui::Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())));
         match inner {
-            Ok(inner) => Ok(Self { inner, options }),
+            Ok(inner) => Ok(Self {
+                inner: ManuallyDrop::new(inner),
+                options,
+            }),
             Err(err) => {
                 let _ = restore();
                 Err(err)

@@ -208,11 +208,11 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
             Role::Plain,
         ),
         (
-            format!("{} objects", format::count(row.inuse.objects)),
+            format::many(&format::count(row.inuse.objects), "object"),
             Role::Plain,
         ),
         (
-            format!("{} samples", format::exact_count(row.samples)),
+            format::many(&format::exact_count(row.samples), "sample"),
             Role::Plain,
         ),
     ];
@@ -220,8 +220,11 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
         let share = row.inuse.bytes / total * 100.0;
         inuse.push((format!("{share:.0} % of all in use"), Role::Plain));
     }
+    let (growth, role) = growth(ui, row);
+    // The line's label says what is not known.
+    let growth = growth.trim_start_matches("growth ").to_owned();
     let since = vec![
-        growth(ui, row),
+        (growth, role),
         (
             format!("alloc {}/s", format::bytes(row.alloc.bytes_per_sec)),
             Role::Plain,

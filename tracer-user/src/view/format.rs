@@ -127,6 +127,12 @@ pub fn exact_count(value: u64) -> String {
     }
 }
 
+/// So many of something: `1 sample`, `2 samples`.
+pub fn many(count: &str, one: &str) -> String {
+    let s = if count == "1" { "" } else { "s" };
+    format!("{count} {one}{s}")
+}
+
 /// A change of a count with its sign: `+18.4k`, `-3`, `0`.
 pub fn signed_count(value: f64) -> String {
     let text = count(value.abs());

@@ -3,8 +3,9 @@
 use super::format::{self, is_significant};
 use super::layout::Layout;
 use super::names;
+use super::order::SortKey;
 use super::screen::{Line, Panel, PanelKind, Role};
-use super::table::{CYCLES_FOR_RATE, label};
+use super::table::{CYCLES_FOR_RATE, columns, label};
 use super::ui_state::UiState;
 use crate::model::rows::{GroupBy, SiteRow, Status};
 
@@ -205,7 +206,8 @@ fn grown(ui: &UiState, width: usize) -> News {
             let left =
                 |heap: &str| room.saturating_sub(text_column(badge) + names::width(heap) + 10);
             // Row 4 names the baseline too; nothing else names the site before the table does.
-            let heap = if names::width(&name) <= left(&whole) {
+            let function = name.rsplit('/').next().unwrap_or_default();
+            let heap = if names::shorten(&name, left(&whole)).ends_with(function) {
                 whole
             } else {
                 brief
@@ -240,6 +242,15 @@ fn grown(ui: &UiState, width: usize) -> News {
     }
 }
 
+/// Whether a heading marks what the rows are sorted by.
+fn sorted_column_is_shown(ui: &UiState, layout: &Layout) -> bool {
+    ui.sort.key == SortKey::Name
+        || columns(ui, layout)
+            .iter()
+            .filter_map(|placed| placed.column)
+            .any(|column| column.sort_key() == Some(ui.sort.key))
+}
+
 /// Row 4: what differs from the view's own settings at the left, the baseline at the right.
 pub fn context(ui: &UiState, layout: &Layout) -> Panel {
     let width = layout.context.cells();
@@ -268,6 +279,10 @@ pub fn context(ui: &UiState, layout: &Layout) -> Panel {
     }
     if ui.objects {
         settings.push("objects".to_owned());
+    }
+    if ui.detail.is_none() && !sorted_column_is_shown(ui, layout) {
+        let words = SortKey::ALL.iter().find(|(key, _)| *key == ui.sort.key);
+        settings.push(format!("by {}", words.map_or("", |(_, words)| words)));
     }
     if ui.sort.reversed {
         settings.push("reversed".to_owned());
