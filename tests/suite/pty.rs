@@ -87,10 +87,13 @@ fn heading(rows: &[String]) -> &str {
         .map_or("", String::as_str)
 }
 
+/// The files of a folder; one that is being written has a hidden name until it is whole.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = read_dir(folder)
         .expect("the folder")
-        .map(|entry| entry.expect("a file").path())
+        .map(|entry| entry.expect("a file"))
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| entry.path())
         .collect();
     files.sort();
     files

@@ -83,20 +83,38 @@ pub fn place(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Place 
         .unwrap_or_default()
 }
 
-/// Lines of stacks and frames, in the order of [`places`].
-fn tree(reading: &Reading, detail: &Detail, runtime_frames: bool, room: usize) -> Vec<Line> {
+/// Lines of stacks and frames, `n` from the one at `first` on, in the order of [`places`].
+fn tree(
+    reading: &Reading,
+    detail: &Detail,
+    runtime_frames: bool,
+    room: usize,
+    (first, n): (usize, usize),
+) -> Vec<Line> {
     let stacks = stacks(reading, detail);
     let parts: Vec<f64> = stacks.iter().map(|stack| stack.inuse.bytes).collect();
     let shares = format::shares(&parts);
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(n);
+    let mut above = 0;
     for (stack, share) in stacks.iter().zip(shares) {
+        if lines.len() >= n {
+            break;
+        }
         let is_unfolded = detail.is_unfolded(stack.id);
-        lines.push(stack_line(stack, share, is_unfolded, room));
+        if above >= first {
+            lines.push(stack_line(stack, share, is_unfolded, room));
+        }
+        above += 1;
         if is_unfolded {
-            let frames = frame_lines(stack, runtime_frames);
-            lines.extend(frames.iter().map(|line| frame_line(line, room)));
+            for line in frame_lines(stack, runtime_frames) {
+                if above >= first {
+                    lines.push(frame_line(&line, room));
+                }
+                above += 1;
+            }
         }
     }
+    lines.truncate(n);
     lines
 }
 
@@ -297,12 +315,9 @@ fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool
     };
     lines.push(rule(&stacks_word, fold, room));
     lines.push(Line::new(HEADING, Role::Dim).fit(room));
-    let tree = tree(&ui.reading, detail, ui.runtime_frames, room);
-    let at = place_index(
-        &places(&ui.reading, detail, ui.runtime_frames),
-        detail.place,
-    );
-    let first = scroll_to(detail.scroll, at, rows, tree.len());
+    let places = places(&ui.reading, detail, ui.runtime_frames);
+    let at = place_index(&places, detail.place);
+    let first = scroll_to(detail.scroll, at, rows, places.len());
     if n == 0 {
         let text = if ui.is_paused() {
             " paused: the stacks of this row were not kept; Space goes on"
@@ -312,8 +327,9 @@ fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool
         lines.push(Line::plain(text).fit(room));
     }
     let mut cursor = None;
-    for (index, line) in tree.into_iter().enumerate().skip(first).take(rows) {
-        if has_cursor && index == at {
+    let tree = tree(&ui.reading, detail, ui.runtime_frames, room, (first, rows));
+    for (index, line) in tree.into_iter().enumerate() {
+        if has_cursor && first + index == at {
             cursor = Some(lines.len());
         }
         lines.push(line);
