@@ -4,6 +4,7 @@ mod cli;
 mod frames;
 mod life;
 mod probes;
+mod pty;
 mod static_damaged;
 mod static_go;
 mod support;

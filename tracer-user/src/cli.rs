@@ -80,6 +80,9 @@ pub struct WatchArgs {
     /// Draw with ASCII characters alone
     #[arg(long)]
     pub ascii: bool,
+    /// Default text, bold and reverse video alone
+    #[arg(long)]
+    pub high_contrast: bool,
     /// Leave the mouse to the terminal
     #[arg(long)]
     pub no_mouse: bool,

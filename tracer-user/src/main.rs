@@ -1,5 +1,6 @@
 //! heaptop: parse, run, print the error, exit.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     match heaptop::run(Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(err) => {
-            eprintln!("heaptop: {err:#}");
+            // The terminal may be what is gone: then there is nobody to tell, and that is no panic.
+            let _ = writeln!(std::io::stderr(), "heaptop: {err:#}");
             heaptop::exit::Exit::CouldNot.into()
         }
     }

@@ -32,6 +32,13 @@ impl Default for Axis {
 }
 
 impl Axis {
+    /// Begins at the attach, with values of no cycle of its own: a cycle that ends within the same second must not
+    /// take their slot, or the growth up to it would be in no trend and no slope.
+    pub fn begin(&mut self, at_ns: u64) {
+        self.slots
+            .push_back((self.slot_at(at_ns).saturating_sub(1), at_ns));
+    }
+
     /// Takes a final cycle that ended at `at_ns`; says whether slots became wider, so that every
     /// [`Steps`] must be thinned by [`Steps::halve`].
     pub fn push(&mut self, at_ns: u64) -> bool {
@@ -112,7 +119,8 @@ impl Axis {
         }
         (0..n as u64)
             .map(|i| {
-                let at = first.1 + (last.1 - first.1) / (n as u64 - 1) * i;
+                // Multiplied first: the last position is the newest slot, not a nanosecond before it.
+                let at = first.1 + (last.1 - first.1) * i / (n as u64 - 1);
                 self.slots
                     .partition_point(|slot| slot.1 <= at)
                     .saturating_sub(1)
@@ -270,6 +278,21 @@ mod tests {
         );
         let (_, turnover) = steps.window(&axis);
         assert!((280..=320).contains(&turnover), "{turnover}");
+    }
+
+    #[test]
+    fn the_newest_cycle_and_the_attach_are_both_in_a_trend() {
+        let mut axis = Axis::default();
+        axis.begin(1_000_000_007);
+        let steps = Steps::begin(5, 0);
+        axis.push(1_000_000_009);
+        let mut after = steps.clone();
+        after.push(&axis, 9, 4);
+        axis.push(7_000_000_001);
+        after.push(&axis, 11, 6);
+        assert_eq!(axis.spaced(12).first(), Some(&0));
+        assert_eq!(axis.spaced(12).last(), Some(&2));
+        assert_eq!(after.window(&axis), (5, 6));
     }
 
     proptest! {

@@ -432,7 +432,7 @@ impl Model {
         }
         self.is_provisional = self.gc.sweeping || self.gc.number == Some(0);
         self.mark_baseline(self.target.attached_ns);
-        self.axis.push(self.now_ns);
+        self.axis.begin(self.now_ns);
         self.final_number = self.gc.number.filter(|_| !self.gc.sweeping);
     }
 

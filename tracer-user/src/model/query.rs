@@ -45,6 +45,8 @@ struct Row {
     born: u64,
     freed: u64,
     trend: Vec<f64>,
+    /// What changed from the first to the last value of the trend.
+    change: Sum,
     /// In-use of the largest stack and its site frame.
     largest: Option<(f64, Arc<Frame>)>,
 }
@@ -282,11 +284,19 @@ impl Row {
         let drawn = u64::from(turnover).min(live + u64::from(first));
         self.window_samples += live.max(u64::from(turnover));
         let minutes = window.minutes.max(f64::MIN_POSITIVE);
-        self.slope.add(
-            scale,
-            slope,
-            SLOPE_VARIANCE * drawn as f64 / (minutes * minutes),
-        );
+        self.change
+            .add(scale, live as f64 - f64::from(first), drawn as f64);
+        // Either the samples of one slot live on to the next, or those above the least that ever lived are new in each:
+        // what comes and goes within the window must not pass for growth because nothing of it is left at its ends.
+        let walk = SLOPE_VARIANCE * drawn as f64 / (minutes * minutes);
+        let least = values.iter().copied().min().unwrap_or(0);
+        let scatter: f64 = window
+            .weights
+            .iter()
+            .zip(&values)
+            .map(|(weight, value)| weight * weight * f64::from(value - least))
+            .sum();
+        self.slope.add(scale, slope, walk.max(scatter));
     }
 
     fn finish(self, id: RowId, query: Query, window: &Window, seconds: f64) -> Option<SiteRow> {
@@ -327,6 +337,7 @@ impl Row {
                 born_samples: self.born,
             },
             trend: self.trend,
+            trend_err: self.change.estimate().bytes_err,
         })
     }
 }

@@ -95,6 +95,8 @@ pub struct SiteRow {
     pub alloc: Allocated,
     /// In-use bytes after the recent cycles, oldest first, evenly spaced; empty below 2 cycles.
     pub trend: Vec<f64>,
+    /// One standard error of the change over `trend`: what lives through all of it does not move it.
+    pub trend_err: f64,
 }
 
 /// One distinct stack of a row.

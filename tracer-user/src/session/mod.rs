@@ -48,6 +48,9 @@ pub struct Session {
     requests: mpsc::Sender<Request>,
     hit_cost: mpsc::Receiver<f64>,
     collector: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// What all names were known for, and the model's generation then: a look through all stacks every frame would
+    /// cost more than the frame.
+    named: Option<(Interest, u64)>,
 }
 
 /// What a detail or an export wants names for.
@@ -118,6 +121,7 @@ impl Session {
             requests,
             hit_cost,
             collector: tokio::spawn(async { Ok(()) }),
+            named: None,
         };
         session.apply(first);
         session.collector = tokio::spawn(collector.run(event_sender, request_receiver));
@@ -176,12 +180,16 @@ impl Session {
     /// Looks up the names that `interest` needs beyond those of call sites; at most 4096 a call, `true`
     /// if there are more.
     pub fn name(&mut self, interest: Interest) -> bool {
+        if self.named == Some((interest, self.model.generation())) {
+            return false;
+        }
         let wanted = match &interest {
             Interest::Sites => return false,
             Interest::Row(query, row) => self.model.wanted_frames(Some((query, *row)), MAX_NAMES),
             Interest::All => self.model.wanted_frames(None, MAX_NAMES),
         };
         if wanted.is_empty() {
+            self.named = Some((interest, self.model.generation()));
             return false;
         }
         let more = wanted.len() == MAX_NAMES;

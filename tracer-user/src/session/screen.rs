@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use nix::errno::Errno;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use super::{Interest, Session};
@@ -13,6 +14,7 @@ use crate::clock::{local_offset_s, monotonic_ns, unix_ns};
 use crate::cmd::files;
 use crate::event::Event;
 use crate::exit::Exit;
+use crate::model::rows::Status;
 use crate::ui::{ScreenOptions, Terminal, input};
 use crate::view::input::{Action, handle};
 use crate::view::order::Sort;
@@ -30,48 +32,102 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
     if args.ascii {
         options = options.ascii();
     }
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    if args.high_contrast {
+        options = options.high_contrast();
+    }
+    // Before the terminal is taken: from then on a signal must not end heaptop by itself.
+    let signals = Signals::catch()?;
     let mut ui = UiState::new(Options {
         sort: Sort::from(args.sort),
         utc_offset_s: local_offset_s(),
     });
-    let mut terminal = Terminal::enter(options)?;
+    // The answer comes in by what will be the keyboard's: it is waited for before that is read.
+    let mut terminal = Terminal::enter(options.ask_background())?;
+    let shown = show(&mut session, &mut ui, &mut terminal, signals).await;
+    let left = terminal.leave();
+    session.end().await?;
+    match shown.and_then(|exit| left.map(|()| exit).map_err(Into::into)) {
+        // Its window was closed: there is nothing to give back, and nobody to tell.
+        Err(err) if is_gone(&err) => Ok(Exit::Terminated),
+        other => other,
+    }
+}
+
+/// Whether an error says that there is no terminal any more.
+fn is_gone(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error)
+        .is_some_and(|code| code == Errno::EIO as i32 || code == Errno::EPIPE as i32)
+}
+
+/// The signals that end the screen.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// How the next one ends heaptop.
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+            _ = self.hangup.recv() => Exit::Terminated,
+        }
+    }
+}
+
+async fn show(
+    session: &mut Session,
+    ui: &mut UiState,
+    terminal: &mut Terminal,
+    mut signals: Signals,
+) -> anyhow::Result<Exit> {
     let mut inputs = EventStream::new();
+    let mut reader = input::Reader::default();
     let mut timer = tokio::time::interval(FRAME_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut live = true;
-    let exit = loop {
+    loop {
         tokio::select! {
             biased;
-            _ = interrupt.recv() => break Exit::Interrupted,
-            _ = terminate.recv() => break Exit::Terminated,
-            _ = hangup.recv() => break Exit::Terminated,
+            exit = signals.next() => return Ok(exit),
             event = inputs.next() => {
                 // The terminal is gone: there is nobody to show anything to.
-                let Some(Ok(event)) = event else { break Exit::Terminated };
-                let Some(event) = input::read(event) else { continue };
-                if let Some(action) = handle(&mut ui, event, session.model())
-                    && let Some(exit) = act(action, &mut session, &mut ui, &mut terminal)?
+                let Some(Ok(event)) = event else { return Ok(Exit::Terminated) };
+                let Some(event) = reader.read(event) else { continue };
+                if let Some(action) = handle(ui, event, session.model())
+                    && let Some(exit) = act(action, session, ui, terminal)?
                 {
-                    break exit;
+                    return Ok(exit);
                 }
-                draw(&mut session, &mut ui, &mut terminal)?;
+                draw(session, ui, terminal)?;
             }
             _ = timer.tick() => {
                 if !live {
                     // Nothing else brings the time of day, and notices end by it.
                     session.apply(vec![Event::Tick { at_ns: monotonic_ns() }]);
                 }
-                draw(&mut session, &mut ui, &mut terminal)?;
+                draw(session, ui, terminal)?;
             }
-            more = session.turn(), if live => live = more,
+            more = session.turn(), if live => {
+                live = more;
+                if !live && *session.model().status() == Status::Live {
+                    // The collector has ended by itself: why, is told by the end of the session.
+                    return Ok(Exit::CouldNot);
+                }
+            }
         }
-    };
-    terminal.leave()?;
-    session.end().await?;
-    Ok(exit)
+    }
 }
 
 fn draw(session: &mut Session, ui: &mut UiState, terminal: &mut Terminal) -> anyhow::Result<()> {
@@ -97,7 +153,7 @@ fn act(
     match action {
         Action::Quit => return Ok(Some(Exit::Done)),
         Action::Export => ui.notify(match export(session) {
-            Ok(name) => format!("wrote {name}; look at it with: go tool pprof {name}"),
+            Ok(name) => format!("wrote {name}"),
             Err(err) => format!("nothing saved: {}", err.to_string().replace('\n', "; ")),
         }),
         Action::MarkBaseline => {

@@ -6,8 +6,51 @@ use crossterm::event::{
 
 use crate::view::input::{Input, Key};
 
-/// What an event means to the view; `None` for what means nothing (releases, focus, keys that have no name here).
-pub fn read(event: Event) -> Option<Input> {
+/// Characters of the longest answer that is dropped: `11;rgba:ffff/ffff/ffff/ffff` and its two ends.
+const MAX_ANSWER_CHARS: u8 = 40;
+
+/// Reads events. It has a memory of its own for the terminal's late answers, which arrive as keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reader {
+    /// Characters that may still belong to an answer.
+    answer_left: u8,
+}
+
+impl Reader {
+    /// What an event means to the view; `None` for what means nothing.
+    ///
+    /// A terminal that is far away may tell its background (`ESC ] 11 ; rgb: … ESC \`) after nobody waits for it: as
+    /// keys that would sort, mark and export. `Alt-]` has no meaning here and begins such an answer.
+    pub fn read(&mut self, event: Event) -> Option<Input> {
+        let input = read(event)?;
+        let Input::Key(key) = input else {
+            return Some(input);
+        };
+        if key == Key::Alt(']') {
+            self.answer_left = MAX_ANSWER_CHARS;
+            return None;
+        }
+        if self.answer_left == 0 {
+            return Some(input);
+        }
+        self.answer_left -= 1;
+        match key {
+            Key::Alt('\\') | Key::Ctrl('g') => {
+                self.answer_left = 0;
+                None
+            }
+            Key::Char(c) if c.is_ascii_hexdigit() || ";:/rgba".contains(c) => None,
+            // That was typed.
+            _ => {
+                self.answer_left = 0;
+                Some(input)
+            }
+        }
+    }
+}
+
+/// What an event means on its own; `None` for releases, focus, and keys that have no name here.
+fn read(event: Event) -> Option<Input> {
     match event {
         Event::Key(key) => read_key(key).map(Input::Key),
         Event::Paste(text) => Some(Input::Paste(text)),
@@ -83,6 +126,30 @@ mod tests {
             Some(Input::Key(Key::Alt('b')))
         );
         assert_eq!(key(KeyCode::CapsLock, KeyModifiers::NONE), None);
+    }
+
+    #[test]
+    fn a_late_answer_of_the_terminal_is_no_keys() {
+        let mut reader = Reader::default();
+        let mut typed = |code, modifiers| reader.read(Event::Key(KeyEvent::new(code, modifiers)));
+        for end in ['\\', 'g'] {
+            assert_eq!(typed(KeyCode::Char(']'), KeyModifiers::ALT), None);
+            for c in "11;rgb:1e1e/bbbb/ffff".chars() {
+                assert_eq!(typed(KeyCode::Char(c), KeyModifiers::NONE), None);
+            }
+            let modifiers = if end == 'g' {
+                KeyModifiers::CONTROL
+            } else {
+                KeyModifiers::ALT
+            };
+            assert_eq!(typed(KeyCode::Char(end), modifiers), None);
+            let key = typed(KeyCode::Char('r'), KeyModifiers::NONE);
+            assert_eq!(key, Some(Input::Key(Key::Char('r'))));
+        }
+        // A user who types Alt-] does not lose the next command.
+        assert_eq!(typed(KeyCode::Char(']'), KeyModifiers::ALT), None);
+        let key = typed(KeyCode::Char('q'), KeyModifiers::NONE);
+        assert_eq!(key, Some(Input::Key(Key::Char('q'))));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the session's loop, which leaves. Giving back twice does nothing.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use crossterm::{cursor, execute, queue};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::backend::CrosstermBackend;
+use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 
 use super::draw::{Look, draw};
 use super::glyphs::Glyphs;
@@ -33,6 +35,9 @@ const MAX_COPY_BYTES: usize = 48 * 1024;
 
 /// The stop arrives within microseconds; the user does not notice this pause after coming back.
 const STOP_DELAY: Duration = Duration::from_millis(30);
+
+/// How long the terminal may think about its background; a later answer is dropped by [`super::input`].
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Whether the terminal is ours and must be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -88,6 +93,23 @@ impl ScreenOptions {
         self
     }
 
+    /// As light or dark as the terminal says by OSC 11, if colours depend on that and it answers in time; else as the
+    /// environment says. To be asked before the terminal is taken.
+    #[must_use]
+    pub fn ask_background(self) -> Self {
+        let theme = self.look.theme;
+        if theme.depth == Depth::Mono || theme.high_contrast {
+            return self;
+        }
+        let mut options = QueryOptions::default();
+        options.timeout = ANSWER_TIMEOUT;
+        // A terminal that does not know the question is told from one that is slow: it answers the next one first.
+        match theme_mode(options) {
+            Ok(mode) => self.on_light(mode == ThemeMode::Light),
+            Err(_) => self,
+        }
+    }
+
     /// With a light background, as the terminal or the user says.
     #[must_use]
     pub fn on_light(mut self, is_light: bool) -> Self {
@@ -102,7 +124,9 @@ impl ScreenOptions {
 
 /// The terminal while it is ours.
 pub struct Terminal {
-    inner: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Never dropped: it would print that it cannot show the cursor when the terminal is gone, and with that panic.
+    /// [`restore`] does all that its drop would do.
+    inner: ManuallyDrop<ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
     options: ScreenOptions,
 }
 
@@ -121,7 +145,10 @@ impl Terminal {
         // From here on a failure must give back what was taken.
         let inner = ratatui::Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())));
         match inner {
-            Ok(inner) => Ok(Self { inner, options }),
+            Ok(inner) => Ok(Self {
+                inner: ManuallyDrop::new(inner),
+                options,
+            }),
             Err(err) => {
                 let _ = restore();
                 Err(err)

@@ -26,12 +26,12 @@ pub fn row_facts(ui: &UiState) -> Option<String> {
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "\n  {place}\n  in-use {} (+-{}), {} objects, {} samples, after the last GC\n  {}{rate}\n  allocated {}/s, {}\n  \
+        "\n  {place}\n  in-use {} (+-{}), {}, {}, after the last GC\n  {}{rate}\n  allocated {}/s, {}\n  \
          {}, pid {}, {}, at {}, watched {}, {} GC cycles\n",
         format::bytes(row.inuse.bytes),
         format::error(row.inuse.bytes, row.inuse.bytes_err, row.samples),
-        format::count(row.inuse.objects),
-        format::exact_count(row.samples),
+        format::many(&format::count(row.inuse.objects), "object"),
+        format::many(&format::exact_count(row.samples), "sample"),
         growth(ui, row).0,
         format::bytes(row.alloc.bytes_per_sec),
         freed(row),

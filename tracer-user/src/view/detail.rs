@@ -1,8 +1,6 @@
 //! The stacks of one site: what each holds, and its frames with inlined ones, innermost first. A stack folds to one
 //! line; frames of the runtime fold to one line of their stack.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use super::format;
 use super::graph::rule;
 use super::layout::{DETAIL_HEAD, Layout};
@@ -16,16 +14,6 @@ use super::ui_state::{Detail, Place, UiState};
 use crate::go::frame::Frame;
 use crate::go::symbol::is_runtime;
 use crate::model::rows::{SiteRow, StackRow};
-
-/// A stack's identity: what it is made of, as its place in the order changes. It changes once, when names come.
-pub fn stack_key(stack: &StackRow) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    stack.object_bytes.hash(&mut hasher);
-    for frame in &stack.frames {
-        (&frame.symbol, frame.line).hash(&mut hasher);
-    }
-    hasher.finish()
-}
 
 /// A line of an unfolded stack.
 enum FrameLine<'a> {
@@ -61,7 +49,7 @@ fn stacks<'a>(reading: &'a Reading, detail: &Detail) -> &'a [StackRow] {
 pub fn places(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Vec<Place> {
     let mut places = Vec::new();
     for stack in stacks(reading, detail) {
-        let key = stack_key(stack);
+        let key = stack.id;
         places.push(Place {
             stack: key,
             frame: None,
@@ -95,20 +83,38 @@ pub fn place(reading: &Reading, detail: &Detail, runtime_frames: bool) -> Place 
         .unwrap_or_default()
 }
 
-/// Lines of stacks and frames, in the order of [`places`].
-fn tree(reading: &Reading, detail: &Detail, runtime_frames: bool, room: usize) -> Vec<Line> {
+/// Lines of stacks and frames, `n` from the one at `first` on, in the order of [`places`].
+fn tree(
+    reading: &Reading,
+    detail: &Detail,
+    runtime_frames: bool,
+    room: usize,
+    (first, n): (usize, usize),
+) -> Vec<Line> {
     let stacks = stacks(reading, detail);
     let parts: Vec<f64> = stacks.iter().map(|stack| stack.inuse.bytes).collect();
     let shares = format::shares(&parts);
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(n);
+    let mut above = 0;
     for (stack, share) in stacks.iter().zip(shares) {
-        let is_unfolded = detail.is_unfolded(stack_key(stack));
-        lines.push(stack_line(stack, share, is_unfolded, room));
+        if lines.len() >= n {
+            break;
+        }
+        let is_unfolded = detail.is_unfolded(stack.id);
+        if above >= first {
+            lines.push(stack_line(stack, share, is_unfolded, room));
+        }
+        above += 1;
         if is_unfolded {
-            let frames = frame_lines(stack, runtime_frames);
-            lines.extend(frames.iter().map(|line| frame_line(line, room)));
+            for line in frame_lines(stack, runtime_frames) {
+                if above >= first {
+                    lines.push(frame_line(&line, room));
+                }
+                above += 1;
+            }
         }
     }
+    lines.truncate(n);
     lines
 }
 
@@ -220,11 +226,11 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
             Role::Plain,
         ),
         (
-            format!("{} objects", format::count(row.inuse.objects)),
+            format::many(&format::count(row.inuse.objects), "object"),
             Role::Plain,
         ),
         (
-            format!("{} samples", format::exact_count(row.samples)),
+            format::many(&format::exact_count(row.samples), "sample"),
             Role::Plain,
         ),
     ];
@@ -232,8 +238,11 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
         let share = row.inuse.bytes / total * 100.0;
         inuse.push((format!("{share:.0} % of all in use"), Role::Plain));
     }
+    let (growth, role) = growth(ui, row);
+    // The line's label says what is not known.
+    let growth = growth.trim_start_matches("growth ").to_owned();
     let since = vec![
-        growth(ui, row),
+        (growth, role),
         (
             format!("alloc {}/s", format::bytes(row.alloc.bytes_per_sec)),
             Role::Plain,
@@ -278,7 +287,7 @@ pub fn side_panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
         .stacks
         .get(&row)
         .and_then(|stacks| stacks.first());
-    detail.unfolded = largest.map(stack_key).into_iter().collect();
+    detail.unfolded = largest.map(|stack| stack.id).into_iter().collect();
     let rows = area.rows().saturating_sub(DETAIL_HEAD);
     Some(draw(ui, &detail, area, rows, false))
 }
@@ -306,12 +315,9 @@ fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool
     };
     lines.push(rule(&stacks_word, fold, room));
     lines.push(Line::new(HEADING, Role::Dim).fit(room));
-    let tree = tree(&ui.reading, detail, ui.runtime_frames, room);
-    let at = place_index(
-        &places(&ui.reading, detail, ui.runtime_frames),
-        detail.place,
-    );
-    let first = scroll_to(detail.scroll, at, rows, tree.len());
+    let places = places(&ui.reading, detail, ui.runtime_frames);
+    let at = place_index(&places, detail.place);
+    let first = scroll_to(detail.scroll, at, rows, places.len());
     if n == 0 {
         let text = if ui.is_paused() {
             " paused: the stacks of this row were not kept; Space goes on"
@@ -321,8 +327,9 @@ fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool
         lines.push(Line::plain(text).fit(room));
     }
     let mut cursor = None;
-    for (index, line) in tree.into_iter().enumerate().skip(first).take(rows) {
-        if has_cursor && index == at {
+    let tree = tree(&ui.reading, detail, ui.runtime_frames, room, (first, rows));
+    for (index, line) in tree.into_iter().enumerate() {
+        if has_cursor && first + index == at {
             cursor = Some(lines.len());
         }
         lines.push(line);

@@ -127,6 +127,12 @@ pub fn exact_count(value: u64) -> String {
     }
 }
 
+/// So many of something: `1 sample`, `2 samples`.
+pub fn many(count: &str, one: &str) -> String {
+    let s = if count == "1" { "" } else { "s" };
+    format!("{count} {one}{s}")
+}
+
 /// A change of a count with its sign: `+18.4k`, `-3`, `0`.
 pub fn signed_count(value: f64) -> String {
     let text = count(value.abs());
@@ -307,9 +313,10 @@ pub fn shares(parts: &[f64]) -> Vec<u32> {
 }
 
 /// Steps of a sparkline, each `0..=7`, scaled to the row's own range; flat while the range stays within three
-/// standard errors, because noise scaled up looks like growth.
+/// standard errors, because noise scaled up looks like growth. A change from the first value to the last that stands
+/// beside it as significant is never flat.
 ///
-/// `values` are oldest first and are spread over `width` steps. Empty if there are fewer than two.
+/// `standard_error` is that of this change; `values` are oldest first and are spread over `width` steps. Empty if there are fewer than two.
 pub fn sparkline(values: &[f64], standard_error: f64, width: usize) -> Vec<u8> {
     if values.len() < 2 || width == 0 || values.iter().any(|value| !value.is_finite()) {
         return Vec::new();
@@ -317,7 +324,9 @@ pub fn sparkline(values: &[f64], standard_error: f64, width: usize) -> Vec<u8> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let range = high - low;
-    let flat = range <= 0.0 || range <= 3.0 * standard_error;
+    let change = values[values.len() - 1] - values[0];
+    let flat =
+        range <= 0.0 || (range <= 3.0 * standard_error && !is_significant(change, standard_error));
     (0..width)
         .map(|step| {
             // The first and the last value are always among those shown.

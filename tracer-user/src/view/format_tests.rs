@@ -97,9 +97,16 @@ fn shares_of_a_table_sum_to_100() {
 
 #[test]
 fn a_sparkline_within_its_noise_is_flat() {
-    assert_eq!(sparkline(&[1.0, 2.0, 3.0], 1.0, 5), [0, 0, 0, 0, 0]);
+    assert_eq!(sparkline(&[1.0, 2.0, 2.9], 1.0, 5), [0, 0, 0, 0, 0]);
+    assert_eq!(sparkline(&[2.0, 0.0, 2.9], 1.0, 3), [0, 0, 0]);
     assert_eq!(sparkline(&[0.0, 7.0, 14.0], 1.0, 3), [0, 4, 7]);
     assert!(sparkline(&[1.0], 0.0, 5).is_empty());
+}
+
+#[test]
+fn a_change_that_is_significant_is_seen_in_the_sparkline() {
+    assert_eq!(sparkline(&[1.0, 2.0, 3.0], 1.0, 3), [0, 4, 7]);
+    assert_eq!(sparkline(&[3.0, 2.0, 1.0], 1.0, 3), [7, 4, 0]);
 }
 
 #[test]

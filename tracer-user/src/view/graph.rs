@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
-use crate::model::rows::Cycle;
+use crate::model::rows::{Cycle, SiteRow};
 
 /// Cells of the labels at the left, with a blank on either side.
 const LABEL: usize = 8;
@@ -252,11 +252,22 @@ pub fn process(ui: &UiState, layout: &Layout) -> Option<Panel> {
     let interval_text = reading
         .gc_interval_ns
         .map_or_else(|| "?".to_owned(), interval);
-    let in_use: f64 = reading.sites.iter().map(|site| site.inuse.bytes).sum();
-    let in_use = if reading.query.cumulative || !reading.ready {
-        "?".to_owned()
+    let sum = |pick: fn(&SiteRow) -> f64| -> f64 { reading.sites.iter().map(pick).sum() };
+    // Sites rest on samples of their own, so that their variances add up. The sum may well be above what was marked:
+    // its error says so.
+    let (in_use, error) = if reading.query.cumulative || !reading.ready {
+        ("?".to_owned(), String::new())
     } else {
-        format::bytes(in_use)
+        let bytes = sum(|site| site.inuse.bytes);
+        let err = sum(|site| site.inuse.bytes_err.powi(2)).sqrt();
+        let samples = reading
+            .sites
+            .iter()
+            .fold(0, |n: u64, site| n.saturating_add(site.samples));
+        (
+            format::bytes(bytes),
+            format!("+-{}", format::error(bytes, err, samples)),
+        )
     };
     let mut lines = vec![
         {
@@ -266,7 +277,7 @@ pub fn process(ui: &UiState, layout: &Layout) -> Option<Panel> {
         },
         heading,
         row("live after GC", text(heap.live_bytes), &growth),
-        row("  of it in sites", in_use, ""),
+        row("  sum of sites", in_use, &error),
         row("goal of next GC", text(heap.goal_bytes), ""),
         row("RSS", text(heap.rss_bytes), ""),
         row("GC cycles", cycles, &cycles_since),

@@ -142,12 +142,19 @@ fn long(ui: &UiState, width: usize) -> Vec<Line> {
             format!("  {hits} hits/s = {} % of a CPU  ", cost(ui)),
             Role::Plain,
         );
-    } else {
+    } else if reading.has_probes() {
         second.push(format!("  {} % of a CPU  ", cost(ui)), Role::Plain);
+    } else {
+        second.push(
+            "  no probes: births and deaths between reads are not seen",
+            Role::Plain,
+        );
     }
-    push_counter(&mut second, "lost", reading.losses.lost, ui);
-    second.push("  ", Role::Plain);
-    push_counter(&mut second, "repaired", reading.losses.repaired, ui);
+    if reading.has_probes() {
+        push_counter(&mut second, "lost", reading.losses.lost, ui);
+        second.push("  ", Role::Plain);
+        push_counter(&mut second, "repaired", reading.losses.repaired, ui);
+    }
     for (label, value) in [
         ("stacks cut", reading.losses.truncated_stacks),
         ("without name", reading.losses.unnamed_pcs),

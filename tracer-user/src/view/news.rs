@@ -3,8 +3,9 @@
 use super::format::{self, is_significant};
 use super::layout::Layout;
 use super::names;
+use super::order::SortKey;
 use super::screen::{Line, Panel, PanelKind, Role};
-use super::table::{CYCLES_FOR_RATE, label};
+use super::table::{CYCLES_FOR_RATE, columns, label};
 use super::ui_state::UiState;
 use crate::model::rows::{GroupBy, SiteRow, Status};
 
@@ -119,14 +120,16 @@ fn collecting(ui: &UiState) -> News {
         (Some(interval), Some(since_last)) => {
             let next = interval.saturating_sub(since_last);
             let answer = next.saturating_add(interval.saturating_mul(missing - 1));
-            let next = if next == 0 {
-                "any moment".to_owned()
-            } else {
-                format!("in about {}", format::duration(next))
+            let soon = |ns: u64| match ns {
+                0..1_000_000_000 => "any moment".to_owned(),
+                ns => format!("in about {}", format::duration(ns)),
             };
             (
-                format!("answer in about {}", format::duration(answer)),
-                format!("{seen} of {CYCLES_FOR_RATE} GC cycles; next GC {next}"),
+                format!("answer {}", soon(answer)),
+                format!(
+                    "{seen} of {CYCLES_FOR_RATE} GC cycles; next GC {}",
+                    soon(next)
+                ),
             )
         }
         _ => (
@@ -176,12 +179,13 @@ fn grown(ui: &UiState, width: usize) -> News {
     } else {
         ("FLAT", Role::Dim)
     };
-    let since = if width < 72 {
-        String::new()
+    let change = format::sentence_change(growth);
+    let whole = format!("live heap {change} since {}", ui.active_baseline_name());
+    let brief = if width < 72 {
+        format!("live {change}")
     } else {
-        format!(" since {}", ui.active_baseline_name())
+        format!("live heap {change}")
     };
-    let heap = format!("live heap {}{since}", format::sentence_change(growth));
     let cycles = format!(
         "{} GCs in {}",
         format::exact_count(reading.final_cycles),
@@ -199,7 +203,16 @@ fn grown(ui: &UiState, width: usize) -> News {
     let (text, below) = match grew_most(ui) {
         Some((site, bytes, err)) => {
             let name = label(site, ui.query.by);
-            let left = room.saturating_sub(text_column(badge) + names::width(&heap) + 10);
+            let left =
+                |heap: &str| room.saturating_sub(text_column(badge) + names::width(heap) + 10);
+            // Row 4 names the baseline too; nothing else names the site before the table does.
+            let function = name.rsplit('/').next().unwrap_or_default();
+            let heap = if names::shorten(&name, left(&whole)).ends_with(function) {
+                whole
+            } else {
+                brief
+            };
+            let left = left(&heap);
             let error = format::error(bytes, err, site.growth_samples);
             let rate = site
                 .rate
@@ -215,7 +228,10 @@ fn grown(ui: &UiState, width: usize) -> News {
                 ),
             )
         }
-        None => (format!("{heap}; no site grew beyond its error"), cycles),
+        None => {
+            let heap = if width < 72 { brief } else { whole };
+            (format!("{heap}; no site grew beyond its error"), cycles)
+        }
     };
     News {
         badge,
@@ -224,6 +240,15 @@ fn grown(ui: &UiState, width: usize) -> News {
         right,
         below,
     }
+}
+
+/// Whether a heading marks what the rows are sorted by.
+fn sorted_column_is_shown(ui: &UiState, layout: &Layout) -> bool {
+    ui.sort.key == SortKey::Name
+        || columns(ui, layout)
+            .iter()
+            .filter_map(|placed| placed.column)
+            .any(|column| column.sort_key() == Some(ui.sort.key))
 }
 
 /// Row 4: what differs from the view's own settings at the left, the baseline at the right.
@@ -254,6 +279,10 @@ pub fn context(ui: &UiState, layout: &Layout) -> Panel {
     }
     if ui.objects {
         settings.push("objects".to_owned());
+    }
+    if ui.detail.is_none() && !sorted_column_is_shown(ui, layout) {
+        let words = SortKey::ALL.iter().find(|(key, _)| *key == ui.sort.key);
+        settings.push(format!("by {}", words.map_or("", |(_, words)| words)));
     }
     if ui.sort.reversed {
         settings.push("reversed".to_owned());

@@ -101,6 +101,9 @@ impl Reading {
             } else {
                 Vec::new()
             };
+        }
+        if is_other {
+            // They hold nothing that changes by time alone, and there may be ten thousand.
             self.stacks.clear();
         }
         is_new

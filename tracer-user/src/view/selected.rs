@@ -142,11 +142,11 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
     }
     vec![
         (
-            format!("{} objects", format::count(row.inuse.objects)),
+            format::many(&format::count(row.inuse.objects), "object"),
             Role::Plain,
         ),
         (
-            format!("{} samples", format::exact_count(row.samples)),
+            format::many(&format::exact_count(row.samples), "sample"),
             Role::Plain,
         ),
         (growth, role),

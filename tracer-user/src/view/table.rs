@@ -14,9 +14,6 @@ use crate::model::rows::{GroupBy, SiteRow};
 /// GC cycles before the slope of a row is known.
 pub const CYCLES_FOR_RATE: u64 = 4;
 
-/// The trend shows the cycles of the last minutes, as the slope does.
-const TREND_WINDOW_NS: u64 = crate::model::history::WINDOW_NS;
-
 /// Steps of a sparkline, lowest first.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -27,8 +24,6 @@ pub struct CellOptions {
     pub objects: bool,
     /// Slopes can be known: enough cycles were seen.
     pub rates_known: bool,
-    /// How long the trend's window is beside the time since the baseline.
-    pub trend_share: f64,
     /// Cells of the column.
     pub width: usize,
 }
@@ -110,12 +105,7 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
 
 fn trend(row: &SiteRow, options: CellOptions) -> (String, Role) {
     let width = options.width;
-    // Objects that live through all cycles do not move the line: the error of the change is what scatters. It is that
-    // of the births and deaths since the baseline, of which the line shows its window's share.
-    let err = row.growth.map_or(row.inuse.bytes_err, |growth| {
-        growth.bytes_err * options.trend_share.sqrt()
-    });
-    let steps = format::sparkline(&row.trend, err, width);
+    let steps = format::sparkline(&row.trend, row.trend_err, width);
     if steps.is_empty() {
         return (format!("{:>width$}", "?"), Role::Cool);
     }
@@ -169,7 +159,7 @@ pub fn columns(ui: &UiState, layout: &Layout) -> Vec<Placed> {
 
 fn heading(ui: &UiState, columns: &[Placed]) -> Line {
     let mut line = Line::default();
-    let (open, close) = if ui.order_is_held {
+    let (open, close) = if ui.order_is_held() {
         ("(", ")")
     } else {
         ("[", "]")
@@ -226,8 +216,6 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
     let names = names::shorten_all(&labels, room);
     let at_cursor = ui.cursor_index().checked_sub(first);
     let rates_known = ui.reading.cycles_seen >= CYCLES_FOR_RATE;
-    let since_ns = ui.reading.since_baseline_ns().max(1);
-    let trend_share = TREND_WINDOW_NS as f64 / since_ns as f64;
     for (index, (row, name)) in rows.iter().zip(&names).enumerate() {
         let is_cursor = at_cursor == Some(index);
         let mut line = Line::plain(if is_cursor { ">" } else { "" });
@@ -247,7 +235,6 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
             let options = CellOptions {
                 objects: ui.objects,
                 rates_known,
-                trend_share,
                 width: placed.width,
             };
             let (text, role) = cell(row, column, options);

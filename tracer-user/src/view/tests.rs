@@ -117,6 +117,7 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
                     born_samples: alloc.4,
                 },
                 trend,
+                trend_err: alloc.2,
             },
         )
 }
@@ -140,15 +141,18 @@ fn stack() -> impl Strategy<Value = StackRow> {
         estimate(),
         any::<u64>(),
         prop::option::of(estimate()),
+        any::<u32>(),
     )
-        .prop_map(|(frames, object_bytes, inuse, samples, growth)| StackRow {
-            id: 0,
-            frames,
-            object_bytes,
-            inuse,
-            samples,
-            growth,
-        })
+        .prop_map(
+            |(frames, object_bytes, inuse, samples, growth, id)| StackRow {
+                id,
+                frames,
+                object_bytes,
+                inuse,
+                samples,
+                growth,
+            },
+        )
 }
 
 fn sites() -> impl Strategy<Value = Vec<SiteRow>> {
@@ -257,7 +261,7 @@ fn process() -> impl Strategy<Value = Reading> {
                 rss_bytes: heap.0,
             };
             reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
-                hits_per_sec: Some(hits_per_sec),
+                hits_per_sec,
                 cpu_fraction,
             });
             reading.losses = Losses {
@@ -515,6 +519,7 @@ fn rows_on_the_screen_are_never_equal() {
             rate: None,
             alloc: Allocated::default(),
             trend: Vec::new(),
+            trend_err: 0.0,
         });
     }
     let ui = UiState::new(Options::default()).with_reading(reading, (80, 24));

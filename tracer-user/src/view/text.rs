@@ -142,7 +142,6 @@ fn figures_of(row: &SiteRow, model: &Model) -> String {
         let options = CellOptions {
             objects: false,
             rates_known,
-            trend_share: 1.0,
             width: cells,
         };
         let (figure, _) = cell(row, column, options);

@@ -56,12 +56,12 @@ pub struct Typed {
     pub choice: usize,
 }
 
-/// A line of the detail: a stack (`frame` is `None`) or one of its frames, by the stack's own key, so that the cursor
+/// A line of the detail: a stack (`frame` is `None`) or one of its frames, by the stack's identity, so that the cursor
 /// stays where it is when stacks change their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Key of the stack.
-    pub stack: u64,
+    /// Identity of the stack.
+    pub stack: u32,
     /// Line within the unfolded stack; `None` for the stack's own line.
     pub frame: Option<usize>,
 }
@@ -75,8 +75,8 @@ pub struct Detail {
     pub place: Place,
     /// Lines above the window.
     pub scroll: usize,
-    /// Keys of the unfolded stacks.
-    pub unfolded: HashSet<u64>,
+    /// The unfolded stacks.
+    pub unfolded: HashSet<u32>,
     /// The user has folded or unfolded; until then it is the largest stack that is unfolded, whichever that is.
     pub is_touched: bool,
 }
@@ -94,7 +94,7 @@ impl Detail {
     }
 
     /// Whether a stack shows its frames.
-    pub fn is_unfolded(&self, stack: u64) -> bool {
+    pub fn is_unfolded(&self, stack: u32) -> bool {
         self.unfolded.contains(&stack)
     }
 
@@ -135,8 +135,8 @@ pub struct UiState {
     pub(super) sort: Sort,
     pub(super) last_move_ns: Option<u64>,
     last_sort_ns: u64,
-    /// The order on the screen is not that of the values, because it is held.
-    pub(super) order_is_held: bool,
+    /// The order on the screen is not that of the values: it will be when it has waited long enough.
+    is_unsorted: bool,
     pub(super) filter: Filter,
     pub(super) typed: Option<Typed>,
     pub(super) earlier_filters: Vec<String>,
@@ -227,6 +227,9 @@ impl UiState {
                 let force = query_before != self.query;
                 self.reorder(&before, force);
             }
+        }
+        if self.paused.is_none() && self.is_unsorted && !self.order_must_wait() {
+            self.reorder_now();
         }
         if let Some(row) = self.stacks_needed() {
             if self.paused.is_none() {
@@ -320,13 +323,9 @@ impl UiState {
             .filter(|&i| self.filter.matches(&sites[i]))
             .collect();
         wanted.sort_by(|&a, &b| sort.compare(&sites[a], &sites[b], objects));
-        let is_held = self
-            .last_move_ns
-            .is_some_and(|at| self.now_ns.saturating_sub(at) < HOLD_NS)
-            || self.now_ns.saturating_sub(self.last_sort_ns) < SORT_NS;
-        if force || !is_held || before.order.is_empty() {
+        if force || !self.order_must_wait() || before.order.is_empty() {
             self.last_sort_ns = self.now_ns;
-            self.order_is_held = false;
+            self.is_unsorted = false;
             self.shown = wanted;
         } else {
             let old: HashMap<RowId, usize> = before
@@ -338,7 +337,7 @@ impl UiState {
             let mut held = wanted.clone();
             // New rows come behind the others, in their own order: the sort is stable.
             held.sort_by_key(|&i| old.get(&sites[i].id).copied().unwrap_or(usize::MAX));
-            self.order_is_held = held != wanted;
+            self.is_unsorted = held != wanted;
             self.shown = held;
         }
         if let Some(cursor) = self.cursor {
@@ -352,6 +351,22 @@ impl UiState {
                 self.cursor = self.shown.get(index).map(|&i| sites[i].id);
             }
         }
+    }
+
+    /// Rows may not change places now.
+    fn order_must_wait(&self) -> bool {
+        self.is_held() || self.now_ns.saturating_sub(self.last_sort_ns) < SORT_NS
+    }
+
+    /// The cursor was moved just now: the row that it is about to open must not run away.
+    fn is_held(&self) -> bool {
+        self.last_move_ns
+            .is_some_and(|at| self.now_ns.saturating_sub(at) < HOLD_NS)
+    }
+
+    /// The order on the screen is not that of the values, because the user looks at a row.
+    pub(super) fn order_is_held(&self) -> bool {
+        self.is_unsorted && self.is_held()
     }
 
     pub(super) fn reorder_now(&mut self) {
@@ -505,7 +520,7 @@ impl UiState {
         let Some(stacks) = self.reading.stacks.get(&detail.row) else {
             return;
         };
-        let Some(largest) = stacks.first().map(super::detail::stack_key) else {
+        let Some(largest) = stacks.first().map(|stack| stack.id) else {
             return;
         };
         if !detail.unfolded.contains(&largest) {
