@@ -190,8 +190,16 @@ impl Bucket {
             Compared::Agreed
         } else if self.agreement == Agreement::Settled {
             let believed = Counts {
-                allocs: if lost.born > self.agreed_at_lost.born { missing.allocs } else { 0 },
-                frees: if lost.freed > self.agreed_at_lost.freed { missing.frees } else { 0 },
+                allocs: if lost.born > self.agreed_at_lost.born {
+                    missing.allocs
+                } else {
+                    0
+                },
+                frees: if lost.freed > self.agreed_at_lost.freed {
+                    missing.frees
+                } else {
+                    0
+                },
             };
             if believed == Counts::default() {
                 return Compared::Deferred;

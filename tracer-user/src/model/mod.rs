@@ -124,7 +124,11 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
-            Event::Specials { from_ns, samples, cut } => {
+            Event::Specials {
+                from_ns,
+                samples,
+                cut,
+            } => {
                 self.saw(from_ns);
                 self.evicted += u64::from(cut);
                 for (object, bucket) in samples {

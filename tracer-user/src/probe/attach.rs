@@ -102,7 +102,9 @@ impl Probes {
             links[kind] = Some(link);
         }
         if !(process.is_same() && process.same_program()) {
-            return Err(refuse("it ended, or became another program, meanwhile".into()));
+            return Err(refuse(
+                "it ended, or became another program, meanwhile".into(),
+            ));
         }
         Ok(Self {
             ring,

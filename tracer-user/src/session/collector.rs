@@ -18,8 +18,8 @@ use crate::go::buckets::{self, MAX_BUCKETS, MAX_FRAMES, MemRecord, NewBucket, Pr
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::go::memstats::HeapFigures;
 use crate::go::{memstats, specials};
-use crate::model::bucket::Lost;
 use crate::model::ReadRequest;
+use crate::model::bucket::Lost;
 use crate::model::samples::MAX_LIVE_SAMPLES;
 use crate::probe::Probes;
 use crate::process::go_process::GoProcess;
@@ -120,7 +120,9 @@ impl Collector {
         self.drain(&mut events);
         let number = cycle.unwrap_or(0);
         let counts = self.known.iter().zip(&records);
-        let counts = counts.map(|(b, record)| (b.addr, record.counts(number))).collect();
+        let counts = counts
+            .map(|(b, record)| (b.addr, record.counts(number)))
+            .collect();
         let is_swept = |f: HeapFigures| f.swept && Some(f.prof_cycle.number()) == cycle;
         events.push(Event::Buckets(BucketsRead {
             from_ns,
@@ -147,7 +149,10 @@ impl Collector {
         mut requests: mpsc::Receiver<Request>,
     ) -> std::io::Result<()> {
         let exit = readable(self.go.process.pidfd().try_clone_to_owned()?)?;
-        let ring = self.probes.as_ref().map(|probes| probes.ring_fd().and_then(readable));
+        let ring = self
+            .probes
+            .as_ref()
+            .map(|probes| probes.ring_fd().and_then(readable));
         let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -222,7 +222,11 @@ impl Session {
             Ok(Err(err)) => err.to_string(),
             Err(err) => err.to_string(),
         };
-        Err(Refusal::new("the watch ended early", why, "start heaptop again; if it stays, report it"))
+        Err(Refusal::new(
+            "the watch ended early",
+            why,
+            "start heaptop again; if it stays, report it",
+        ))
     }
 }
 

@@ -261,7 +261,7 @@ fn process() -> impl Strategy<Value = Reading> {
                 rss_bytes: heap.0,
             };
             reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
-                hits_per_sec,
+                hits_per_sec: Some(hits_per_sec),
                 cpu_fraction,
             });
             reading.losses = Losses {
