@@ -200,38 +200,34 @@ fn grown(ui: &UiState, width: usize) -> News {
     // What stands at the right needs its room, "4 GCs behind" too.
     let right_room = if ui.is_paused() { 16 } else { right.len() + 2 };
     let room = width.saturating_sub(right_room);
-    let (text, below) = match grew_most(ui) {
-        Some((site, bytes, err)) => {
-            let name = label(site, ui.query.by);
-            let left =
-                |heap: &str| room.saturating_sub(text_column(badge) + names::width(heap) + 10);
-            // Row 4 names the baseline too; nothing else names the site before the table does.
-            let function = name.rsplit('/').next().unwrap_or_default();
-            let heap = if names::shorten(&name, left(&whole)).ends_with(function) {
-                whole
-            } else {
-                brief
-            };
-            let left = left(&heap);
-            let error = format::error(bytes, err, site.growth_samples);
-            let rate = site
-                .rate
-                .filter(|rate| is_significant(rate.bytes_per_min, rate.bytes_per_min_err))
-                .map_or_else(String::new, |rate| {
-                    format!(", {}", format::sentence_per_minute(rate.bytes_per_min))
-                });
-            (
-                format!("{heap}, most in {}", names::shorten(&name, left)),
-                format!(
-                    "{} (+-{error}){rate} from that site; {cycles}",
-                    format::sentence_change(bytes)
-                ),
-            )
-        }
-        None => {
-            let heap = if width < 72 { brief } else { whole };
-            (format!("{heap}; no site grew beyond its error"), cycles)
-        }
+    let (text, below) = if let Some((site, bytes, err)) = grew_most(ui) {
+        let name = label(site, ui.query.by);
+        let left = |heap: &str| room.saturating_sub(text_column(badge) + names::width(heap) + 10);
+        // Row 4 names the baseline too; nothing else names the site before the table does.
+        let function = name.rsplit('/').next().unwrap_or_default();
+        let heap = if names::shorten(&name, left(&whole)).ends_with(function) {
+            whole
+        } else {
+            brief
+        };
+        let left = left(&heap);
+        let error = format::error(bytes, err, site.growth_samples);
+        let rate = site
+            .rate
+            .filter(|rate| is_significant(rate.bytes_per_min, rate.bytes_per_min_err))
+            .map_or_else(String::new, |rate| {
+                format!(", {}", format::sentence_per_minute(rate.bytes_per_min))
+            });
+        (
+            format!("{heap}, most in {}", names::shorten(&name, left)),
+            format!(
+                "{} (+-{error}){rate} from that site; {cycles}",
+                format::sentence_change(bytes)
+            ),
+        )
+    } else {
+        let heap = if width < 72 { brief } else { whole };
+        (format!("{heap}; no site grew beyond its error"), cycles)
     };
     News {
         badge,
