@@ -192,6 +192,7 @@ impl Story {
             counts: story.sites.iter().enumerate().map(counts).collect(),
             complete: true,
             truncated_stacks: 0,
+            ..BucketsRead::default()
         }));
         let frame = |function: &str, file: &str, line, inlined| {
             Arc::new(Frame {
