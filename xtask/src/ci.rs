@@ -52,7 +52,13 @@ const STEPS: &[Step] = &[
     ("documentation", || {
         finish(
             build::cargo()
-                .args(["doc", "--quiet", "--no-deps", "--workspace"])
+                .args([
+                    "doc",
+                    "--quiet",
+                    "--no-deps",
+                    "--workspace",
+                    "--document-private-items",
+                ])
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     }),

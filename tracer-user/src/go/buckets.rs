@@ -1,7 +1,7 @@
 //! The runtime's heap profile: `runtime.mbuckets`, one bucket for each distinct stack and size.
 //!
 //! Buckets are pushed at the head of a list when they are complete, and never move or go away, so a
-//! walk without a lock is safe. Their counters move under the reader: see [`read_settled`].
+//! walk without a lock is safe. Their counters move under the reader: see [`read_records`].
 //!
 //! Source: `src/runtime/mprof.go`, go1.19 to go1.27.
 

@@ -1,6 +1,6 @@
 //! The terminal: taken once, given back in every case.
 //!
-//! All commands that switch its modes are in [`take`] and [`restore`]. It is given back by [`Terminal::leave`], when
+//! All commands that switch its modes are in `take` and `restore`. It is given back by [`Terminal::leave`], when
 //! the [`Terminal`] is dropped, on a panic before the message is printed, and around a stop by Ctrl-Z; a signal ends
 //! the session's loop, which leaves. Giving back twice does nothing.
 

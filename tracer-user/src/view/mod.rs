@@ -3,7 +3,7 @@
 //! Pure: no terminal, no clock, no I/O. In reading order: [`reading`] is one moment of the model; [`ui_state`] is what
 //! the user chose; [`input`] changes it by keys, which [`commands`] lists once; [`layout`] places the panels that
 //! [`header`], [`news`], [`graph`], [`table`], [`selected`], [`detail`], [`boxes`] and [`keyline`] fill; [`screen`] is
-//! what comes out. [`format`] and [`names`] turn figures and names into text of known width; [`text`] is the same
+//! what comes out. [`mod@format`] and [`names`] turn figures and names into text of known width; [`text`] is the same
 //! table for pipes.
 //!
 //! The order of calls for each frame is [`view`]; for each key [`input::handle`], then [`view`].
