@@ -19,10 +19,19 @@ impl Refusal {
     /// Makes a refusal from its three sentences.
     pub fn new(what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
-            what: what.into(),
-            why: why.into(),
-            next: next.into(),
+            what: printable(what.into()),
+            why: printable(why.into()),
+            next: printable(next.into()),
         }
+    }
+}
+
+/// Names come from other processes: none of them may move the user's cursor.
+fn printable(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.replace(char::is_control, "?")
+    } else {
+        text
     }
 }
 

@@ -123,7 +123,9 @@ impl Watched {
     /// Detaches, and waits until that is done.
     pub(crate) fn detach(mut self) {
         let session = self.session.take().expect("attached");
-        self.runtime.block_on(session.end());
+        self.runtime
+            .block_on(session.end())
+            .expect("the collector ran to the end");
     }
 }
 

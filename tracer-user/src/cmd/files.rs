@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -57,7 +58,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
         return std::fs::write(path, bytes).map_err(|err| refuse(path, &err));
     }
-    write(path, bytes, Existing::Replace).map_err(|err| refuse(path, &err))
+    // What a link leads to is replaced, not the link.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    write(&real, bytes, Existing::Replace).map_err(|err| refuse(path, &err))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +80,16 @@ fn write(path: &Path, bytes: &[u8], existing: Existing) -> std::io::Result<()> {
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    give_to_user(file.as_file());
+    match std::fs::metadata(path) {
+        // The new file belongs to whom the old one did, with the same rights.
+        Ok(old) if existing == Existing::Replace => {
+            file.as_file().set_permissions(old.permissions())?;
+            let (uid, gid) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
+            // Only root may give files away; for others it is their own already, or stays theirs.
+            let _ = fchown(file.as_file().as_fd(), Some(uid), Some(gid));
+        }
+        _ => give_to_user(file.as_file()),
+    }
     match existing {
         Existing::Keep => file.persist_noclobber(path)?,
         Existing::Replace => file.persist(path)?,

@@ -29,7 +29,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         let patience = Patience::new(format!(
             "ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"
         ));
@@ -40,7 +40,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         } else {
             screen::run(session, args).await
         }
-    })
+    });
+    // A write that nobody reads may still wait on a thread of its own.
+    runtime.shutdown_background();
+    exit
 }
 
 /// Sends heaptop's own diagnostics to a file: the screen has no room for them.

@@ -54,6 +54,11 @@ impl Probes {
     ) -> Result<Self, Refusal> {
         let pid = process.pid();
         let refuse = |why: String| {
+            if !process.is_same() {
+                let what = format!("process {pid} has ended");
+                let next = "start heaptop again on the new process";
+                return Refusal::new(what, "it ended while the probes were placed", next);
+            }
             let next = if why.contains("ermi") || why.contains("EACCES") || why.contains("EPERM") {
                 format!("sudo heaptop {pid}, or without probes: heaptop --no-probes {pid}")
             } else {

@@ -70,22 +70,26 @@ impl GoProcess {
             .unwrap_or_default();
         let bias = first.wrapping_sub(image.first_load_vaddr());
         let memory = process.memory();
+        let ended = || {
+            Refusal::new(
+                format!("{} (pid {pid}) has ended", process.name()),
+                "it ended, or its pid was reused, while its binary was read",
+                "start heaptop again on the new process",
+            )
+        };
         // One readable word tells a lack of rights from a program that is not understood.
-        if memory.u64(first).is_err() {
+        if memory.u64(first).is_err() && process.is_same() {
             return Err(Refusal::new(
                 format!("cannot read the memory of {} (pid {pid})", process.name()),
                 "the kernel allows it only for processes of the same user (and, with yama, only to a parent), or with CAP_SYS_PTRACE",
                 format!("sudo heaptop {pid}"),
             ));
         }
-        let program = Program::locate(&image, &memory, bias).map_err(about)?;
+        let program = Program::locate(&image, &memory, bias);
         if !process.is_same() {
-            return Err(Refusal::new(
-                format!("{} (pid {pid}) has ended", process.name()),
-                "it ended, or its pid was reused, while its binary was read",
-                "start heaptop again on the new process",
-            ));
+            return Err(ended());
         }
+        let program = program.map_err(about)?;
         Ok(Self {
             process,
             image: Arc::new(image),
@@ -139,7 +143,7 @@ impl GoProcess {
                 self.process.name(),
                 self.process.pid()
             ),
-            "its runtime.MemProfileRate is 0, as in programs that link no heap profile; it keeps no records to read",
+            "its runtime.MemProfileRate is 0, as in programs that link no heap profile",
             "link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed) and start it again",
         ))
     }

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::Uid;
-use procfs::process::{MMPermissions, MMapPath, Process};
+use procfs::FromBufRead as _;
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, MemoryMaps, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -57,13 +58,18 @@ impl LiveProcess {
         let typed = Pid::from_raw(raw).ok_or_else(|| gone("0 is not a process".into()))?;
         let pidfd = pidfd_open(typed, PidfdFlags::NONBLOCK).map_err(|err| match err {
             rustix::io::Errno::SRCH => gone("there is no process with this pid".into()),
-            rustix::io::Errno::INVAL => {
+            rustix::io::Errno::INVAL | rustix::io::Errno::NOENT => {
                 gone("this is a thread's id, not a process's; `ps -eLo pid,lwp` tells whose".into())
             }
+            rustix::io::Errno::MFILE => Refusal::new(
+                &what,
+                "heaptop may open no more files",
+                "raise the limit of open files: ulimit -n 1024",
+            ),
             err => Refusal::new(
                 &what,
                 format!("pidfd_open: {err}"),
-                "needs Linux 5.3 or later",
+                "needs Linux 5.10 or later",
             ),
         })?;
         let proc = Process::new(raw).map_err(|err| gone(format!("/proc/{pid}: {err}")))?;
@@ -174,9 +180,16 @@ impl LiveProcess {
         Some(self.proc.statm().ok()?.resident * procfs::page_size())
     }
 
+    /// All mappings. A path is any bytes but zero; those that are no UTF-8 are replaced, not refused.
+    fn maps(&self) -> procfs::ProcResult<Vec<MemoryMap>> {
+        let bytes = std::fs::read(format!("/proc/{}/maps", self.pid))?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(MemoryMaps::from_buf_read(text.as_bytes())?.0)
+    }
+
     /// All executable mappings by address, without build ids: anonymous ones have no name and are left out.
     pub fn executable_mappings(&self) -> Vec<MappedFile> {
-        let maps = self.proc.maps().map(|maps| maps.0).unwrap_or_default();
+        let maps = self.maps().unwrap_or_default();
         let executable = maps
             .into_iter()
             .filter(|map| map.perms.contains(MMPermissions::EXECUTE));
@@ -219,7 +232,7 @@ impl LiveProcess {
             .metadata()
             .map_err(|err| refuse(err.to_string()))?
             .ino();
-        let maps = self.proc.maps().map_err(|err| refuse(err.to_string()))?;
+        let maps = self.maps().map_err(|err| refuse(err.to_string()))?;
         // The device in maps is that of the mount below an overlay, so the inode alone is compared, and
         // the path with it where the kernel gives one.
         let own_path = std::fs::read_link(format!("/proc/{}/exe", self.pid)).ok();

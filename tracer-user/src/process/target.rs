@@ -53,6 +53,13 @@ pub fn resolve(target: &str) -> Result<u32, Refusal> {
             .collect();
         return only(target, &format!("run in container {target}"), &found);
     }
+    if named.is_empty() && others().any(|proc| is_named(&proc, target)) {
+        return Err(Refusal::new(
+            format!("no process to watch for {target:?}"),
+            "what runs under this name is no Go program, or one that this user may not look at",
+            format!("sudo heaptop {target}"),
+        ));
+    }
     only(target, &format!("are named {target}"), &named)
 }
 

@@ -175,6 +175,8 @@ impl Collector {
                 },
             }
             if !self.go.process.same_program() {
+                // What was read may be of the new program, at the addresses of the old one.
+                batch.retain(|event| matches!(event, Event::Probe(_) | Event::Kernel(_)));
                 batch.push(Event::Exited {
                     at_ns: monotonic_ns(),
                     how: Some(

@@ -2,69 +2,82 @@
 
 use std::io::{ErrorKind, Write as _};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use super::Session;
+use super::signals::Signals;
 use crate::cli::WatchArgs;
 use crate::clock::local_offset_s;
 use crate::exit::Exit;
 use crate::export::json;
+use crate::refusal::Refusal;
 use crate::view::order::Sort;
 use crate::view::{TextOptions, text_block};
 
 /// Prints until the count is reached, the target ends, a signal comes, or nobody reads any more.
 pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::catch()?;
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
     let exit = loop {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            _ = interrupt.recv() => break Exit::Interrupted,
-            _ = terminate.recv() => break Exit::Terminated,
-            _ = hangup.recv() => break Exit::Terminated,
-            _ = timer.tick() => {
-                blocks += 1;
-                if !print(&session, args)? || args.count.is_some_and(|count| blocks >= count) {
-                    break Exit::Done;
+            exit = signals.next() => break exit,
+            _ = timer.tick() => false,
+            more = session.turn() => {
+                if more {
+                    continue;
                 }
+                true
             }
-            more = session.turn() => if !more {
-                print(&session, args)?;
-                break Exit::Done;
-            },
+        };
+        blocks += 1;
+        let text = block(&session, args);
+        // A reader that has stopped must not keep a signal waiting.
+        let written = tokio::select! {
+            biased;
+            exit = signals.next() => break exit,
+            written = tokio::task::spawn_blocking(move || write(&text)) => written??,
+        };
+        if ended || !written || args.count.is_some_and(|count| blocks >= count) {
+            break Exit::Done;
         }
     };
     session.end().await?;
     Ok(exit)
 }
 
-/// Prints one block; `false` if nobody reads it.
-fn print(session: &Session, args: &WatchArgs) -> std::io::Result<bool> {
-    let text = if args.json {
-        json::line(session.model(), Sort::from(args.sort), args.top) + "\n"
-    } else {
-        let options = TextOptions {
-            width: std::env::var("COLUMNS")
-                .ok()
-                .and_then(|columns| columns.parse().ok()),
-            wide: args.wide,
-            top: args.top,
-            sort: Sort::from(args.sort),
-            utc_offset_s: local_offset_s(),
-        };
-        text_block(session.model(), &options) + "\n"
+/// One block of text or JSON.
+fn block(session: &Session, args: &WatchArgs) -> String {
+    if args.json {
+        return json::line(session.model(), Sort::from(args.sort), args.top) + "\n";
+    }
+    let columns = std::env::var("COLUMNS").ok();
+    let options = TextOptions {
+        width: columns.and_then(|columns| columns.parse().ok()),
+        wide: args.wide,
+        top: args.top,
+        sort: Sort::from(args.sort),
+        utc_offset_s: local_offset_s(),
     };
+    text_block(session.model(), &options) + "\n"
+}
+
+/// Writes a block; `false` if nobody reads it.
+fn write(text: &str) -> anyhow::Result<bool> {
     let mut stdout = std::io::stdout().lock();
-    match stdout
+    let written = stdout
         .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+        .and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => Ok(true),
         Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(false),
-        result => result.map(|()| true),
+        Err(err) => Err(Refusal::new(
+            "cannot write to standard output",
+            err.to_string(),
+            "make room, or send the output elsewhere",
+        )
+        .into()),
     }
 }

@@ -7,6 +7,7 @@ pub mod collector;
 pub mod lines;
 mod readiness;
 pub mod screen;
+mod signals;
 
 use tokio::sync::mpsc;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
 use nix::errno::Errno;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
+use super::signals::Signals;
 use super::{Interest, Session};
 use crate::cli::WatchArgs;
 use crate::clock::{local_offset_s, monotonic_ns, unix_ns};
@@ -58,32 +58,6 @@ fn is_gone(err: &anyhow::Error) -> bool {
     err.downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::raw_os_error)
         .is_some_and(|code| code == Errno::EIO as i32 || code == Errno::EPIPE as i32)
-}
-
-/// The signals that end the screen.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// How the next one ends heaptop.
-    async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.terminate.recv() => Exit::Terminated,
-            _ = self.hangup.recv() => Exit::Terminated,
-        }
-    }
 }
 
 async fn show(

@@ -125,6 +125,13 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
     if model.sampler_detached() {
         line.push_str(" budget: probes detached");
     }
+    if let Some((from, to, _)) = model.rate_changed() {
+        line.push_str(&format!(
+            " rate was {}, is {}: estimates mix both",
+            format::rate(from),
+            format::rate(to)
+        ));
+    }
     if let Status::Exited { how, .. } = model.status() {
         line.push_str(" exited");
         if let Some(how) = how {
