@@ -30,8 +30,8 @@ pub fn measure_hit_cost_ns() -> Option<f64> {
     hit_cost_ns(&mut ebpf)
 }
 
-/// Nanoseconds of CPU time per hit, measured with the program of a sampled birth that is loaded from
-/// `ebpf`. Takes about 0.2 s, most of it for the detach; the target is not touched.
+/// Nanoseconds of CPU time per hit, measured with the program of a flush, which sends a record like any
+/// other. Takes about 0.2 s, most of it for the detach; the target is not touched.
 fn hit_cost_ns(ebpf: &mut Ebpf) -> Option<f64> {
     let program: &mut UProbe = ebpf.program_mut(programs::FLUSHED)?.try_into().ok()?;
     program.load().ok()?;

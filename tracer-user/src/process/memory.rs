@@ -1,5 +1,4 @@
-//! The memory of a live process, read from outside: no stop, no lock, no page of the target touched that
-//! it does not hold itself.
+//! The memory of a live process, read from outside: no stop, no lock, nothing written.
 
 use std::io::IoSliceMut;
 

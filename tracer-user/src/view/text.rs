@@ -126,11 +126,10 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
         line.push_str(" budget: probes detached");
     }
     if let Some((from, to, _)) = model.rate_changed() {
-        line.push_str(&format!(
-            " rate was {}, is {}: estimates mix both",
-            format::rate(from),
-            format::rate(to)
-        ));
+        let (from, to) = (format::rate(from), format::rate(to));
+        for part in [" rate was ", &from, ", is ", &to, ": estimates mix both"] {
+            line.push_str(part);
+        }
     }
     if let Status::Exited { how, .. } = model.status() {
         line.push_str(" exited");
