@@ -1,12 +1,13 @@
 //! Real probes on real Go processes: what the events say is what the target's own records say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use heaptop::go::buckets::Counts;
 use heaptop::go::specials;
 use heaptop::model::Model;
 use heaptop::model::rows::{Query, SiteRow};
+use heaptop::model::samples::LiveSample;
 use heaptop::session::AttachSettings;
 use serde_json::Value;
 
@@ -20,9 +21,12 @@ use crate::support::truth::Truth;
 use crate::support::watched::{Buckets, Watched, assert_equal_at_rest};
 
 /// Load of each release.
-const SOME_SECONDS: Duration = Duration::from_secs(4);
+const SOME_SECONDS: Duration = Duration::from_secs(5);
 /// Load of the long run.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+/// Longest time that a difference may stay under load: some comparisons.
+const MAX_IN_DOUBT: Duration = Duration::from_secs(3);
 
 /// Most live samples that a walk gives; far above what these programs have.
 const MAX_SAMPLES: usize = 1 << 20;
@@ -102,7 +106,7 @@ fn under_bursts(release: &str, kind: Kind, time: Duration) {
 
     let begun = Instant::now();
     let (mut exact, mut deferred) = (0_u64, 0_u64);
-    let mut doubtful: HashMap<u64, Counts> = HashMap::new();
+    let mut doubtful: HashMap<u64, (Counts, Instant)> = HashMap::new();
     while begun.elapsed() < time {
         watched.for_a_while(Duration::from_millis(300));
         let window = Window::look(&mut watched, &buckets);
@@ -114,17 +118,18 @@ fn under_bursts(release: &str, kind: Kind, time: Duration) {
                 differing.insert(addr, ahead);
             }
         }
-        // A counter runs ahead of its probe for as long as a thread is kept from its CPU; a difference
-        // that stays is a lie.
-        for (addr, ahead) in &differing {
-            assert_ne!(
-                doubtful.get(addr),
-                Some(ahead),
-                "go{release}: bucket {addr:#x}"
+        // A counter runs ahead of its probe for as long as a thread is kept from its CPU, and a first read
+        // amid events waits for a quiet comparison, one a second; a difference that stays is a lie.
+        deferred += differing.len() as u64;
+        doubtful.retain(|addr, (ahead, _)| differing.get(addr) == Some(ahead));
+        for (addr, ahead) in differing {
+            let (_, since) = doubtful.entry(addr).or_insert((ahead, Instant::now()));
+            assert!(
+                since.elapsed() < MAX_IN_DOUBT,
+                "go{release}: bucket {addr:#x} {ahead:?} for {:?}",
+                since.elapsed()
             );
         }
-        deferred += differing.len() as u64;
-        doubtful = differing;
         watched.during(|| {
             truth.ask("stop-churn");
             truth.ask("stacks 30");
@@ -167,7 +172,7 @@ fn under_bursts(release: &str, kind: Kind, time: Duration) {
 /// model knows the very same objects.
 fn assert_samples_equal(watched: &Watched, buckets: &Buckets, release: &str) {
     let program = &buckets.0.program;
-    let (mut listed, cut) = specials::live_samples(
+    let (listed, cut) = specials::live_samples(
         &buckets.0.memory(),
         program.facts,
         program.vars.mheap,
@@ -197,19 +202,26 @@ fn assert_samples_equal(watched: &Watched, buckets: &Buckets, release: &str) {
         .bucket_totals()
         .map(|(addr, _)| addr)
         .collect();
-    let mut known: Vec<(u64, u64)> = watched
+    let sample_of = |(object, sample): (u64, &LiveSample)| {
+        let bucket = addresses[sample.bucket_idx as usize];
+        (object, bucket, sample.born_ns)
+    };
+    let known: Vec<_> = watched
         .model()
         .live_samples()
         .iter()
-        .map(|(object, sample)| (object, addresses[sample.bucket_idx as usize]))
+        .map(sample_of)
         .collect();
-    known.sort_unstable();
-    listed.sort_unstable();
-    let dead: Vec<_> = known.iter().filter(|of| !listed.contains(of)).collect();
-    let missing: Vec<_> = listed.iter().filter(|of| !known.contains(of)).collect();
+    let listed: HashSet<(u64, u64)> = listed.into_iter().collect();
+    let dead = known
+        .iter()
+        .filter(|(object, bucket, _)| !listed.contains(&(*object, *bucket)));
+    let dead: Vec<_> = dead.collect();
     assert!(
-        dead.is_empty() && missing.is_empty(),
-        "go{release}: live samples (object, bucket) that are dead: {dead:x?}, missing: {missing:x?}"
+        dead.is_empty() && known.len() == listed.len(),
+        "go{release}: {} live samples known, {} listed; dead (object, bucket, birth): {dead:x?}",
+        known.len(),
+        listed.len()
     );
     assert!(
         known.len() > 20,
@@ -521,14 +533,18 @@ fn ten_rounds_of_attach_and_detach_under_load_change_nothing() {
     }
 }
 
-/// Asserts that a step of work takes what it took, as far as a shared machine lets one tell.
+/// Asserts that a step of work takes what it took. A neighbour on the machine slows it down for a while, what
+/// heaptop left behind would for ever.
 fn assert_full_speed(truth: &mut Truth, before_ns: u64) {
-    let after_ns = truth.work_ns();
-    eprintln!("{} {before_ns} ns before, {after_ns} ns after", truth.pid());
-    assert!(
-        after_ns < before_ns * 3 / 2,
-        "{before_ns} ns before, {after_ns} ns after"
-    );
+    const TRIES: usize = 10;
+    let mut rounds = Vec::new();
+    for _ in 0..TRIES {
+        rounds.push(truth.work_ns());
+        if rounds.last() < Some(&(before_ns * 5 / 4)) {
+            return;
+        }
+    }
+    panic!("{before_ns} ns before, {rounds:?} ns after");
 }
 
 #[test]
