@@ -481,7 +481,8 @@ fn a_ring_that_is_too_small_loses_counts_and_is_repaired() {
         watched.during(|| truth.ask("gc"));
         let n = assert_equal_at_rest(&mut watched, &buckets);
         let losses = watched.model().losses();
-        assert!(losses.lost > 500, "go{release}: {losses:?}");
+        // How many depends on how often the ring is drained meanwhile; a burst alone is five rings full.
+        assert!(losses.lost > 50, "go{release}: {losses:?}");
         assert!(losses.repaired > 0, "go{release}: {losses:?}");
         // What reads put back, and nothing else: births and frees are less than twice the records made.
         assert!(losses.repaired <= losses.lost, "go{release}: {losses:?}");
