@@ -6,6 +6,7 @@
 //! *After GC* has one meaning: live after cycle N = samples born before N's mark termination and not
 //! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts.
 
+mod answers;
 pub mod bucket;
 pub mod estimate;
 pub mod gc;
@@ -26,7 +27,7 @@ use history::{Axis, Steps};
 use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
-use rows::{Baseline, Cycle, HeapNow, Losses, Overhead, Status, Target};
+use rows::{Baseline, Cycle, Status, Target};
 use samples::{LiveSample, LiveSamples};
 
 /// Most baselines kept: more than one remembers the meaning of.
@@ -601,156 +602,6 @@ impl Model {
 
     fn lost_in_kernel(&self) -> u64 {
         self.kernel.lost.iter().sum::<u64>() + self.kernel.undecodable
-    }
-
-    /// What is watched.
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The latest moment of any event.
-    pub fn now_ns(&self) -> u64 {
-        self.now_ns
-    }
-
-    /// Whether the target lives.
-    pub fn status(&self) -> &Status {
-        &self.status
-    }
-
-    /// `MemProfileRate` as last read.
-    pub fn rate_bytes(&self) -> Option<u64> {
-        self.rate_bytes
-    }
-
-    /// The last change of `MemProfileRate` seen: from, to, when. Estimates across it mix two rates.
-    pub fn rate_changed(&self) -> Option<(u64, u64, u64)> {
-        self.rate_changed
-    }
-
-    /// Whether the budget made heaptop detach the sampler's probes.
-    pub fn sampler_detached(&self) -> bool {
-        self.detached
-    }
-
-    /// The process as a whole.
-    pub fn heap(&self) -> HeapNow {
-        let figures = self.heap.runtime;
-        let last = self.gc.cycles().back();
-        HeapNow {
-            live_bytes: last
-                .map(|cycle| cycle.live_bytes)
-                .or_else(|| figures.filter(|f| f.gc_cycles > 0).map(|f| f.live_bytes)),
-            goal_bytes: figures.and_then(|f| f.goal_bytes),
-            gc_cycles: self.gc.number.or(figures.map(|f| f.gc_cycles)),
-            rss_bytes: self.heap.rss_bytes,
-        }
-    }
-
-    /// GC cycles seen, oldest first; old ones are thinned.
-    pub fn cycles(&self) -> impl ExactSizeIterator<Item = &Cycle> + DoubleEndedIterator {
-        self.gc.cycles().iter()
-    }
-
-    /// GC cycles seen since the attach.
-    pub fn cycles_seen(&self) -> u64 {
-        self.gc.seen()
-    }
-
-    /// GC cycles whose hooks were lost.
-    pub fn cycles_missed(&self) -> u64 {
-        self.gc.missed
-    }
-
-    /// Mean time between the recent cycles.
-    pub fn gc_interval_ns(&self) -> Option<u64> {
-        self.gc.interval_ns()
-    }
-
-    /// What the probes cost; `None` without probes.
-    pub fn overhead(&self) -> Option<Overhead> {
-        if self.target.source == rows::Source::Buckets {
-            return None;
-        }
-        let (first, last) = (self.hits.front()?, self.hits.back()?);
-        let seconds = last.0.saturating_sub(first.0) as f64 / SECOND_NS as f64;
-        let hits_per_sec = (seconds > 0.0).then(|| last.1.saturating_sub(first.1) as f64 / seconds);
-        let share = |(hits, ns): (f64, f64)| hits * ns / SECOND_NS as f64;
-        Some(Overhead {
-            hits_per_sec,
-            cpu_fraction: hits_per_sec.zip(self.hit_cost_ns).map(share),
-        })
-    }
-
-    /// What is missing or was mended.
-    pub fn losses(&self) -> Losses {
-        Losses {
-            lost: self.lost_in_kernel(),
-            repaired: self.repaired,
-            truncated_stacks: self.truncated_stacks,
-            unnamed_pcs: self.names.unnamed,
-            evicted: self.evicted + self.omitted + self.samples.evicted,
-        }
-    }
-
-    /// Buckets that wait for a comparison.
-    pub fn waiting_repairs(&self) -> u64 {
-        self.buckets
-            .iter()
-            .filter(|bucket| bucket.unsettled)
-            .count() as u64
-    }
-
-    /// All baselines; the first is the attach. Empty until [`Model::ready`].
-    pub fn baselines(&self) -> &[Baseline] {
-        &self.baselines
-    }
-
-    /// The baseline that growth is counted from.
-    pub fn baseline(&self) -> Option<&Baseline> {
-        self.baselines.get(self.active_baseline)
-    }
-
-    /// Index of [`Model::baseline`].
-    pub fn active_baseline(&self) -> usize {
-        self.active_baseline
-    }
-
-    /// Whether rows exist.
-    pub fn ready(&self) -> bool {
-        self.ready
-    }
-
-    /// Cycles that became final since the active baseline.
-    pub fn final_cycles_since_baseline(&self) -> u64 {
-        self.final_cycles
-            - self
-                .baseline_finals
-                .get(self.active_baseline)
-                .copied()
-                .unwrap_or(self.final_cycles)
-    }
-
-    /// Cycles that became final since the attach.
-    pub fn final_cycles(&self) -> u64 {
-        self.final_cycles
-    }
-
-    /// Grows whenever rows may have changed.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The live samples, object by object.
-    pub fn live_samples(&self) -> &LiveSamples {
-        &self.samples
-    }
-
-    /// Counts of every bucket with its address: all samples up to now.
-    pub fn bucket_totals(&self) -> impl Iterator<Item = (u64, Counts)> + '_ {
-        self.buckets
-            .iter()
-            .map(|bucket| (bucket.addr, bucket.total()))
     }
 }
 
