@@ -4,6 +4,7 @@ use procfs::process::Process;
 
 use super::image::Image;
 use super::live;
+use crate::clock::unix_ns;
 use crate::go::buildinfo::BuildInfo;
 use crate::refusal::Refusal;
 use crate::view::format;
@@ -140,10 +141,8 @@ fn describe(proc: &Process) -> String {
     let Ok(stat) = proc.stat() else {
         return proc.pid.to_string();
     };
-    let up_ns = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let now_ns = i128::from(up_ns.tv_sec) * 1_000_000_000 + i128::from(up_ns.tv_nsec);
-    let up_ns =
-        u64::try_from(now_ns - i128::from(live::started_unix_ns(stat.starttime))).unwrap_or(0);
+    let up_ns = unix_ns().saturating_sub(live::started_unix_ns(stat.starttime));
+    let up_ns = u64::try_from(up_ns).unwrap_or(0);
     let rss = stat.rss * procfs::page_size();
     format!(
         "{} (up {}, {})",

@@ -244,6 +244,7 @@ impl Collector {
                 return;
             }
         };
+        read.new = self.tell_new();
         read.lost_before = lost_before;
         // After the buckets: its cycle is theirs, or they are not of the present one.
         let heap = self.read_heap();
@@ -259,11 +260,7 @@ impl Collector {
     /// falls between the end of a sweep and the next cycle.
     async fn read(&mut self, request: &ReadRequest) -> Result<BucketsRead, Unreadable> {
         if self.samples_by_probes {
-            let read = self.read_twice(request).await?;
-            return Ok(BucketsRead {
-                new: self.tell_new(),
-                ..read
-            });
+            return self.read_twice(request).await;
         }
         let mut tries = 0;
         loop {
@@ -276,10 +273,7 @@ impl Collector {
             }
             let read = self.read_twice(request).await?;
             if tries >= MAX_TRIES || (read.cycle.is_some() && read.swept && read.complete) {
-                return Ok(BucketsRead {
-                    new: self.tell_new(),
-                    ..read
-                });
+                return Ok(read);
             }
         }
     }
@@ -291,7 +285,7 @@ impl Collector {
         let swept = memstats::sweep_drained(&self.go.memory(), &self.go.program.vars)?;
         self.walk_new()?;
         let first_new = self.n_told;
-        let mut wanted: Vec<usize> = if request.all {
+        let wanted: Vec<usize> = if request.all {
             (0..self.known.len()).collect()
         } else {
             let asked: std::collections::HashSet<u64> = request.buckets.iter().copied().collect();
@@ -300,7 +294,6 @@ impl Collector {
                 .chain(first_new..self.known.len())
                 .collect()
         };
-        wanted.sort_unstable();
         let first = self.read_records(&wanted)?;
         if self.samples_by_probes {
             tokio::time::sleep(READ_GAP).await;
