@@ -26,8 +26,27 @@ pub const KIND_GC_MARKED: u32 = 3;
 /// The profile of the cycle is flushed: the first call after `call mProf_FlushLocked` in `runtime.mProf_Flush` was
 /// reached. From here on the bucket counters may be read. Carried by a [`GcRecord`].
 pub const KIND_FLUSHED: u32 = 4;
+/// A span was taken into a P's cache: the call behind `refill` in `runtime.(*mcache).nextFree` was reached. Carried by a
+/// [`SpanRecord`].
+pub const KIND_SPAN: u32 = 5;
+/// A large object was allocated: the call of `(*spanSet).push` in `runtime.(*mcache).allocLarge` was reached. Carried by
+/// a [`SpanRecord`].
+pub const KIND_LARGE: u32 = 6;
+/// An allocation of any size: `runtime.mallocgc` or one of its specialised kin was reached. Counted in
+/// [`maps::COUNTS`]; those of the random subset are carried by an [`AllocRecord`].
+pub const KIND_ALLOC: u32 = 7;
+/// How many kinds have a probe; those are `0..N_PROBES`.
+pub const N_PROBES: usize = 8;
+/// A stack that later records name by its id. Carried by a [`StackRecord`]; made by the probes of the kinds above.
+pub const KIND_STACK: u32 = 8;
 /// How many kinds there are; kinds are `0..N_KINDS`.
-pub const N_KINDS: usize = 5;
+pub const N_KINDS: usize = 9;
+
+/// Words of `allocBits` in a [`SpanRecord`]: 1024 slots of 8 bytes are the most that a span of Go has.
+pub const ALLOC_BITS_WORDS: usize = 16;
+/// Most return addresses of a [`StackRecord`]: each costs the target about 30 ns a hit, and inlining makes more frames of
+/// them. Deeper stacks are cut and marked.
+pub const MAX_STACK_PCS: usize = 64;
 
 /// What every record begins with.
 #[repr(C)]
@@ -72,6 +91,82 @@ pub struct GcRecord {
     pub live_bytes: u64,
 }
 
+/// A span that a P takes to allocate from, or a large object. Everything as it is when the probe runs: before the first
+/// allocation from the span.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanRecord {
+    /// Time, [`KIND_SPAN`] or [`KIND_LARGE`], and the loss counter.
+    pub header: RecordHeader,
+    /// Id of the stack of the allocation, as in a [`StackRecord`] before it; 0 where stacks are not taken.
+    pub stack: u64,
+    /// Address of the slot that is handed out next.
+    pub object: u64,
+    /// First address of the span.
+    pub start: u64,
+    /// Bytes of one slot.
+    pub slot_bytes: u64,
+    /// Slots of the span.
+    pub n_slots: u32,
+    /// Slots that are free.
+    pub free_slots: u32,
+    /// `mspan.freeindex`: slots below it are allocated.
+    pub free_index: u32,
+    /// `mspan.spanclass`.
+    pub span_class: u32,
+    /// `allocBits`, beginning with slot 0; words beyond the last slot are 0.
+    pub alloc_bits: [u64; ALLOC_BITS_WORDS],
+}
+
+/// An allocation of the random subset that source `exact` follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocRecord {
+    /// Time, [`KIND_ALLOC`], and the loss counter.
+    pub header: RecordHeader,
+    /// Id of its stack.
+    pub stack: u64,
+    /// Address of the slot that the allocator hands out for it.
+    pub object: u64,
+    /// Bytes it counts with, as [`CountKey::object_bytes`].
+    pub object_bytes: u64,
+    /// Address of its `abi.Type`; 0 for bytes without a type.
+    pub go_type: u64,
+}
+
+/// A stack, sent before the first record that names it. Only the first `n_pcs` addresses are set; the others are 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackRecord {
+    /// Time, [`KIND_STACK`], and the loss counter.
+    pub header: RecordHeader,
+    /// A hash of the addresses, never 0.
+    pub id: u64,
+    /// How many addresses follow.
+    pub n_pcs: u32,
+    /// 1 when the stack was deeper than [`MAX_STACK_PCS`].
+    pub truncated: u32,
+    /// Return addresses, leaf first, as a walk along the frame pointers finds them.
+    pub pcs: [u64; MAX_STACK_PCS],
+}
+
+/// What allocations are counted by in [`maps::COUNTS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CountKey {
+    /// Id of the stack.
+    pub stack: u64,
+    /// Address of the `abi.Type`; 0 for none.
+    pub go_type: u64,
+    /// Bytes of the slot, malloc header included; of a large object its pages; of a tiny one (below 16 bytes, without
+    /// pointers) the bytes asked for, since several share a slot.
+    pub object_bytes: u64,
+}
+
+const _: () = assert!(size_of::<SpanRecord>() == 16 + 4 * 8 + 4 * 4 + 8 * ALLOC_BITS_WORDS);
+const _: () = assert!(size_of::<AllocRecord>() == 48);
+const _: () = assert!(size_of::<StackRecord>() == 32 + 8 * MAX_STACK_PCS);
+const _: () = assert!(size_of::<CountKey>() == 24);
 const _: () = assert!(size_of::<RecordHeader>() == 16);
 const _: () = assert!(offset_of!(RecordHeader, kind) == 8 && offset_of!(RecordHeader, lost) == 12);
 const _: () = assert!(size_of::<SampleRecord>() == 32);
@@ -87,6 +182,9 @@ pub const fn record_len(kind: u32) -> Option<usize> {
     match kind {
         KIND_BORN | KIND_FREED => Some(size_of::<SampleRecord>()),
         KIND_GC_START | KIND_GC_MARKED | KIND_FLUSHED => Some(size_of::<GcRecord>()),
+        KIND_SPAN | KIND_LARGE => Some(size_of::<SpanRecord>()),
+        KIND_ALLOC => Some(size_of::<AllocRecord>()),
+        KIND_STACK => Some(size_of::<StackRecord>()),
         _ => None,
     }
 }
@@ -100,7 +198,7 @@ pub const EVENTS_BYTES: u32 = 1 << 20;
 /// Where each is attached is found by userspace (`plan`): behind the stack check, never on a function's first
 /// instruction and never as a return probe.
 pub mod programs {
-    use super::N_KINDS;
+    use super::N_PROBES;
 
     /// [`KIND_BORN`](super::KIND_BORN). Expects RAX = object, RBX = bucket (`setprofilebucket`, Go 1.19 to 1.27).
     pub const BORN: &str = "born";
@@ -113,8 +211,17 @@ pub mod programs {
     /// [`KIND_FLUSHED`](super::KIND_FLUSHED). Reads no register.
     pub const FLUSHED: &str = "flushed";
 
+    /// [`KIND_SPAN`](super::KIND_SPAN). Expects RAX = span (`nextFree`, on the call behind that of `refill`).
+    pub const SPAN: &str = "span";
+    /// [`KIND_LARGE`](super::KIND_LARGE). Expects RBX = span (`allocLarge`, on the call of `(*spanSet).push`).
+    pub const LARGE: &str = "large";
+    /// [`KIND_ALLOC`](super::KIND_ALLOC). Expects RAX = size, RBX = type (`mallocgc` and its specialised kin).
+    pub const ALLOC: &str = "alloc";
+
     /// The program of each kind, indexed by kind.
-    pub const BY_KIND: [&str; N_KINDS] = [BORN, FREED, GC_START, GC_MARKED, FLUSHED];
+    pub const BY_KIND: [&str; N_PROBES] = [
+        BORN, FREED, GC_START, GC_MARKED, FLUSHED, SPAN, LARGE, ALLOC,
+    ];
 }
 
 /// Names of the maps.
@@ -133,6 +240,14 @@ pub mod maps {
     /// Every trap counts, also one that makes no record (a taken `jbe`, a special of another kind): it is what the
     /// target pays for. Records delivered + records lost is therefore at most this.
     pub const HITS: &str = "HITS";
+    /// LRU hash of `u64` → `u8`: stack ids that were sent. One that is forgotten is sent again, which costs the ring room
+    /// and nothing else.
+    pub const STACKS: &str = "STACKS";
+    /// Per-CPU hash of [`CountKey`](super::CountKey) → `u64`: objects allocated. What finds it full counts in
+    /// [`COUNTS_OVERFLOW`].
+    pub const COUNTS: &str = "COUNTS";
+    /// Per-CPU array of one `u64`: objects that found [`COUNTS`] full: their stack is not known, their number is.
+    pub const COUNTS_OVERFLOW: &str = "COUNTS_OVERFLOW";
 }
 
 /// Names of the globals, set by userspace before the load. Types are given; each is read-only to the programs.

@@ -35,6 +35,39 @@ pub enum Event {
     },
     /// Names for program counters asked for by [`crate::model::Model::wanted_names`].
     Named(Vec<(u64, Arc<Frame>)>),
+    /// Objects that a source by mark bits follows were born: see [`Birth`]. In the order of their births, between the
+    /// [`ProbeEvent::GcMarked`] that they fall between.
+    Births(Vec<Birth>),
+    /// Stacks that births are counted under, each once, before the first birth that names it. For sources whose stacks
+    /// come from the probes; the runtime's own buckets come with [`Event::Buckets`].
+    Sites(Vec<NewBucket>),
+    /// Followed objects that were found dead.
+    Dead {
+        /// When the memory was read.
+        at_ns: u64,
+        /// Addresses as given in their [`Birth`].
+        objects: Vec<u64>,
+    },
+    /// Every followed object was held against the mark bits of GC cycle `number`: what is left was alive after it.
+    /// Comes behind the [`Event::Dead`] of that check.
+    MarksRead {
+        /// When the reading ended.
+        at_ns: u64,
+        /// Completed GC cycles (`memstats.numgc`).
+        number: u32,
+    },
+    /// How many objects every bucket has counted since the attach: source `exact` alone. Cumulative; buckets that did
+    /// not change may be left out.
+    Counted {
+        /// When the counters were read.
+        at_ns: u64,
+        /// Bucket, objects.
+        objects: Vec<(u64, f64)>,
+        /// False while the governor samples in time: then the figures are estimates.
+        exact: bool,
+    },
+    /// What the governor does: the share of time that the allocation probes are on.
+    Duty(Duty),
     /// What one probe hit costs on this machine, in nanoseconds, as calibrated.
     HitCost {
         /// Nanoseconds of CPU time for each hit.
@@ -64,6 +97,32 @@ pub enum Event {
         /// How, in words (`signal 15 (SIGTERM)`), where it could be learnt.
         how: Option<String>,
     },
+}
+
+/// The birth of an object that is followed to its death, by a source that reads mark bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Birth {
+    /// When the probe ran.
+    pub at_ns: u64,
+    /// Address of its slot; an older object at this address is dead.
+    pub object: u64,
+    /// The bucket it counts under, named by [`Event::Sites`] before.
+    pub bucket: u64,
+    /// How many objects it stands for, at least 1.
+    pub weight: f64,
+}
+
+/// How the governor keeps the budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Duty {
+    /// When this began to hold.
+    pub at_ns: u64,
+    /// Share of time that the allocation probes are on, 0 to 1; 1 is always.
+    pub on_fraction: f64,
+    /// Share of one CPU that they would take if they were always on.
+    pub wanted_cpu_fraction: f64,
+    /// Share of one CPU that is allowed.
+    pub max_cpu_fraction: f64,
 }
 
 /// A decoded record of the ring buffer.
@@ -104,6 +163,64 @@ pub enum ProbeEvent {
         /// When the probe ran.
         at_ns: u64,
     },
+    /// A span was put into a P's cache to allocate from (source `spans`, and `exact` for what it tells of reuse), or a
+    /// large object was allocated.
+    Span(SpanTaken),
+    /// An allocation of the random subset that `exact` follows.
+    Alloc {
+        /// When the probe ran.
+        at_ns: u64,
+        /// Id of its stack.
+        stack: u64,
+        /// Address of the slot that the allocator is about to hand out.
+        object: u64,
+        /// Bytes of the slot; for tiny objects (below 16 bytes, without pointers) those asked for.
+        object_bytes: u64,
+        /// Address of its `abi.Type`; 0 for none (bytes without a type).
+        go_type: u64,
+    },
+}
+
+/// A span at the moment when a P takes it to allocate from, before the first allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanTaken {
+    /// When the probe ran.
+    pub at_ns: u64,
+    /// Id of the stack of the allocation that needed the span; 0 where none was taken.
+    pub stack: u64,
+    /// Address of the slot that is handed out next: the object that `stack` allocates.
+    pub object: u64,
+    /// First address of the span.
+    pub start: u64,
+    /// Bytes of one slot (`elemsize`); of the whole object for a large one.
+    pub slot_bytes: u64,
+    /// Slots of the span.
+    pub n_slots: u32,
+    /// Slots that were free: the objects that will come from it if no GC cycle takes it away first.
+    pub free_slots: u32,
+    /// `mspan.freeindex`: slots below are allocated, whatever their bit says.
+    pub free_index: u32,
+    /// `mspan.spanclass`: size class × 2, plus 1 without pointers. Class 0 is large.
+    pub span_class: u8,
+    /// The first [`tracer_ebpf::wire::ALLOC_BITS_WORDS`] × 64 bits of `allocBits`: a slot at or above `free_index`
+    /// whose bit is 0 was free.
+    pub alloc_bits: [u64; tracer_ebpf::wire::ALLOC_BITS_WORDS],
+}
+
+/// A record of the ring: an event, or the stack that later events name by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Something happened.
+    Event(ProbeEvent),
+    /// Return addresses of a stack, leaf first, by frame pointers: not expanded for inlining.
+    Stack {
+        /// Hash of the addresses.
+        id: u64,
+        /// Return addresses.
+        pcs: Vec<u64>,
+        /// The stack was deeper than what the kernel side follows.
+        truncated: bool,
+    },
 }
 
 impl ProbeEvent {
@@ -114,7 +231,9 @@ impl ProbeEvent {
             | Self::Freed { at_ns, .. }
             | Self::GcStart { at_ns }
             | Self::GcMarked { at_ns, .. }
-            | Self::Flushed { at_ns } => at_ns,
+            | Self::Flushed { at_ns }
+            | Self::Alloc { at_ns, .. }
+            | Self::Span(SpanTaken { at_ns, .. }) => at_ns,
         }
     }
 }

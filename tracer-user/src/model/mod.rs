@@ -144,6 +144,12 @@ impl Model {
                 }
                 self.place_sites();
             }
+            Event::Births(_)
+            | Event::Sites(_)
+            | Event::Dead { .. }
+            | Event::MarksRead { .. }
+            | Event::Counted { .. }
+            | Event::Duty(_) => {}
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
@@ -217,6 +223,8 @@ impl Model {
                 self.gc.marked(at_ns, live_bytes);
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
+            // What they mean is a source's work: it makes births of them.
+            ProbeEvent::Span(_) | ProbeEvent::Alloc { .. } => {}
         }
     }
 

@@ -272,7 +272,7 @@ fn after_a_loss_every_bucket_waits_for_a_comparison() {
     // All records of both were lost: no event tells which buckets they were of.
     model.apply(Event::Kernel(KernelCounters {
         at_ns,
-        lost: [1, 0, 0, 0, 0],
+        lost: [1, 0, 0, 0, 0, 0, 0, 0, 0],
         ..KernelCounters::default()
     }));
     assert_eq!(model.waiting_repairs(), 2);
@@ -350,7 +350,7 @@ proptest! {
                 7 => probe(&mut model, ProbeEvent::Flushed { at_ns }),
                 8 => swept(&mut model, at_ns),
                 9 => model.apply(Event::MarkBaseline { at_ns }),
-                10 => model.apply(Event::Kernel(KernelCounters { at_ns, lost: [object; 5], ..KernelCounters::default() })),
+                10 => model.apply(Event::Kernel(KernelCounters { at_ns, lost: [object; crate::event::N_KINDS], ..KernelCounters::default() })),
                 _ => {
                     let read = model.next_reads().unwrap_or_default();
                     let counts = read.buckets.iter().map(|&addr| (addr, counts(object, 0, 0))).collect();

@@ -67,7 +67,7 @@ mod tests {
                 hits += new;
                 let counters = KernelCounters {
                     at_ns: i * 100_000_000,
-                    hits: [hits, 0, 0, 0, 0],
+                    hits: [hits, 0, 0, 0, 0, 0, 0, 0, 0],
                     ..KernelCounters::default()
                 };
                 budget.exceeded(&counters)
