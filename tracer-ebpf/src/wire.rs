@@ -132,6 +132,12 @@ pub struct AllocRecord {
     pub object_bytes: u64,
     /// Address of its `abi.Type`; 0 for bytes without a type.
     pub go_type: u64,
+    /// First address of its span.
+    pub span_start: u64,
+    /// Bytes of a slot of its span.
+    pub slot_bytes: u32,
+    /// `mspan.spanclass` of its span.
+    pub span_class: u32,
 }
 
 /// A stack, sent before the first record that names it. Only the first `n_pcs` addresses are set; the others are 0.
@@ -164,7 +170,7 @@ pub struct CountKey {
 }
 
 const _: () = assert!(size_of::<SpanRecord>() == 16 + 4 * 8 + 4 * 4 + 8 * ALLOC_BITS_WORDS);
-const _: () = assert!(size_of::<AllocRecord>() == 48);
+const _: () = assert!(size_of::<AllocRecord>() == 64);
 const _: () = assert!(size_of::<StackRecord>() == 32 + 8 * MAX_STACK_PCS);
 const _: () = assert!(size_of::<CountKey>() == 24);
 const _: () = assert!(size_of::<RecordHeader>() == 16);

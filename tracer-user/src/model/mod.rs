@@ -224,7 +224,7 @@ impl Model {
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
             // What they mean is a source's work: it makes births of them.
-            ProbeEvent::Span(_) | ProbeEvent::Alloc { .. } => {}
+            ProbeEvent::Span(_) | ProbeEvent::Alloc(_) => {}
         }
     }
 
