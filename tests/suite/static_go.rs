@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use heaptop::go::frame::Frame;
 use heaptop::go::memory::{Memory, Unreadable};
-use heaptop::go::program::Program;
+use heaptop::go::program::{Layout, Program};
 use heaptop::go::static_image::{Section, Segment, StaticImage};
 use heaptop::plan::{Instruction, plan};
 use heaptop::process::image::Image;
@@ -218,6 +218,14 @@ fn check(release: &str, kind: Kind) -> bool {
             .unwrap_or_else(|err| panic!("{release} {name}, stripped: {err}"));
         assert_eq!(again.vars, program.vars, "{release} {name}");
     }
+    let layout = Layout::of_file(&image).unwrap_or_else(|err| panic!("{release} {name}: {err}"));
+    assert_eq!(layout.vars.at(bias), program.vars, "{release} {name}");
+    let main = program.modules[0].moduledata;
+    assert_eq!(
+        layout.moduledata.moved(bias),
+        main.moved(0),
+        "{release} {name}"
+    );
     let has_symbols = image.variable_symbols(&["runtime.mheap_"])[0].is_some();
     assert_eq!(has_symbols, !name.contains("stripped"), "{release} {name}");
     let rate = format!("rate\t{:#x}", program.vars.mem_profile_rate);

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`buildinfo`] tells the release, [`facts`] holds what differs between releases,
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
-//! stripped binaries, [`program`] ties these together for one process; [`buckets`], [`specials`] and
+//! stripped binaries, [`layout`] ties these together for a file and [`program`] for one process; [`buckets`], [`specials`] and
 //! [`memstats`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
@@ -13,6 +13,7 @@ pub mod buildinfo;
 pub mod dwarf;
 pub mod facts;
 pub mod frame;
+pub mod layout;
 pub mod lines;
 pub mod memory;
 pub mod memstats;
