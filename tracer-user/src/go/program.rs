@@ -167,6 +167,30 @@ impl Program {
         self.modules = std::iter::once(main).chain(plugins).collect();
     }
 
+    /// Turns the return addresses of a *frame-pointer walk* into those that the runtime would store in a bucket: one
+    /// for each logical frame, leaf first, inlined calls expanded and wrappers left out, so that
+    /// [`Program::innermost_at`] names each. Addresses outside of Go code stay as they are.
+    pub fn expand(&self, image: &dyn Memory, live: &dyn Memory, return_pcs: &[u64]) -> Vec<u64> {
+        let mut expanded = Vec::with_capacity(2 * return_pcs.len());
+        for &return_pc in return_pcs {
+            let calls = self.table_at(image, live, return_pc);
+            let calls = calls.and_then(|(module, memory, text_offset)| {
+                let calls = module.lines.calls(memory, text_offset)?;
+                let text = module.moduledata.text.start;
+                Some(
+                    calls
+                        .into_iter()
+                        .map(move |call| text.wrapping_add(call).wrapping_add(1)),
+                )
+            });
+            match calls {
+                Some(calls) => expanded.extend(calls),
+                None => expanded.push(return_pc),
+            }
+        }
+        expanded
+    }
+
     /// All logical frames behind a return address from a *frame-pointer walk*, innermost first.
     ///
     /// Empty when the address is not in Go code.
@@ -189,9 +213,6 @@ impl Program {
             .next()
     }
 
-    /// The one place that turns return addresses into addresses of calls: the instruction at a return
-    /// address may belong to another line, or to another function when the call never returns. The
-    /// runtime keeps to the same convention for the few pcs that are no return addresses: it adds one.
     fn frames(
         &self,
         image: &dyn Memory,
@@ -199,16 +220,30 @@ impl Program {
         return_pc: u64,
         expand: Expand,
     ) -> Vec<Frame> {
+        let found = self.table_at(image, live, return_pc);
+        let frames = found
+            .map(|(module, memory, text_offset)| module.lines.frames(memory, text_offset, expand));
+        frames.unwrap_or_default()
+    }
+
+    /// The module that a return address belongs to, where its tables are read, and the text offset of the call.
+    ///
+    /// The one place that turns return addresses into addresses of calls: the instruction at a return
+    /// address may belong to another line, or to another function when the call never returns. The
+    /// runtime keeps to the same convention for the few pcs that are no return addresses: it adds one.
+    fn table_at<'m>(
+        &self,
+        image: &'m dyn Memory,
+        live: &'m dyn Memory,
+        return_pc: u64,
+    ) -> Option<(&Module, &'m dyn Memory, u64)> {
         let call_pc = return_pc.wrapping_sub(1);
-        let Some(module) = self.module_at(call_pc) else {
-            return Vec::new();
-        };
+        let module = self.module_at(call_pc)?;
         let memory = match module.tables {
             Tables::Image => image,
             Tables::Live => live,
         };
-        let text_offset = call_pc - module.moduledata.text.start;
-        module.lines.frames(memory, text_offset, expand)
+        Some((module, memory, call_pc - module.moduledata.text.start))
     }
 
     /// The module whose Go code holds a run-time address.

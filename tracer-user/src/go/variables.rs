@@ -10,7 +10,7 @@ use super::operands::rip_operand;
 use super::static_image::StaticImage;
 
 /// Addresses of the runtime's variables: run-time ones, but link-time ones in a [`super::layout::Layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     /// `mbuckets`: pointer to the newest bucket of the heap profile.
     pub mbuckets: u64,
