@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::budget::SamplerBudget;
 use super::readiness::readable;
 use crate::clock::monotonic_ns;
-use crate::event::{BucketsRead, Event, HeapRead};
+use crate::event::{BucketsRead, Event, HeapRead, Record};
 use crate::go::buckets::{self, MAX_BUCKETS, MAX_FRAMES, MemRecord, NewBucket, ProfCycle};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::go::memstats::HeapFigures;
@@ -21,6 +21,7 @@ use crate::go::{memstats, specials};
 use crate::model::ReadRequest;
 use crate::model::bucket::Lost;
 use crate::model::samples::MAX_LIVE_SAMPLES;
+use crate::plan::Kind;
 use crate::probe::Probes;
 use crate::process::go_process::GoProcess;
 
@@ -220,7 +221,7 @@ impl Collector {
         batch.retain(|event| !matches!(event, Event::Kernel(_)));
         batch.push(Event::Kernel(counters));
         if self.budget.exceeded(&counters) {
-            let links = probes.take_sampler_links();
+            let links = probes.take_links(&[Kind::Born, Kind::Freed]);
             if !links.is_empty() {
                 // A detach blocks for 0.1 s: on a thread of its own, while the ring is drained here.
                 tokio::task::spawn_blocking(move || drop(links));
@@ -418,9 +419,16 @@ impl Collector {
     }
 
     fn drain(&mut self, batch: &mut Vec<Event>) -> bool {
-        self.probes
-            .as_mut()
-            .is_some_and(|probes| probes.drain(batch))
+        let Some(probes) = &mut self.probes else {
+            return false;
+        };
+        let mut records = Vec::new();
+        let may_be_more = probes.drain(&mut records);
+        batch.extend(records.into_iter().filter_map(|record| match record {
+            Record::Event(event) => Some(Event::Probe(event)),
+            Record::Stack { .. } => None,
+        }));
+        may_be_more
     }
 
     /// Drains until the ring was seen empty, at most a few batches: a target that fills it faster than it

@@ -236,18 +236,13 @@ fn place_probes(
     go: &GoProcess,
     settings: AttachSettings,
 ) -> Result<Probes, Refusal> {
-    let plan = plan::plan(&go.program, &*go.image)?;
-    let jbe_filter = plan
-        .points
-        .iter()
-        .filter(|p| p.jbe_filter)
-        .map(|p| 1u64 << (p.kind as u64))
-        .sum();
+    let plan = plan::plan(&go.program, &*go.image, plan::Wanted::Sampler)?;
     let ebpf = loader.finish(LoadSettings {
         special: go.program.facts.special,
-        jbe_filter,
+        jbe_filter: plan.jbe_filter(),
         ring_bytes: settings.ring_bytes,
         log: settings.log,
+        alloc: None,
     })?;
     Probes::attach(ebpf, &plan, &go.process, settings.log)
 }
