@@ -10,9 +10,9 @@ use crate::clock::{local_time, monotonic_ns, unix_ns};
 use crate::go::alloc_counters;
 use crate::go::facts::Facts;
 use crate::go::memstats::HeapFigures;
-use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
-use crate::model::rows::{History, Source, Target};
+use crate::model::profile::MappedFile;
+use crate::model::rows::{History, Liveness, Source, Target};
 use crate::plan::{self, ProbePlan, Wanted};
 use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
 use crate::process::arm::{self, Armed, ArmedBy};
@@ -98,13 +98,17 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
                 "armed at {}: what was allocated before is not in the figures",
                 local_time(armed.at_unix_ns())
             ));
-            History::SinceArmed
+            History::SinceArmed {
+                at_unix_ns: armed.at_unix_ns(),
+            }
         }
         (None, Some(by)) => {
             notes.push(by.to_string());
-            History::SinceArmed
+            History::SinceArmed {
+                at_unix_ns: by.since_unix_ns,
+            }
         }
-        (None, None) if source.is_by_marks() => History::SinceAttach,
+        (None, None) if source.liveness() == Liveness::Marks => History::SinceAttach,
         (None, None) => History::SinceStart,
     };
     let target = Target {

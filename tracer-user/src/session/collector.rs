@@ -192,7 +192,9 @@ impl Collector {
                 reader.answer(&mut self.edge, request, batch).await;
             }
             (Request::HitCost(ns), Reader::Buckets { budget, .. }) => budget.hit_cost_ns = ns,
-            (Request::HitCost(ns), Reader::Marks(reader)) => reader.hit_costs(ns),
+            (Request::HitCost(ns), Reader::Marks(reader)) => {
+                reader.trap_costs(&mut self.edge, ns);
+            }
             (Request::Thin(level), Reader::Marks(reader)) => reader.thin(level),
             // The model asks nobody else for these.
             (Request::Read(_), Reader::Marks(_)) | (Request::Thin(_), Reader::Buckets { .. }) => {}

@@ -7,8 +7,9 @@ use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::{self, AllocCounters};
-use crate::go::memory::Unreadable;
-use crate::go::{liveness, types};
+use crate::go::liveness::{self, NotChecked};
+use crate::go::memory::{Memory as _, Unreadable};
+use crate::go::types;
 use crate::model::samples::is_kept;
 use crate::plan::{Kind, ProbePlan};
 use crate::source::governor::{Governor, Turn};
@@ -21,6 +22,11 @@ const MAX_CHECKS: usize = 3;
 const REST_PER_CHECK: u32 = 4;
 /// The kernel's counters of allocations are read so often: each of up to 16 384 is a system call.
 const COUNTS_EVERY_NS: u64 = 1_000_000_000;
+
+/// The kernel measures programs for so long: it costs each run of any program on the machine some 50 ns meanwhile.
+const TIMED_NS: u64 = 1_000_000_000;
+/// Traps that a mean is taken from, at least.
+const MIN_TIMED_HITS: f64 = 50.0;
 
 /// Follows objects.
 #[derive(Debug)]
@@ -41,6 +47,9 @@ pub(super) struct MarksReader {
     /// Links on their way out are waited for before probes are placed again.
     detaching: Option<tokio::task::JoinHandle<()>>,
     thinned: u32,
+    /// The cost of a trap, while the programs are timed.
+    trap_ns: Option<f64>,
+    timed_until_ns: u64,
 }
 
 impl MarksReader {
@@ -68,12 +77,47 @@ impl MarksReader {
             was_on: true,
             detaching: None,
             thinned: 0,
+            trap_ns: None,
+            timed_until_ns: 0,
         })
     }
 
-    /// What a hit with its stack was measured to cost.
-    pub(super) fn hit_costs(&mut self, ns: f64) {
+    /// What a trap with a small program was measured to cost on this machine; what ours take beside it, with their
+    /// stacks, is measured on the target itself.
+    pub(super) fn trap_costs(&mut self, edge: &mut Edge, ns: f64) {
+        self.trap_ns = Some(ns);
+        self.timed_until_ns = monotonic_ns().saturating_add(TIMED_NS);
+        if let Some(probes) = edge.probes_mut() {
+            probes.time_programs(true);
+        }
+    }
+
+    /// Ends the measurement of the programs once it has lasted long enough.
+    fn finish_timing(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        let now = monotonic_ns();
+        let Some(trap_ns) = self.trap_ns else { return };
+        if now < self.timed_until_ns {
+            return;
+        }
+        let Some(probes) = edge.probes_mut() else {
+            return;
+        };
+        let hits = probes.counters().hits;
+        let timed: Vec<(f64, f64)> = ALLOCATION_PROBES
+            .iter()
+            .filter_map(|&kind| Some((hits[kind as usize] as f64, probes.program_ns(kind)?)))
+            .collect();
+        let n_hits: f64 = timed.iter().map(|(hits, _)| hits).sum();
+        if n_hits < MIN_TIMED_HITS {
+            self.timed_until_ns = now.saturating_add(TIMED_NS);
+            return;
+        }
+        probes.time_programs(false);
+        self.trap_ns = None;
+        let program_ns = timed.iter().map(|(hits, ns)| hits * ns).sum::<f64>() / n_hits;
+        let ns = trap_ns + program_ns;
         self.governor.hit_costs(ns);
+        batch.push(Event::HitCost { ns });
     }
 
     /// The first events: nothing is followed yet, and that is all of it.
@@ -106,14 +150,13 @@ impl MarksReader {
             self.is_due = true;
         }
         if self.is_due && monotonic_ns() >= self.rest_until_ns {
-            // What was born before the cycle ended must be known before its marks are read.
-            self.window(edge, batch);
             self.check(edge, batch);
         }
         batch.push(Event::Heap(heap));
         if self.counts_allocations && monotonic_ns() >= self.counted_ns + COUNTS_EVERY_NS {
             self.count(edge, batch);
         }
+        self.finish_timing(edge, batch);
         self.govern(edge, batch);
     }
 
@@ -139,21 +182,14 @@ impl MarksReader {
     }
 
     /// Holds every followed object against the marks of the last cycle.
-    fn check(&mut self, edge: &Edge, batch: &mut Vec<Event>) {
+    fn check(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
         let begin = std::time::Instant::now();
-        let program = &edge.go.program;
         for _ in 0..MAX_CHECKS {
-            let followed = self.source.followed();
-            let checked =
-                liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed);
-            match checked {
-                Ok(checked) => {
-                    self.checked_cycle = Some(checked.gc_cycles);
-                    self.is_due = false;
-                    batch.extend(self.source.checked(monotonic_ns(), &checked));
-                    break;
-                }
-                // A cycle ended meanwhile, or the target is ending: the next try or look tells.
+            match self.check_once(edge, batch) {
+                Ok(true) => break,
+                // A cycle ended meanwhile: what was found is of no one cycle.
+                Ok(false) => {}
+                // The target is ending, or the next look tells.
                 Err(err) => log::debug!("mark bits: {err}"),
             }
         }
@@ -162,13 +198,32 @@ impl MarksReader {
             monotonic_ns().saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(0));
     }
 
+    /// One try; `false` if a cycle ended meanwhile.
+    fn check_once(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Result<bool, NotChecked> {
+        let cycle = gc_cycles(edge)?;
+        // Behind the look at the cycle: whatever was born before its marks were complete is followed now.
+        self.window(edge, batch);
+        let program = &edge.go.program;
+        let followed = self.source.followed();
+        let checked =
+            liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
+        if checked.gc_cycles != cycle {
+            return Ok(false);
+        }
+        self.checked_cycle = Some(cycle);
+        self.is_due = false;
+        batch.extend(self.source.checked(monotonic_ns(), &checked));
+        Ok(true)
+    }
+
     /// Reads the kernel's counters of allocations.
     fn count(&mut self, edge: &Edge, batch: &mut Vec<Event>) {
         let Some(probes) = edge.probes() else { return };
-        let (counts, overflow) = probes.counts();
+        let counts = probes.counts();
         let now = monotonic_ns();
         self.counted_ns = now;
-        batch.extend(self.source.counted(now, &counts, overflow, &Tables(edge)));
+        batch.extend(self.source
+                .counted(now, &counts.objects, counts.overflow, &Tables(edge)));
     }
 
     /// Reads the kernel's counters, and turns the allocation probes off or on as the budget wants it.
@@ -226,6 +281,13 @@ fn allocation_hits(counters: &KernelCounters) -> u64 {
         .iter()
         .map(|&kind| counters.hits[kind as usize])
         .sum()
+}
+
+/// GC cycles whose marks are complete.
+fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
+    let program = &edge.go.program;
+    let sweepgen = program.vars.mheap.wrapping_add(program.facts.mheap.sweepgen);
+    Ok(edge.go.memory().u32(sweepgen)? / 2)
 }
 
 fn counters(edge: &Edge) -> Result<AllocCounters, Unreadable> {
