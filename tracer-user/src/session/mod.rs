@@ -15,7 +15,7 @@ use crate::clock::{monotonic_ns, unix_ns};
 use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
-use crate::model::rows::{Query, RowId, Source, Target};
+use crate::model::rows::{History, Query, RowId, Source, Target};
 use crate::plan;
 use crate::probe::{LoadSettings, Loader, Probes, calibrate};
 use crate::process::go_process::GoProcess;
@@ -99,6 +99,8 @@ impl Session {
             } else {
                 Source::Sampler
             },
+            history: History::SinceStart,
+            notes: Vec::new(),
         };
         let symbolizer = Symbolizer::new(&go);
         let mappings = go.mapped_files();
