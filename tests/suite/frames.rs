@@ -145,6 +145,7 @@ impl Story {
             attached_unix_ns: ATTACH_UNIX_NS,
             main_module: Some("github.com/TykTechnologies/tyk".to_owned()),
             source,
+            ..Target::default()
         };
         Self {
             model: Model::new(target),
@@ -169,6 +170,7 @@ impl Story {
             object_bytes: site.3,
             pcs: [1, 2, 3, 4].map(|n| addr(index) + n).into(),
             n_frames: 4,
+            go_type: None,
         };
         let counts = |(index, site): (usize, &Site)| {
             let total = Counts {

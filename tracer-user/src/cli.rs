@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::rows::GroupBy;
 use crate::view::order::{Sort, SortKey};
 
 /// Live heap growth per call site of a running Go process.
@@ -100,6 +101,9 @@ pub struct WatchArgs {
     /// Order of the call sites
     #[arg(long, value_enum, default_value_t = SortBy::Growth)]
     pub sort: SortBy,
+    /// What one row is; by type needs --exact
+    #[arg(long, value_enum, default_value_t = RowBy::Function)]
+    pub by: RowBy,
     /// Text with whole names and file:line, however wide that is
     #[arg(long)]
     pub wide: bool,
@@ -175,6 +179,30 @@ pub enum SortBy {
     Alloc,
     /// Name
     Name,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowBy {
+    /// The function of the call site
+    Function,
+    /// The line of the call site
+    Line,
+    /// The package of the call site
+    Package,
+    /// The Go type of the objects, whoever allocates them
+    Type,
+}
+
+impl From<RowBy> for GroupBy {
+    fn from(by: RowBy) -> Self {
+        match by {
+            RowBy::Function => Self::Function,
+            RowBy::Line => Self::Line,
+            RowBy::Package => Self::Package,
+            RowBy::Type => Self::Type,
+        }
+    }
 }
 
 impl From<SortBy> for Sort {

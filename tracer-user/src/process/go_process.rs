@@ -185,7 +185,8 @@ impl GoProcess {
         }
     }
 
-    fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
+    /// What to say where its memory cannot be read.
+    pub fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
         let (name, pid) = (self.process.name(), self.process.pid());
         if self.process.is_same() {
             let what = format!("cannot read the profile of {name} (pid {pid})");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
-use crate::go::alloc_counters::{self, AllocCounters};
+use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::go::types;
@@ -205,8 +205,7 @@ impl MarksReader {
         self.window(edge, batch);
         let program = &edge.go.program;
         let followed = self.source.followed();
-        let checked =
-            liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
+        let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
         if checked.gc_cycles != cycle {
             return Ok(false);
         }
@@ -222,8 +221,10 @@ impl MarksReader {
         let counts = probes.counts();
         let now = monotonic_ns();
         self.counted_ns = now;
-        batch.extend(self.source
-                .counted(now, &counts.objects, counts.overflow, &Tables(edge)));
+        batch.extend(
+            self.source
+                .counted(now, &counts.objects, counts.overflow, &Tables(edge)),
+        );
     }
 
     /// Reads the kernel's counters, and turns the allocation probes off or on as the budget wants it.
@@ -286,13 +287,16 @@ fn allocation_hits(counters: &KernelCounters) -> u64 {
 /// GC cycles whose marks are complete.
 fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
     let program = &edge.go.program;
-    let sweepgen = program.vars.mheap.wrapping_add(program.facts.mheap.sweepgen);
+    let sweepgen = program
+        .vars
+        .mheap
+        .wrapping_add(program.facts.mheap.sweepgen);
     Ok(edge.go.memory().u32(sweepgen)? / 2)
 }
 
 fn counters(edge: &Edge) -> Result<AllocCounters, Unreadable> {
     let program = &edge.go.program;
-    alloc_counters::read(&edge.go.memory(), program.facts, &program.vars)
+    AllocCounters::read(&edge.go.memory(), program.facts, &program.vars)
 }
 
 /// The target's own tables.

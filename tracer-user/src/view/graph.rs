@@ -1,11 +1,12 @@
 //! Live heap after each GC, as an area of braille dots: the range is stated at both ends.
 
+use super::boxes::wrap;
 use super::format;
 use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
-use crate::model::rows::{Cycle, SiteRow};
+use crate::model::rows::{Cycle, History, SiteRow};
 
 /// Cells of the labels at the left, with a blank on either side.
 const LABEL: usize = 8;
@@ -202,6 +203,9 @@ fn words(ui: &UiState) -> Vec<Line> {
     }
     let uptime = format::coarse_duration(reading.uptime_ns());
     let minutes = reading.uptime_ns() as f64 / 6e10;
+    if reading.target.history != History::SinceStart {
+        return missing_history(ui);
+    }
     let average = match reading.heap.live_bytes {
         Some(live) if minutes >= 1.0 => {
             format!(
@@ -219,6 +223,21 @@ fn words(ui: &UiState) -> Vec<Line> {
     .into_iter()
     .map(Line::plain)
     .collect()
+}
+
+/// The same where in-use is not whole: what lives from before is in no row.
+fn missing_history(ui: &UiState) -> Vec<Line> {
+    let room = ui.size().0.saturating_sub(4).min(100);
+    let notes = ui.reading.notes(ui.options.utc_offset_s);
+    let history = notes.first().map(String::as_str).unwrap_or_default();
+    let text = format!(
+        "{history}. What lives from before is in no row. Growth needs GCs seen from now on."
+    );
+    let text = format!("{}{}", text[..1].to_uppercase(), &text[1..]);
+    wrap(&text, usize::from(room))
+        .into_iter()
+        .map(|line| Line::plain(format!("  {line}")))
+        .collect()
 }
 
 /// Figures of the process beside the graph.
