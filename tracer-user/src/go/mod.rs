@@ -18,6 +18,7 @@ pub mod memstats;
 pub mod moduledata;
 pub mod operands;
 pub mod pclntab;
+pub mod profile;
 pub mod program;
 pub mod specials;
 pub mod static_image;

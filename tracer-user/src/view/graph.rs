@@ -228,12 +228,16 @@ fn words(ui: &UiState) -> Vec<Line> {
 /// The same where in-use is not whole: what lives from before is in no row.
 fn missing_history(ui: &UiState) -> Vec<Line> {
     let room = ui.size().0.saturating_sub(4).min(100);
-    let notes = ui.reading.notes(ui.options.utc_offset_s);
-    let history = notes.first().map(String::as_str).unwrap_or_default();
+    let history = match ui.reading.target.history {
+        History::SinceArmed => "History before heaptop armed the sampler is missing",
+        _ if ui.reading.rate_bytes == Some(0) => {
+            "No history: this program's runtime samples nothing; in-use counts from the attach"
+        }
+        _ => "No history: in-use counts from the attach",
+    };
     let text = format!(
         "{history}. What lives from before is in no row. Growth needs GCs seen from now on."
     );
-    let text = format!("{}{}", text[..1].to_uppercase(), &text[1..]);
     wrap(&text, usize::from(room))
         .into_iter()
         .map(|line| Line::plain(format!("  {line}")))
