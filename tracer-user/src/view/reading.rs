@@ -69,17 +69,24 @@ pub struct Reading {
 
 /// What of the target's history is missing, if any is, then its notes: each a sentence without its end.
 pub fn notes(target: &Target, rate_bytes: Option<u64>) -> Vec<String> {
-    let history = match target.history {
-        // When it was armed is one of the target's own.
-        History::SinceStart | History::SinceArmed => None,
-        History::SinceAttach if rate_bytes == Some(0) => Some(
-            "no history: this program's runtime samples nothing; in-use counts from the attach"
-                .to_owned(),
-        ),
-        History::SinceAttach => Some("no history: in-use counts from the attach".to_owned()),
-    };
+    // When it was armed is one of the target's own.
+    let history = missing_history(target, rate_bytes)
+        .filter(|_| target.history != History::SinceArmed)
+        .map(str::to_owned);
     let own = target.notes.iter().map(|note| super::names::clean(note));
     history.into_iter().chain(own).collect()
+}
+
+/// What of the target's history is missing; `None` where nothing is.
+fn missing_history(target: &Target, rate_bytes: Option<u64>) -> Option<&'static str> {
+    match target.history {
+        History::SinceStart => None,
+        History::SinceArmed => Some("history before heaptop armed the sampler is missing"),
+        History::SinceAttach if rate_bytes == Some(0) => Some(
+            "no history: this program's runtime samples nothing; in-use counts from the attach",
+        ),
+        History::SinceAttach => Some("no history: in-use counts from the attach"),
+    }
 }
 
 impl Reading {
@@ -180,6 +187,11 @@ impl Reading {
     /// The share of time that the probes are on, where it is not all of it.
     pub fn on_part_of_time(&self) -> Option<Duty> {
         self.duty.filter(|duty| duty.on_fraction < 1.0)
+    }
+
+    /// What of the target's history is missing; `None` where nothing is.
+    pub fn missing_history(&self) -> Option<&'static str> {
+        missing_history(&self.target, self.rate_bytes)
     }
 
     /// What is known of the attach that impairs figures, each a sentence: history that is missing, then the target's
