@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::rows::GroupBy;
 use crate::view::order::{Sort, SortKey};
@@ -136,6 +137,20 @@ impl WatchArgs {
         } else {
             self.source
         }
+    }
+
+    /// What is asked for and the source asked for cannot know.
+    ///
+    /// # Errors
+    /// A usage error of clap, to be printed and ended with.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.by == RowBy::Type && self.wanted_source() != Some(SourceChoice::Exact) {
+            return Err(Cli::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "--by type needs --exact: no other source knows the types of objects",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -285,6 +300,16 @@ mod tests {
         for text in ["0", "-1", "", "%", "nan", "inf", "much"] {
             assert!(watch(&["--max-overhead", text, "1"]).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn types_are_asked_of_the_source_that_knows_them() {
+        let check = |arguments: &[&str]| watch(arguments).map(|args| args.check().is_ok());
+        assert_eq!(check(&["--by", "type", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--arm", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--exact", "1"]), Some(true));
+        assert_eq!(check(&["--by=type", "--source=exact", "1"]), Some(true));
+        assert_eq!(check(&["--by", "package", "1"]), Some(true));
     }
 
     #[test]

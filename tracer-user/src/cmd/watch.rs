@@ -18,6 +18,7 @@ use super::patience::Patience;
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
+    args.check().unwrap_or_else(|usage| usage.exit());
     if let Some(path) = &args.debug_log {
         log_to(path)?;
     }

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::pprof_proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use crate::go::frame::Frame;
-pub use crate::model::profile::{HeapProfile, MappedFile, Record};
+pub use crate::go::profile::{HeapProfile, MappedFile, Record};
 
 /// The frame of each return address.
 pub type Names = HashMap<u64, Arc<Frame>>;

@@ -22,6 +22,7 @@ pub mod memstats;
 pub mod moduledata;
 pub mod operands;
 pub mod pclntab;
+pub mod profile;
 pub mod program;
 pub mod size_classes;
 pub mod specials;

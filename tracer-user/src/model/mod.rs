@@ -15,7 +15,6 @@ pub mod gc;
 pub mod history;
 mod marks;
 mod names;
-pub mod profile;
 mod query;
 mod reads;
 mod reconcile;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
+use crate::go::profile::{HeapProfile, MappedFile, Record};
 
 use super::Model;
 use super::bucket::Bucket;
 use super::estimate::UNITS_PER_OBJECT;
 use super::gc::SECOND_NS;
-use super::profile::{HeapProfile, MappedFile, Record};
 use super::row::{Row, whole};
 use super::rows::{GroupBy, Liveness, Query, RowId, SiteRow, StackRow, Status};
 

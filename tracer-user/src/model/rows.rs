@@ -154,11 +154,8 @@ pub enum History {
     SinceStart,
     /// From the attach: nothing was recorded before, and what lives from before is not in any figure.
     SinceAttach,
-    /// From the moment when heaptop armed the sampler.
-    SinceArmed {
-        /// Unix time, nanoseconds.
-        at_unix_ns: i64,
-    },
+    /// From the moment when heaptop armed the sampler, which [`Target::notes`] tell.
+    SinceArmed,
 }
 
 impl Target {
@@ -217,6 +214,11 @@ impl Source {
     /// Whether probes run in the target: they cost, and their records can be lost.
     pub fn has_probes(self) -> bool {
         self.liveness() != Liveness::Counters
+    }
+
+    /// Whether it follows objects by the target's mark bits, with weights of their own.
+    pub fn is_by_marks(self) -> bool {
+        self.liveness() == Liveness::Marks
     }
 
     /// Whether it knows the Go types of objects.

@@ -250,7 +250,7 @@ fn help(ui: &UiState, room: usize) -> Vec<Line> {
     }
     let units = "Ki Mi Gi as in Kubernetes (1 Mi = 1,048,576 B); k M are thousands, millions.";
     lines.extend(wrap(units, room).into_iter().map(Line::plain));
-    for note in ui.reading.notes(ui.options.utc_offset_s) {
+    for note in ui.reading.notes() {
         lines.extend(
             wrap(&format!("Note: {note}."), room)
                 .into_iter()

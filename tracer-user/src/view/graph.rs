@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
-use crate::model::rows::{Cycle, History, SiteRow};
+use crate::model::rows::{Cycle, SiteRow};
 
 /// Cells of the labels at the left, with a blank on either side.
 const LABEL: usize = 8;
@@ -203,8 +203,8 @@ fn words(ui: &UiState) -> Vec<Line> {
     }
     let uptime = format::coarse_duration(reading.uptime_ns());
     let minutes = reading.uptime_ns() as f64 / 6e10;
-    if reading.target.history != History::SinceStart {
-        return missing_history(ui);
+    if let Some(missing) = reading.missing_history() {
+        return without_history(missing, ui.size().0);
     }
     let average = match reading.heap.live_bytes {
         Some(live) if minutes >= 1.0 => {
@@ -226,15 +226,16 @@ fn words(ui: &UiState) -> Vec<Line> {
 }
 
 /// The same where in-use is not whole: what lives from before is in no row.
-fn missing_history(ui: &UiState) -> Vec<Line> {
-    let room = ui.size().0.saturating_sub(4).min(100);
-    let notes = ui.reading.notes(ui.options.utc_offset_s);
-    let history = notes.first().map(String::as_str).unwrap_or_default();
-    let text = format!(
-        "{history}. What lives from before is in no row. Growth needs GCs seen from now on."
+fn without_history(missing: &str, columns: u16) -> Vec<Line> {
+    // Beside the graph there may be figures of the process.
+    let room = usize::from(columns).saturating_sub(4).min(76);
+    let mut text = format!(
+        "{missing}. What lives from before is in no row. Growth needs GCs seen from now on."
     );
-    let text = format!("{}{}", text[..1].to_uppercase(), &text[1..]);
-    wrap(&text, usize::from(room))
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    wrap(&text, room)
         .into_iter()
         .map(|line| Line::plain(format!("  {line}")))
         .collect()

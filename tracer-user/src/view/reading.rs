@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use crate::event::Duty;
 use crate::model::Model;
 use crate::model::rows::{
-    Baseline, Cycle, HeapNow, History, Liveness, Losses, Overhead, Query, RowId, SiteRow, StackRow,
-    Status, Target,
+    Baseline, Cycle, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow, StackRow, Status,
+    Target,
 };
 
 /// Rows whose stacks are kept for a pause, in the order of the table. Each is about 1 ms at 10 000 stacks, and a key is
@@ -68,21 +68,25 @@ pub struct Reading {
 }
 
 /// What of the target's history is missing, if any is, then its notes: each a sentence without its end.
-pub fn notes(target: &Target, rate_bytes: Option<u64>, utc_offset_s: i32) -> Vec<String> {
-    let history = match target.history {
-        History::SinceStart => None,
-        History::SinceAttach if rate_bytes == Some(0) => Some(
-            "no history: this program's runtime samples nothing; in-use counts from the attach"
-                .to_owned(),
-        ),
-        History::SinceAttach => Some("no history: in-use counts from the attach".to_owned()),
-        History::SinceArmed { at_unix_ns } => Some(format!(
-            "history before {}, when heaptop armed the sampler, is missing",
-            super::format::time_of_day(at_unix_ns, utc_offset_s)
-        )),
-    };
+pub fn notes(target: &Target, rate_bytes: Option<u64>) -> Vec<String> {
+    // When it was armed is one of the target's own.
+    let history = missing_history(target, rate_bytes)
+        .filter(|_| target.history != History::SinceArmed)
+        .map(str::to_owned);
     let own = target.notes.iter().map(|note| super::names::clean(note));
     history.into_iter().chain(own).collect()
+}
+
+/// What of the target's history is missing; `None` where nothing is.
+fn missing_history(target: &Target, rate_bytes: Option<u64>) -> Option<&'static str> {
+    match target.history {
+        History::SinceStart => None,
+        History::SinceArmed => Some("history before heaptop armed the sampler is missing"),
+        History::SinceAttach if rate_bytes == Some(0) => Some(
+            "no history: this program's runtime samples nothing; in-use counts from the attach",
+        ),
+        History::SinceAttach => Some("no history: in-use counts from the attach"),
+    }
 }
 
 impl Reading {
@@ -177,7 +181,7 @@ impl Reading {
 
     /// Whether the sampler's rate says anything of the figures: other sources have weights of their own.
     pub fn is_sampled(&self) -> bool {
-        self.target.source.liveness() != Liveness::Marks
+        !self.target.source.is_by_marks()
     }
 
     /// The share of time that the probes are on, where it is not all of it.
@@ -185,10 +189,15 @@ impl Reading {
         self.duty.filter(|duty| duty.on_fraction < 1.0)
     }
 
+    /// What of the target's history is missing; `None` where nothing is.
+    pub fn missing_history(&self) -> Option<&'static str> {
+        missing_history(&self.target, self.rate_bytes)
+    }
+
     /// What is known of the attach that impairs figures, each a sentence: history that is missing, then the target's
     /// own notes.
-    pub fn notes(&self, utc_offset_s: i32) -> Vec<String> {
-        notes(&self.target, self.rate_bytes, utc_offset_s)
+    pub fn notes(&self) -> Vec<String> {
+        notes(&self.target, self.rate_bytes)
     }
 
     /// The name of a baseline in a sentence: `attach` or its time of day.

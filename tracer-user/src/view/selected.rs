@@ -189,7 +189,7 @@ fn budget(duty: Duty, source: &str, room: usize) -> String {
 
 /// Notes of the attach take turns in the first minute; the help has them for ever.
 fn note_of_the_moment(ui: &UiState) -> Option<String> {
-    let mut notes = ui.reading.notes(ui.options.utc_offset_s);
+    let mut notes = ui.reading.notes();
     let since_ns = ui.now_ns.saturating_sub(ui.reading.target.attached_ns);
     if notes.is_empty() || since_ns >= NOTES_NS {
         return None;

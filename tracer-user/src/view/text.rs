@@ -60,7 +60,7 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     let mut text = process_line(model, opts);
     text.push('\n');
     if opts.is_first {
-        for note in notes(model.target(), model.rate_bytes(), opts.utc_offset_s) {
+        for note in notes(model.target(), model.rate_bytes()) {
             for part in ["note: ", &note, "\n"] {
                 text.push_str(part);
             }

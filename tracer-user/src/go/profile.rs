@@ -1,8 +1,8 @@
-//! A heap profile as plain data: what the model hands out and what the exports write.
+//! A heap profile as plain data: what is read or worked out, and what the exports write.
 
 use std::sync::Arc;
 
-use crate::go::buckets::Counts;
+use super::buckets::Counts;
 
 /// Samples of one stack and size.
 #[derive(Clone, Debug)]
