@@ -272,6 +272,26 @@ pub(super) fn exe_name(proc: &Process) -> Option<String> {
     Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
 }
 
+/// Address of the first mapping of a process's program.
+pub(super) fn exe_start(proc: &Process) -> Option<u64> {
+    let inode = std::fs::metadata(format!("/proc/{}/exe", proc.pid))
+        .ok()?
+        .ino();
+    // An overlay has inodes of its own.
+    let path = std::fs::read_link(format!("/proc/{}/exe", proc.pid)).ok()?;
+    let path = path.to_string_lossy();
+    let bytes = std::fs::read(format!("/proc/{}/maps", proc.pid)).ok()?;
+    // The program is mapped below its libraries, and often as the very first: the rest needs no parsing.
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next()?;
+        let found: u64 = words.nth(3)?.parse().ok()?;
+        let (start, _) = range.split_once('-')?;
+        (found == inode || line.ends_with(&*path)).then(|| u64::from_str_radix(start, 16).ok())?
+    })
+}
+
 /// Unix time, nanoseconds, of a start time in clock ticks since boot.
 pub(super) fn started_unix_ns(ticks: u64) -> i64 {
     let boot_ns = i128::from(procfs::boot_time_secs().unwrap_or(0)) * 1_000_000_000;
