@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
@@ -18,7 +20,9 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     if let Some(path) = &args.debug_log {
         log_to(path)?;
     }
-    let target = args.target.as_deref().unwrap_or_default();
+    let Some(target) = args.target.as_deref() else {
+        usage_without_target();
+    };
     let pid = target::resolve(target)?;
     let settings = AttachSettings {
         no_probes: args.no_probes,
@@ -44,6 +48,16 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     // A write that nobody reads may still wait on a thread of its own.
     runtime.shutdown_background();
     exit
+}
+
+/// Says what a target is, as clap would, and ends with status 2.
+fn usage_without_target() -> ! {
+    crate::cli::Cli::command()
+        .error(
+            ErrorKind::MissingRequiredArgument,
+            "no TARGET given, and no terminal to pick one on\n\nhint: heaptop ps lists the Go processes here",
+        )
+        .exit()
 }
 
 /// Sends heaptop's own diagnostics to a file: the screen has no room for them.

@@ -10,6 +10,7 @@
 pub mod blocks;
 pub mod buckets;
 pub mod buildinfo;
+pub mod dwarf;
 pub mod facts;
 pub mod frame;
 pub mod lines;
@@ -19,6 +20,7 @@ pub mod moduledata;
 pub mod operands;
 pub mod pclntab;
 pub mod program;
+pub mod size_classes;
 pub mod specials;
 pub mod static_image;
 pub mod symbol;

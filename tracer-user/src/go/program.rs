@@ -274,25 +274,26 @@ impl Program {
 
 /// The facts of the release, or why there are none.
 fn facts_for(build: &BuildInfo) -> Result<&'static Facts, Refusal> {
-    Facts::of_minor(build.minor).ok_or_else(|| {
-        let known: Vec<String> = Facts::known_minors()
-            .map(|minor| format!("1.{minor}"))
-            .collect();
-        let newest = Facts::known_minors().max().unwrap_or(0);
-        let next = if build.minor > newest {
-            "update heaptop to a release that knows this Go, or build the program with an older Go"
-        } else {
-            "build the program with one of these releases of Go"
-        };
-        Refusal::new(
-            format!("cannot read the runtime of {}", build.version),
-            format!(
-                "heaptop knows Go {} only, and does not guess",
-                known.join(", ")
-            ),
-            next,
-        )
-    })
+    if let Some(facts) = Facts::of_minor(build.minor) {
+        return Ok(facts.with_experiments(&build.experiments).kept());
+    }
+    let known: Vec<String> = Facts::known_minors()
+        .map(|minor| format!("1.{minor}"))
+        .collect();
+    let newest = Facts::known_minors().max().unwrap_or(0);
+    let next = if build.minor > newest {
+        "update heaptop to a release that knows this Go, or build the program with an older Go"
+    } else {
+        "build the program with one of these releases of Go"
+    };
+    Err(Refusal::new(
+        format!("cannot read the runtime of {}", build.version),
+        format!(
+            "heaptop knows Go {} only, and does not guess",
+            known.join(", ")
+        ),
+        next,
+    ))
 }
 
 fn failed_check(build: &BuildInfo, why: String) -> Refusal {
