@@ -8,12 +8,16 @@ mod demo;
 mod ebpf;
 mod go;
 mod licences;
+mod matrix;
+mod mixed;
 mod offsets;
 mod processes;
 mod progress;
 mod test;
+mod traps;
 mod user;
 mod vm;
+mod watch;
 
 use std::{
     env,
@@ -40,6 +44,8 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Run heaptop in virtual machines, one per kernel
     Vm(vm::Args),
+    /// Compare what heaptop says with the truth, for every Go release, build and source
+    Matrix(matrix::Args),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -53,6 +59,7 @@ fn main() -> ExitCode {
         Task::Big(args) => big::run(&args).map(succeeded),
         Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
         Task::Vm(args) => vm::run(&args).map(succeeded),
+        Task::Matrix(args) => matrix::run(&args).map(succeeded),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {
