@@ -14,6 +14,7 @@ mod offsets;
 mod processes;
 mod progress;
 mod test;
+mod torture;
 mod traps;
 mod user;
 mod vm;
@@ -46,6 +47,8 @@ enum Task {
     Vm(vm::Args),
     /// Compare what heaptop says with the truth, for every Go release, build and source
     Matrix(matrix::Args),
+    /// Attach, detach, arm, kill: whatever heaptop may do to a process, at the worst moments
+    Torture(torture::Args),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
         Task::Vm(args) => vm::run(&args).map(succeeded),
         Task::Matrix(args) => matrix::run(&args).map(succeeded),
+        Task::Torture(args) => torture::run(&args).map(succeeded),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {

@@ -104,7 +104,7 @@ impl Source {
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell {
-    /// The largest deviation of in-use bytes of a judged site, as a part of the truth, and the site.
+    /// The largest deviation of a judged site, as a part of the truth, and what it is of.
     pub(super) worst: Option<(f64, String)>,
     /// Sites that were judged.
     pub(super) judged: usize,
@@ -264,7 +264,7 @@ impl Measure<'_> {
                     .as_ref()
                     .is_none_or(|(worst, _)| deviation > *worst)
                 {
-                    cell.worst = Some((deviation, function.clone()));
+                    cell.worst = Some((deviation, format!("{name} of {function}")));
                 }
                 let tolerance = if self.quick {
                     QUICK_TOLERANCE
