@@ -34,6 +34,8 @@ pub mod view;
 /// # Errors
 /// What could not be done, as a [`refusal::Refusal`] where there is a next step.
 pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
+    // Whatever is asked for: what a killed heaptop has left armed does not wait.
+    process::arm::restore_leftovers();
     match cli.command {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),

@@ -11,7 +11,7 @@
     reason = "shared with heaptop, which uses all of it"
 )]
 mod dwarf;
-#[path = "../../tracer-user/src/go/facts/layout.rs"]
+#[path = "../../tracer-user/src/go/facts/fields.rs"]
 #[allow(
     dead_code,
     unreachable_pub,

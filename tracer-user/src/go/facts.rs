@@ -4,7 +4,7 @@
 //! The numbers are generated from the DWARF of real toolchains by `cargo xtask offsets` into
 //! `facts/table.rs`; no other file asks which release it has before it.
 
-mod layout;
+mod fields;
 #[rustfmt::skip]
 #[allow(
     clippy::wildcard_imports,
@@ -16,7 +16,7 @@ mod table;
 
 use std::sync::{Mutex, PoisonError};
 
-pub use layout::*;
+pub use fields::*;
 
 impl Facts {
     /// The facts of go1.`minor` without experiments, or `None` for a release that nobody has measured.

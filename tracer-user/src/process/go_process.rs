@@ -144,7 +144,10 @@ impl GoProcess {
                 self.process.pid()
             ),
             "its runtime.MemProfileRate is 0, as in programs that link no heap profile",
-            "link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed) and start it again",
+            format!(
+                "heaptop --arm {} switches sampling on while it looks; or link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed)",
+                self.process.pid()
+            ),
         ))
     }
 

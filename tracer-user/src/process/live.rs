@@ -180,6 +180,15 @@ impl LiveProcess {
         Some(self.proc.statm().ok()?.resident * procfs::page_size())
     }
 
+    /// Whether an address of 8 bytes lies in private memory that the process itself may write.
+    pub fn is_writable(&self, addr: u64) -> bool {
+        let needed = MMPermissions::READ | MMPermissions::WRITE | MMPermissions::PRIVATE;
+        self.maps().unwrap_or_default().iter().any(|map| {
+            let (start, end) = map.address;
+            start <= addr && addr < end && map.perms.contains(needed)
+        })
+    }
+
     /// All mappings. A path is any bytes but zero; those that are no UTF-8 are replaced, not refused.
     fn maps(&self) -> procfs::ProcResult<Vec<MemoryMap>> {
         let bytes = std::fs::read(format!("/proc/{}/maps", self.pid))?;

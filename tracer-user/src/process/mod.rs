@@ -1,7 +1,9 @@
 //! The target process: edges that do I/O and hand over values.
 
+pub mod arm;
 pub mod go_process;
 pub mod image;
 pub mod live;
 pub mod memory;
+pub mod run_dir;
 pub mod target;

@@ -7,17 +7,18 @@ pub mod collector;
 pub mod lines;
 mod readiness;
 pub mod screen;
-mod signals;
+pub mod signals;
 
 use tokio::sync::mpsc;
 
-use crate::clock::{monotonic_ns, unix_ns};
+use crate::clock::{local_time, monotonic_ns, unix_ns};
 use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId, Source, Target};
 use crate::plan;
 use crate::probe::{LoadSettings, Loader, Probes, calibrate};
+use crate::process::arm::{self, Armed, ArmedBy};
 use crate::process::go_process::GoProcess;
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
@@ -33,6 +34,8 @@ const MAX_REQUESTS: usize = 8;
 pub struct AttachSettings {
     /// Read the buckets alone.
     pub no_probes: bool,
+    /// Switch the target's sampler on: see [`Armed`].
+    pub arm: bool,
     /// Diagnostics of the kernel side.
     pub log: bool,
     /// Size of the ring buffer, bytes; `None` for the default.
@@ -42,6 +45,10 @@ pub struct AttachSettings {
 /// A target that is watched.
 #[derive(Debug)]
 pub struct Session {
+    /// First, so that it is dropped first: before a detach, and whatever ends the session.
+    armed: Option<Armed>,
+    /// Who else has armed the target.
+    armed_by: Option<ArmedBy>,
     model: Model,
     symbolizer: Symbolizer,
     mappings: Vec<pprof::MappedFile>,
@@ -77,10 +84,25 @@ impl Session {
     pub async fn attach(pid: u32, settings: AttachSettings) -> Result<Self, Refusal> {
         let loader = (!settings.no_probes).then(Loader::start);
         let go = GoProcess::open(pid)?;
-        go.require_sampling()?;
+        if settings.arm {
+            let rate_bytes = go.figures()?.rate_bytes;
+            arm::refuse_where_on(pid, rate_bytes).map_err(|(why, next)| {
+                let what = format!("will not arm {} (pid {pid})", go.process.name());
+                Refusal::new(what, why, next)
+            })?;
+        } else {
+            go.require_sampling()?;
+        }
         let probes = loader
             .map(|loader| place_probes(loader, &go, settings))
             .transpose()?;
+        // Behind the probes: none of its samples goes unseen. From here on every way out puts the old rate back.
+        let armed = settings.arm.then(|| Armed::arm(&go)).transpose()?;
+        let armed_by = if armed.is_some() {
+            None
+        } else {
+            arm::armed_by(pid)
+        };
         let target = Target {
             pid,
             name: go.process.name().to_owned(),
@@ -115,6 +137,8 @@ impl Session {
         let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
         let (cost_sender, hit_cost) = mpsc::channel(1);
         let mut session = Self {
+            armed,
+            armed_by,
             model: Model::new(target),
             symbolizer,
             mappings,
@@ -135,6 +159,22 @@ impl Session {
             });
         }
         Ok(session)
+    }
+
+    /// What a user has to know of this watch, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let armed = self.armed.as_ref().map(|armed| {
+            let at = local_time(armed.at_unix_ns());
+            format!("armed at {at}: what was allocated before is not in the figures")
+        });
+        let armed_by = self.armed_by.map(|by| by.to_string());
+        armed.into_iter().chain(armed_by).collect()
+    }
+
+    /// The other heaptop that had armed the target when this session began, where it has disarmed it since.
+    pub fn disarmed(&mut self) -> Option<ArmedBy> {
+        let off = self.model.rate_bytes() == Some(0);
+        if off { self.armed_by.take() } else { None }
     }
 
     /// What is known.
@@ -216,6 +256,8 @@ impl Session {
     /// # Errors
     /// When the collector had ended by itself while the target lived on.
     pub async fn end(self) -> Result<(), Refusal> {
+        // A detach takes its time, and whoever ends heaptop may not wait for it.
+        drop(self.armed);
         drop(self.requests);
         drop(self.batches);
         let why = match self.collector.await {
