@@ -19,6 +19,7 @@ mod traps;
 mod user;
 mod vm;
 mod watch;
+mod wild;
 
 use std::{
     env,
@@ -49,6 +50,8 @@ enum Task {
     Matrix(matrix::Args),
     /// Attach, detach, arm, kill: whatever heaptop may do to a process, at the worst moments
     Torture(torture::Args),
+    /// Run heaptop on servers that nobody here wrote, under load
+    Wild(wild::Args),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Vm(args) => vm::run(&args).map(succeeded),
         Task::Matrix(args) => matrix::run(&args).map(succeeded),
         Task::Torture(args) => torture::run(&args).map(succeeded),
+        Task::Wild(args) => wild::run(&args).map(succeeded),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {
