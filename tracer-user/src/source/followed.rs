@@ -22,6 +22,11 @@ impl Objects {
         self.by_address.remove(&object);
     }
 
+    /// Forgets the objects for which `is_kept` does not hold.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.by_address.retain(|object, _| is_kept(*object));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }

@@ -201,11 +201,9 @@ impl Source {
         ]
     }
 
-    /// Forgets objects that the model thinned out.
-    pub fn forget(&mut self, objects: &[u64]) {
-        for object in objects {
-            self.objects.dead(*object);
-        }
+    /// Follows from now on only the objects for which `is_kept` holds.
+    pub fn thin(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.objects.retain(is_kept);
     }
 
     /// Takes the kernel's counters of allocations: cumulative since the probes were placed.
