@@ -3,6 +3,7 @@
 mod cli;
 mod frames;
 mod life;
+mod marks;
 mod probes;
 mod pty;
 mod static_damaged;
