@@ -288,7 +288,7 @@ fn empty(ui: &UiState, layout: &Layout) -> Line {
             ui.hidden()
         )
     } else if !ui.reading.is_sampled() {
-        "nothing that was allocated since the attach is in use after a GC".to_owned()
+        "nothing allocated since the attach is in use after a GC".to_owned()
     } else {
         match ui.reading.rate_bytes {
             Some(0) => "nothing is sampled: MemProfileRate is 0".to_owned(),
