@@ -1,9 +1,11 @@
 //! Tests of the whole: real programs, real files.
 
+mod arm;
 mod cli;
 mod frames;
 mod life;
 mod probes;
+mod ps;
 mod pty;
 mod static_damaged;
 mod static_go;

@@ -44,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
+    /// List the Go processes that run here, in containers too
+    Ps(PsArgs),
     /// Write one pprof heap profile from the target's own records, without probes
     Snapshot(SnapshotArgs),
 }
@@ -152,6 +154,14 @@ impl WatchArgs {
         }
         Ok(())
     }
+}
+
+/// Arguments of `ps`.
+#[derive(Clone, Debug, Args)]
+pub struct PsArgs {
+    /// One JSON object a line for each process; what is not known is null
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `--source`.

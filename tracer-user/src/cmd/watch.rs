@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
 use crate::process::target;
+use crate::session::signals::Signals;
 use crate::session::{AttachSettings, Session, lines, screen};
 
 use super::patience::Patience;
@@ -26,7 +27,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     };
     let pid = target::resolve(target)?;
     let settings = AttachSettings {
-        no_probes: args.no_probes,
+        source: if args.arm { None } else { args.wanted_source() },
+        arm: args.arm,
+        max_cpu_fraction: args.max_overhead,
+        is_short: args.duration.is_some(),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };
@@ -38,12 +42,14 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         let patience = Patience::new(format!(
             "ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"
         ));
-        let session = Session::attach(pid, settings).await?;
+        // Before anything is written into the target: a signal must not end heaptop by itself from then on.
+        let signals = Signals::catch()?;
+        let session = Session::attach(pid, &settings).await?;
         drop(patience);
         if args.json || !std::io::stdout().is_terminal() {
-            lines::run(session, args).await
+            lines::run(session, signals, args).await
         } else {
-            screen::run(session, args).await
+            screen::run(session, signals, args).await
         }
     });
     // A write that nobody reads may still wait on a thread of its own.

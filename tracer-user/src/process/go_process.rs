@@ -144,7 +144,10 @@ impl GoProcess {
                 self.process.pid()
             ),
             "its runtime.MemProfileRate is 0, as in programs that link no heap profile",
-            "link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed) and start it again",
+            format!(
+                "heaptop --arm {} switches sampling on while it looks; or link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed)",
+                self.process.pid()
+            ),
         ))
     }
 
@@ -182,7 +185,8 @@ impl GoProcess {
         }
     }
 
-    fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
+    /// What to say where its memory cannot be read.
+    pub fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
         let (name, pid) = (self.process.name(), self.process.pid());
         if self.process.is_same() {
             let what = format!("cannot read the profile of {name} (pid {pid})");

@@ -15,8 +15,14 @@ use crate::view::order::Sort;
 use crate::view::{TextOptions, text_block};
 
 /// Prints until the count is reached, the target ends, a signal comes, or nobody reads any more.
-pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit> {
-    let mut signals = Signals::catch()?;
+pub async fn run(
+    mut session: Session,
+    mut signals: Signals,
+    args: &WatchArgs,
+) -> anyhow::Result<Exit> {
+    for note in &session.model().target().notes {
+        say(note);
+    }
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
@@ -32,6 +38,12 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
                 true
             }
         };
+        if let Some(by) = session.disarmed() {
+            let pid = by.pid;
+            say(&format!(
+                "heaptop {pid} has disarmed the target: no more samples come"
+            ));
+        }
         blocks += 1;
         let text = block(&session, args, blocks == 1);
         // A reader that has stopped must not keep a signal waiting.
@@ -87,4 +99,9 @@ fn write(text: &str) -> anyhow::Result<bool> {
         )
         .into()),
     }
+}
+
+/// Says something beside the blocks, where they are not in the way.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "heaptop: {text}");
 }
