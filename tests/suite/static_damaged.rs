@@ -6,7 +6,7 @@ use std::fs::File;
 use heaptop::go::memory::{Memory, Unreadable};
 use heaptop::go::program::Program;
 use heaptop::go::static_image::{Section, Segment, StaticImage};
-use heaptop::plan::plan;
+use heaptop::plan::{Wanted, plan};
 use heaptop::process::image::Image;
 use proptest::prelude::*;
 
@@ -102,7 +102,7 @@ fn damage(release: &str) {
         });
         let damaged = Damaged { image: &image, changes: changes.collect() };
         if let Ok(program) = Program::locate(&damaged, &damaged, 0) {
-            let _ = plan(&program, &damaged);
+            let _ = plan(&program, &damaged, Wanted::Sampler);
         }
         // What was located in a sound file, on tables that are damaged since.
         for pc in pcs {

@@ -12,7 +12,7 @@ use heaptop::go::frame::Frame;
 use heaptop::go::memory::{Memory, Unreadable};
 use heaptop::go::program::{Layout, Program};
 use heaptop::go::static_image::{Section, Segment, StaticImage};
-use heaptop::plan::{Instruction, plan};
+use heaptop::plan::{Instruction, Wanted, plan};
 use heaptop::process::image::Image;
 
 use crate::support::each_release;
@@ -240,7 +240,8 @@ fn check(release: &str, kind: Kind) -> bool {
 }
 
 fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path: &Path) {
-    let plan = plan(program, image).unwrap_or_else(|err| panic!("{release} {name}: {err}"));
+    let plan = plan(program, image, Wanted::Sampler)
+        .unwrap_or_else(|err| panic!("{release} {name}: {err}"));
     assert_eq!(plan.points.len(), 5);
     let file = File::open(path).expect("the program exists");
     for point in plan.points {

@@ -1,8 +1,9 @@
 //! The eBPF programs: one thin entry point per hook.
 //!
-//! Data flows one way: registers of the target ([`regs`]) → record ([`sampler`], [`gc`]) → ring buffer ([`maps`]). No
-//! program keeps state about the target, and none does more than a bounded, loop-free piece of work: what a record
-//! means is decided in userspace.
+//! Data flows one way: registers and memory of the target ([`regs`], [`stack`], [`mspan`]) → record ([`sampler`], [`gc`],
+//! [`spans`], [`exact`]) → ring buffer and counters ([`maps`]). No program does more than a bounded piece of work, and
+//! the only state is of the programs' own: which stacks were sent, and what waits for its span. What a record means is
+//! decided in userspace.
 //!
 //! Least kernel 5.10: ring buffer (5.8), `bpf_probe_read_user` (5.5). Nothing newer may be used; `cargo xtask vm` loads
 //! and runs the object on 5.10.
@@ -19,10 +20,14 @@
     reason = "`#[uprobe]` wraps each function in an undocumented one and passes the context by value"
 )]
 
+mod exact;
 mod gc;
 mod maps;
+mod mspan;
 mod regs;
 mod sampler;
+mod spans;
+mod stack;
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use tracer_ebpf::wire;
@@ -59,6 +64,27 @@ fn gc_marked(ctx: ProbeContext) -> u32 {
 #[uprobe]
 fn flushed(ctx: ProbeContext) -> u32 {
     gc::step(&ctx, wire::KIND_FLUSHED);
+    DONE
+}
+
+/// In `runtime.(*mcache).nextFree`, on the call of `nextFreeIndex` behind `refill`: a P has taken a span.
+#[uprobe]
+fn span(ctx: ProbeContext) -> u32 {
+    spans::taken(&ctx);
+    DONE
+}
+
+/// In `runtime.(*mcache).allocLarge`, on the call of `(*spanSet).push`: a large object has its span.
+#[uprobe]
+fn large(ctx: ProbeContext) -> u32 {
+    spans::large(&ctx);
+    DONE
+}
+
+/// On `runtime.mallocgc(size, typ, needzero)` and its kin: an allocation.
+#[uprobe]
+fn alloc(ctx: ProbeContext) -> u32 {
+    exact::allocated(&ctx);
     DONE
 }
 

@@ -4,11 +4,13 @@
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    bindings::{
+        BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+    },
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, ring_buf::RingBufEntry},
 };
-use tracer_ebpf::wire::{self, N_KINDS, RecordHeader};
+use tracer_ebpf::wire::{self, CountKey, KIND_GC_MARKED, N_KINDS, RecordHeader};
 
 use crate::regs;
 
@@ -34,6 +36,111 @@ static SPECIAL_BUCKET_OFFSET: Global<u64> = Global::new(24);
 static JBE_FILTER: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static LOG: Global<u64> = Global::new(0);
+
+/// Twice the keys of [`COUNTS`]: every stack that is counted should be remembered as sent, and an LRU map of the kernel
+/// begins to forget before it is full. 2.5 MiB.
+const STACKS_ENTRIES: u32 = 1 << 15;
+
+/// Programs of 200 MB allocate from some thousand places in some thousand ways; each key takes 8 bytes for each CPU beside
+/// its own 80, so this is 1.5 MiB with two CPUs and 9 MiB with 64.
+const COUNTS_ENTRIES: u32 = 1 << 14;
+
+/// What waits is done within the same call of `mallocgc`: as many as goroutines that may be preempted in it.
+const PENDING_ENTRIES: u32 = 1 << 12;
+
+#[map]
+static STACKS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(STACKS_ENTRIES, 0);
+
+/// Per CPU, since the target allocates on all of them at once, often from the same place.
+#[map]
+static COUNTS: PerCpuHashMap<CountKey, u64> = PerCpuHashMap::with_max_entries(COUNTS_ENTRIES, 0);
+
+#[map]
+static COUNTS_OVERFLOW: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(PENDING_ENTRIES, 0);
+
+#[map]
+static SIZE_CLASSES: Array<u64> = Array::with_max_entries(wire::SIZE_CLASS_ENTRIES as u32, 0);
+
+#[map]
+static GAPS: Array<u64> = Array::with_max_entries(wire::GAP_ENTRIES as u32 + 1, 0);
+
+#[map]
+static REMAINING: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// An allocation that is to be followed, and whose address its span will tell.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Pending {
+    /// Id of its stack.
+    pub(crate) stack: u64,
+    /// Address of its type; 0 for none.
+    pub(crate) go_type: u64,
+    /// As in [`CountKey`].
+    pub(crate) object_bytes: u64,
+    /// What its span must have: another one is for another allocation.
+    pub(crate) span_class: u64,
+}
+
+/// Globals, each with the name that userspace knows and the function that reads it.
+macro_rules! globals {
+    ($($(#[$doc:meta])* $name:ident, $function:ident, $default:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        static $name: Global<u64> = Global::new($default);
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $function() -> u64 {
+            $name.load()
+        }
+    )*};
+}
+
+globals! {
+    /// Which source runs.
+    SOURCE, source, wire::SOURCE_SPANS;
+    /// Mean bytes between two followed allocations.
+    RATE_BYTES, rate_bytes, 0;
+    /// Not 0: the end of marking wakes the reader.
+    WAKE_ON_MARK, wake_on_mark, 0;
+    /// Not 0: there are malloc headers.
+    HEADERS, headers, 1;
+    /// Run-time address of `mallocgc` where hits from inside of it do not count.
+    MALLOCGC_START, mallocgc_start, 0;
+    /// Its end.
+    MALLOCGC_END, mallocgc_end, 0;
+    /// Offset of `g.m`.
+    G_M, g_m, 48;
+    /// Offset of `m.p`.
+    M_P, m_p, 208;
+    /// Offset of `p.mcache`.
+    P_MCACHE, p_mcache, 56;
+    /// Offset of `mcache.tiny`.
+    MCACHE_TINY, mcache_tiny, 24;
+    /// Offset of `mcache.tinyoffset`.
+    MCACHE_TINYOFFSET, mcache_tinyoffset, 32;
+    /// Offset of `mcache.alloc`.
+    MCACHE_ALLOC, mcache_alloc, 48;
+    /// Offset of `mspan.startAddr`.
+    SPAN_START, span_start, 24;
+    /// Offset of `mspan.freeindex`.
+    SPAN_FREEINDEX, span_freeindex, 48;
+    /// Offset of `mspan.nelems`.
+    SPAN_NELEMS, span_nelems, 50;
+    /// Bytes of these two.
+    SPAN_INDEX_BYTES, span_index_bytes, 2;
+    /// Offset of `mspan.allocCache`.
+    SPAN_ALLOCCACHE, span_alloccache, 56;
+    /// Offset of `mspan.allocBits`.
+    SPAN_ALLOCBITS, span_allocbits, 64;
+    /// Offset of `mspan.allocCount`.
+    SPAN_ALLOCCOUNT, span_alloccount, 96;
+    /// Offset of `mspan.spanclass`.
+    SPAN_SPANCLASS, span_spanclass, 98;
+    /// Offset of `mspan.elemsize`.
+    SPAN_ELEMSIZE, span_elemsize, 104;
+}
 
 /// How many bytes after each full quarter of the ring still wake the reader. Wide enough that records which CPUs
 /// reserve at the same moment cannot jump over it (12 samples), narrow enough that a busy reader is woken a dozen times
@@ -96,40 +203,103 @@ pub(crate) fn header(kind: u32) -> RecordHeader {
     RecordHeader {
         at_ns: regs::monotonic_ns(),
         kind,
-        lost: lost_here(),
+        reserved: 0,
     }
 }
 
-/// Records of all kinds lost on this CPU, modulo 2^32.
+/// Counts an object; when the map is full, among those of unknown stack.
 #[inline(always)]
-fn lost_here() -> u32 {
-    let mut sum = 0u64;
-    // Unrolled: N_KINDS is a small constant.
-    for kind in 0..N_KINDS as u32 {
-        sum = sum.wrapping_add(LOST.get(kind).copied().unwrap_or(0));
+pub(crate) fn count_object(key: &CountKey) {
+    if let Some(counter) = COUNTS.get_ptr_mut(key) {
+        return regs::add_one(counter);
     }
-    sum as u32
+    if COUNTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+        return;
+    }
+    // Another CPU has inserted it meanwhile, or there is no room.
+    if let Some(counter) = COUNTS
+        .get_ptr_mut(key)
+        .or_else(|| COUNTS_OVERFLOW.get_ptr_mut(0))
+    {
+        regs::add_one(counter);
+    }
+}
+
+/// Whether the stack of this id was sent.
+#[inline(always)]
+pub(crate) fn is_sent(stack: u64) -> bool {
+    STACKS.get_ptr(stack).is_some()
+}
+
+/// Remembers that the stack of this id was sent. A map that is full forgets the one not used for longest.
+#[inline(always)]
+pub(crate) fn remember_sent(stack: u64) {
+    let _ = STACKS.insert(stack, 0, 0);
+}
+
+/// The class of a size, and the bytes of its slots; `None` for a size that has none.
+#[inline(always)]
+pub(crate) fn size_class(size_bytes: u64) -> Option<(u64, u64)> {
+    let entry = *SIZE_CLASSES.get(wire::size_class_index(size_bytes) as u32)?;
+    Some((entry >> 32, entry & u64::from(u32::MAX)))
+}
+
+/// Entry of the table of gaps.
+#[inline(always)]
+pub(crate) fn gap(index: u32) -> u64 {
+    GAPS.get(index).copied().unwrap_or(0)
+}
+
+/// Where this CPU counts the bytes until the next sample.
+#[inline(always)]
+pub(crate) fn remaining() -> Option<*mut u64> {
+    REMAINING.get_ptr_mut(0)
+}
+
+/// Lets an allocation of the goroutine `g` wait for its span.
+#[inline(always)]
+pub(crate) fn wait(g: u64, pending: &Pending) {
+    if PENDING.insert(g, pending, 0).is_err() {
+        count_lost(wire::KIND_ALLOC);
+    }
+}
+
+/// What waits for the span that the goroutine `g` has just got; it waits no longer.
+#[inline(always)]
+pub(crate) fn awaited(g: u64, span_class: u64) -> Option<Pending> {
+    let place = PENDING.get_ptr(g)?;
+    let pending = regs::copy(place);
+    // Only the entry's own goroutine inserts and removes it, and that is here now.
+    let _ = PENDING.remove(g);
+    (pending.span_class == span_class).then_some(pending)
+}
+
+/// Room for a record, which the caller fills and submits; `None` when the ring is full, which is counted as a loss.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>(kind: u32) -> Option<RingBufEntry<T>> {
+    let place = EVENTS.reserve::<T>(0);
+    if place.is_none() {
+        count_lost(kind);
+    }
+    place
 }
 
 /// Puts `record` into the ring, or counts it as lost when the ring is full.
 #[inline(always)]
 pub(crate) fn send<T: 'static>(kind: u32, record: T) {
-    match EVENTS.reserve::<T>(0) {
-        Some(mut place) => {
-            // Records have no padding (asserted in `wire`), so this initialises every reserved byte.
-            place.write(record);
-            place.submit(wake_up());
-        }
-        None => count_lost(kind),
+    if let Some(mut place) = reserve::<T>(kind) {
+        // Records have no padding (asserted in `wire`), so this initialises every reserved byte.
+        place.write(record);
+        place.submit(wake_up(kind));
     }
 }
 
-/// Whether this record wakes the reader: only those do that fill another quarter of the ring. The reader comes by itself
-/// ten times a second, and the target pays for each wake-up: 22 µs at a flush, 50 times a second in a small heap, would be
-/// the whole budget of 0.1 % of a core.
+/// Whether this record wakes the reader: only those do that fill another quarter of the ring, and the end of marking
+/// where mark bits are to be read. The reader comes by itself ten times a second, and the target pays for each wake-up:
+/// 22 µs at a flush, 50 times a second in a small heap, would be the whole budget of 0.1 % of a core.
 #[inline(always)]
-fn wake_up() -> u64 {
-    let wake = {
+pub(crate) fn wake_up(kind: u32) -> u64 {
+    let wake = (kind == KIND_GC_MARKED && wake_on_mark() != 0) || {
         let quarter = EVENTS.query(u64::from(BPF_RB_RING_SIZE)) / 4;
         // Bytes not yet consumed, this record included.
         let filled = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));

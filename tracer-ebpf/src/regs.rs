@@ -6,7 +6,7 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_user},
+    helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_probe_read_user},
     programs::ProbeContext,
 };
 
@@ -29,6 +29,27 @@ pub(crate) fn rbx(ctx: &ProbeContext) -> u64 {
     unsafe { (*ctx.regs).rbx }
 }
 
+/// RSP: at a function's beginning it points to the return address.
+#[inline(always)]
+pub(crate) fn rsp(ctx: &ProbeContext) -> u64 {
+    // SAFETY: as in `rax`.
+    unsafe { (*ctx.regs).rsp }
+}
+
+/// RBP: the frame of the function that runs, or of its caller before the prologue.
+#[inline(always)]
+pub(crate) fn rbp(ctx: &ProbeContext) -> u64 {
+    // SAFETY: as in `rax`.
+    unsafe { (*ctx.regs).rbp }
+}
+
+/// R14: the `g` that runs, in Go's ABIInternal.
+#[inline(always)]
+pub(crate) fn r14(ctx: &ProbeContext) -> u64 {
+    // SAFETY: as in `rax`.
+    unsafe { (*ctx.regs).r14 }
+}
+
 /// Whether the probe of `kind` sits on the `jbe` of a stack check and the jump is about to be taken.
 ///
 /// The function then calls `morestack` and comes by again: this pass does not count. Always false for a probe that is
@@ -47,6 +68,20 @@ pub(crate) fn read_u8(address: u64) -> Option<u8> {
     unsafe { bpf_probe_read_user(address as *const u8) }.ok()
 }
 
+/// Two bytes of the target; `None` when a page of them is not there.
+#[inline(always)]
+pub(crate) fn read_u16(address: u64) -> Option<u16> {
+    // SAFETY: as in `read_u8`.
+    unsafe { bpf_probe_read_user(address as *const u16) }.ok()
+}
+
+/// Sixteen bytes of the target, as two numbers; `None` when a page of them is not there.
+#[inline(always)]
+pub(crate) fn read_pair(address: u64) -> Option<[u64; 2]> {
+    // SAFETY: as in `read_u8`.
+    unsafe { bpf_probe_read_user(address as *const [u64; 2]) }.ok()
+}
+
 /// Eight bytes of the target; `None` when a page of them is not there.
 #[inline(always)]
 pub(crate) fn read_u64(address: u64) -> Option<u64> {
@@ -59,6 +94,34 @@ pub(crate) fn read_u64(address: u64) -> Option<u64> {
 pub(crate) fn monotonic_ns() -> u64 {
     // SAFETY: the helper takes no argument and cannot fail.
     unsafe { bpf_ktime_get_ns() }
+}
+
+/// A random number.
+#[inline(always)]
+pub(crate) fn random() -> u32 {
+    // SAFETY: the helper takes no argument and cannot fail.
+    unsafe { bpf_get_prandom_u32() }
+}
+
+/// Reads a number in a map that only this CPU writes, but for a probe that preempts this one.
+#[inline(always)]
+pub(crate) fn get(place: *mut u64) -> u64 {
+    // SAFETY: as in `add_one`.
+    unsafe { place.read_volatile() }
+}
+
+/// Copies a value out of a map.
+#[inline(always)]
+pub(crate) fn copy(place: *const maps::Pending) -> maps::Pending {
+    // SAFETY: as in `add_one`.
+    unsafe { place.read_volatile() }
+}
+
+/// Writes a number in a map.
+#[inline(always)]
+pub(crate) fn set(place: *mut u64, value: u64) {
+    // SAFETY: as in `add_one`.
+    unsafe { place.write_volatile(value) }
 }
 
 /// Adds one to a counter in a map.

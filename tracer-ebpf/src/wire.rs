@@ -48,6 +48,39 @@ pub const ALLOC_BITS_WORDS: usize = 16;
 /// them. Deeper stacks are cut and marked.
 pub const MAX_STACK_PCS: usize = 64;
 
+/// Value of [`globals::SOURCE`]: spans and large objects come with the stack of their allocation.
+pub const SOURCE_SPANS: u64 = 1;
+/// Value of [`globals::SOURCE`]: spans and large objects come without a stack, and complete the allocations that
+/// [`KIND_ALLOC`] could not predict.
+pub const SOURCE_EXACT: u64 = 2;
+
+/// Entries of [`maps::SIZE_CLASSES`] for sizes up to [`SMALL_SIZE_MAX`], in steps of 8 bytes; those behind are in steps of
+/// 128. As `SizeToSizeClass8` and `SizeToSizeClass128` of Go (`internal/runtime/gc/sizeclasses.go`).
+pub const SIZE_CLASS_FINE: usize = 128;
+/// Entries of [`maps::SIZE_CLASSES`]: the last is that of 32768 bytes.
+pub const SIZE_CLASS_ENTRIES: usize = SIZE_CLASS_FINE + 249;
+/// Largest size in the part of the table with steps of 8 bytes.
+pub const SMALL_SIZE_MAX: u64 = 1024 - 8;
+
+/// Entries of [`maps::GAPS`] that a draw picks from; one more follows.
+pub const GAP_ENTRIES: usize = 1024;
+
+/// Index in [`maps::SIZE_CLASSES`] of a size in bytes, 1 to 32768.
+#[inline(always)]
+pub const fn size_class_index(size_bytes: u64) -> u64 {
+    if size_bytes <= SMALL_SIZE_MAX {
+        size_bytes.div_ceil(8)
+    } else {
+        SIZE_CLASS_FINE as u64 + (size_bytes - 1024 + 127) / 128
+    }
+}
+
+/// Entry of [`maps::SIZE_CLASSES`]: the class, and the bytes of its slots.
+#[inline(always)]
+pub const fn size_class_entry(class: u8, slot_bytes: u64) -> u64 {
+    (class as u64) << 32 | slot_bytes
+}
+
 /// What every record begins with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +93,15 @@ pub struct RecordHeader {
     pub at_ns: u64,
     /// One of the `KIND_` constants; tells the type and the length of the record.
     pub kind: u32,
-    /// Records of all kinds lost so far on the CPU this probe ran on, modulo 2^32.
-    ///
-    /// A hint that comes with the data: "something was lost before this". The true count is the map [`maps::LOST`],
-    /// summed over its CPUs, since a CPU that loses and then falls silent sends no header.
-    pub lost: u32,
+    /// Always 0: fills the header to a multiple of 8 bytes. What was lost is told by the map [`maps::LOST`].
+    pub reserved: u32,
 }
 
 /// A sampled object was born or freed. Fixed size: the runtime has already interned the stack in its bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleRecord {
-    /// Time, [`KIND_BORN`] or [`KIND_FREED`], and the loss counter.
+    /// Time, and [`KIND_BORN`] or [`KIND_FREED`].
     pub header: RecordHeader,
     /// Address of the object in the target; the same in birth and free (with the malloc header of Go 1.22 and later it
     /// is slot + 8 in both).
@@ -84,7 +114,7 @@ pub struct SampleRecord {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GcRecord {
-    /// Time, one of [`KIND_GC_START`], [`KIND_GC_MARKED`] and [`KIND_FLUSHED`], and the loss counter.
+    /// Time, and one of [`KIND_GC_START`], [`KIND_GC_MARKED`] and [`KIND_FLUSHED`].
     pub header: RecordHeader,
     /// Bytes marked in this cycle, the `bytesMarked` argument of `resetLive`: the live heap. [`KIND_GC_MARKED`] only; 0 in
     /// the others.
@@ -96,9 +126,10 @@ pub struct GcRecord {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanRecord {
-    /// Time, [`KIND_SPAN`] or [`KIND_LARGE`], and the loss counter.
+    /// Time, and [`KIND_SPAN`] or [`KIND_LARGE`].
     pub header: RecordHeader,
-    /// Id of the stack of the allocation, as in a [`StackRecord`] before it; 0 where stacks are not taken.
+    /// Id of the stack of the allocation, as in a [`StackRecord`] before it; 0 where stacks are not taken
+    /// ([`SOURCE_EXACT`]), and where the stack's own record was lost.
     pub stack: u64,
     /// Address of the slot that is handed out next.
     pub object: u64,
@@ -122,23 +153,30 @@ pub struct SpanRecord {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocRecord {
-    /// Time, [`KIND_ALLOC`], and the loss counter.
+    /// Time, and [`KIND_ALLOC`].
     pub header: RecordHeader,
     /// Id of its stack.
     pub stack: u64,
-    /// Address of the slot that the allocator hands out for it.
+    /// Address that the allocator hands out for it, as predicted when it was entered: of its slot, before a malloc
+    /// header; of a tiny object its own, inside of the slot that it shares.
     pub object: u64,
     /// Bytes it counts with, as [`CountKey::object_bytes`].
     pub object_bytes: u64,
     /// Address of its `abi.Type`; 0 for bytes without a type.
     pub go_type: u64,
+    /// First address of its span.
+    pub span_start: u64,
+    /// Bytes of a slot of its span.
+    pub slot_bytes: u32,
+    /// `mspan.spanclass` of its span.
+    pub span_class: u32,
 }
 
 /// A stack, sent before the first record that names it. Only the first `n_pcs` addresses are set; the others are 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackRecord {
-    /// Time, [`KIND_STACK`], and the loss counter.
+    /// Time, and [`KIND_STACK`].
     pub header: RecordHeader,
     /// A hash of the addresses, never 0.
     pub id: u64,
@@ -164,11 +202,12 @@ pub struct CountKey {
 }
 
 const _: () = assert!(size_of::<SpanRecord>() == 16 + 4 * 8 + 4 * 4 + 8 * ALLOC_BITS_WORDS);
-const _: () = assert!(size_of::<AllocRecord>() == 48);
+const _: () = assert!(size_of::<AllocRecord>() == 64);
 const _: () = assert!(size_of::<StackRecord>() == 32 + 8 * MAX_STACK_PCS);
 const _: () = assert!(size_of::<CountKey>() == 24);
 const _: () = assert!(size_of::<RecordHeader>() == 16);
-const _: () = assert!(offset_of!(RecordHeader, kind) == 8 && offset_of!(RecordHeader, lost) == 12);
+const _: () =
+    assert!(offset_of!(RecordHeader, kind) == 8 && offset_of!(RecordHeader, reserved) == 12);
 const _: () = assert!(size_of::<SampleRecord>() == 32);
 const _: () =
     assert!(offset_of!(SampleRecord, object) == 16 && offset_of!(SampleRecord, bucket) == 24);
@@ -240,7 +279,7 @@ pub mod maps {
     /// Every trap counts, also one that makes no record (a taken `jbe`, a special of another kind): it is what the
     /// target pays for. Records delivered + records lost is therefore at most this.
     pub const HITS: &str = "HITS";
-    /// LRU hash of `u64` → `u8`: stack ids that were sent. One that is forgotten is sent again, which costs the ring room
+    /// LRU hash of `u64` → `u64`: stack ids that were sent. One that is forgotten is sent again, which costs the ring room
     /// and nothing else.
     pub const STACKS: &str = "STACKS";
     /// Per-CPU hash of [`CountKey`](super::CountKey) → `u64`: objects allocated. What finds it full counts in
@@ -248,6 +287,18 @@ pub mod maps {
     pub const COUNTS: &str = "COUNTS";
     /// Per-CPU array of one `u64`: objects that found [`COUNTS`] full: their stack is not known, their number is.
     pub const COUNTS_OVERFLOW: &str = "COUNTS_OVERFLOW";
+    /// LRU hash of `u64` (address of the `g`) → what is to be followed and waits for its span. The programs' own.
+    pub const PENDING: &str = "PENDING";
+    /// Array of `u64`, [`SIZE_CLASS_ENTRIES`](super::SIZE_CLASS_ENTRIES) long, set by userspace before the attach: at
+    /// [`size_class_index`](super::size_class_index) the [`size_class_entry`](super::size_class_entry).
+    pub const SIZE_CLASSES: &str = "SIZE_CLASSES";
+    /// Array of `u64`, [`GAP_ENTRIES`](super::GAP_ENTRIES) + 1 long, set by userspace before the attach: bytes between two
+    /// samples of a Poisson process, in two parts that are added. Entry `k` below `GAP_ENTRIES` is
+    /// `-ln(1 - (k + ½) / 2 / GAP_ENTRIES) × RATE_BYTES` (below `ln 2`), the last is `ln 2 × RATE_BYTES`, taken as often as a coin
+    /// shows heads in a row.
+    pub const GAPS: &str = "GAPS";
+    /// Per-CPU array of one `u64`: bytes until the next sample, plus 1; 0 before the first draw. The programs' own.
+    pub const REMAINING: &str = "REMAINING";
 }
 
 /// Names of the globals, set by userspace before the load. Types are given; each is read-only to the programs.
@@ -266,6 +317,53 @@ pub mod globals {
     /// `u64`: not 0 = diagnostics of rare events by aya-log. Default 0. aya-log's own level, `AYA_LOG_LEVEL`, applies
     /// beside it and defaults to everything.
     pub const LOG: &str = "LOG";
+    /// `u64`: [`SOURCE_SPANS`](super::SOURCE_SPANS) or [`SOURCE_EXACT`](super::SOURCE_EXACT); what the programs of spans and
+    /// large objects do. Default [`SOURCE_SPANS`](super::SOURCE_SPANS).
+    pub const SOURCE: &str = "SOURCE";
+    /// `u64`: mean bytes between two allocations that are followed. 0 follows none, 1 each. Default 0.
+    pub const RATE_BYTES: &str = "RATE_BYTES";
+    /// `u64`: not 0 = a record of [`KIND_GC_MARKED`](super::KIND_GC_MARKED) wakes the reader at once, so that it reads mark
+    /// bits before their slots are used again. Default 0.
+    pub const WAKE_ON_MARK: &str = "WAKE_ON_MARK";
+    /// `u64`: not 0 = objects with pointers and of more than 512 bytes have a malloc header of 8 bytes before them, and
+    /// what is larger than 32760 bytes is large (Go 1.22 and later). Default 1.
+    pub const HEADERS: &str = "HEADERS";
+    /// `u64`: run-time address of `runtime.mallocgc` where it is probed beside functions that it calls itself: hits of those
+    /// from inside of it do not count. 0 where no allocation hits two probes. Default 0.
+    pub const MALLOCGC_START: &str = "MALLOCGC_START";
+    /// `u64`: first address behind it. Default 0.
+    pub const MALLOCGC_END: &str = "MALLOCGC_END";
+
+    /// `u64`: offset in bytes of `g.m`. Default 48.
+    pub const G_M: &str = "G_M";
+    /// `u64`: offset in bytes of `m.p`. Default 208, as all that follow of Go 1.26.
+    pub const M_P: &str = "M_P";
+    /// `u64`: offset in bytes of `p.mcache`.
+    pub const P_MCACHE: &str = "P_MCACHE";
+    /// `u64`: offset in bytes of `mcache.tiny`.
+    pub const MCACHE_TINY: &str = "MCACHE_TINY";
+    /// `u64`: offset in bytes of `mcache.tinyoffset`.
+    pub const MCACHE_TINYOFFSET: &str = "MCACHE_TINYOFFSET";
+    /// `u64`: offset in bytes of `mcache.alloc`, spans by span class.
+    pub const MCACHE_ALLOC: &str = "MCACHE_ALLOC";
+    /// `u64`: offset in bytes of `mspan.startAddr`.
+    pub const SPAN_START: &str = "SPAN_START";
+    /// `u64`: offset in bytes of `mspan.freeindex`.
+    pub const SPAN_FREEINDEX: &str = "SPAN_FREEINDEX";
+    /// `u64`: offset in bytes of `mspan.nelems`.
+    pub const SPAN_NELEMS: &str = "SPAN_NELEMS";
+    /// `u64`: bytes of `mspan.freeindex` and of `mspan.nelems`: 8 (Go 1.19–1.21) or 2. Default 2.
+    pub const SPAN_INDEX_BYTES: &str = "SPAN_INDEX_BYTES";
+    /// `u64`: offset in bytes of `mspan.allocCache`.
+    pub const SPAN_ALLOCCACHE: &str = "SPAN_ALLOCCACHE";
+    /// `u64`: offset in bytes of `mspan.allocBits`.
+    pub const SPAN_ALLOCBITS: &str = "SPAN_ALLOCBITS";
+    /// `u64`: offset in bytes of `mspan.allocCount`, two bytes wide.
+    pub const SPAN_ALLOCCOUNT: &str = "SPAN_ALLOCCOUNT";
+    /// `u64`: offset in bytes of `mspan.spanclass`, one byte wide.
+    pub const SPAN_SPANCLASS: &str = "SPAN_SPANCLASS";
+    /// `u64`: offset in bytes of `mspan.elemsize`.
+    pub const SPAN_ELEMSIZE: &str = "SPAN_ELEMSIZE";
 }
 
 #[cfg(test)]
@@ -297,5 +395,25 @@ mod tests {
             programs::GC_MARKED
         );
         assert_eq!(programs::BY_KIND[KIND_FLUSHED as usize], programs::FLUSHED);
+        assert_eq!(programs::BY_KIND[KIND_SPAN as usize], programs::SPAN);
+        assert_eq!(programs::BY_KIND[KIND_LARGE as usize], programs::LARGE);
+        assert_eq!(programs::BY_KIND[KIND_ALLOC as usize], programs::ALLOC);
+    }
+
+    #[test]
+    fn sizes_are_found_where_go_looks() {
+        for (size, index) in [
+            (1, 1),
+            (8, 1),
+            (9, 2),
+            (1016, 127),
+            (1017, 128),
+            (1024, 128),
+            (1025, 129),
+            (1152, 129),
+            (32768, SIZE_CLASS_ENTRIES as u64 - 1),
+        ] {
+            assert_eq!(size_class_index(size), index, "{size}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use heaptop::decode;
-use heaptop::event::{BucketsRead, Event, HeapRead};
+use heaptop::event::{BucketsRead, Event, HeapRead, Record};
 use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::memstats::HeapFigures;
 use heaptop::model::Model;
@@ -83,7 +83,9 @@ fn run(stream: &[Vec<u8>]) -> f64 {
     let mut model = attached();
     let begin = Instant::now();
     for bytes in stream {
-        model.apply(Event::Probe(decode::record(bytes).unwrap()));
+        if let Record::Event(event) = decode::record(bytes).unwrap() {
+            model.apply(Event::Probe(event));
+        }
     }
     stream.len() as f64 / begin.elapsed().as_secs_f64()
 }
@@ -121,6 +123,7 @@ fn attached() -> Model {
                 object_bytes: 1 << 10,
                 pcs: [addr, addr + 1, addr + 2].into(),
                 n_frames: 3,
+                go_type: None,
             })
             .collect(),
         counts: addresses.map(|addr| (addr, counts)).collect(),

@@ -167,18 +167,29 @@ pub enum ProbeEvent {
     /// large object was allocated.
     Span(SpanTaken),
     /// An allocation of the random subset that `exact` follows.
-    Alloc {
-        /// When the probe ran.
-        at_ns: u64,
-        /// Id of its stack.
-        stack: u64,
-        /// Address of the slot that the allocator is about to hand out.
-        object: u64,
-        /// Bytes of the slot; for tiny objects (below 16 bytes, without pointers) those asked for.
-        object_bytes: u64,
-        /// Address of its `abi.Type`; 0 for none (bytes without a type).
-        go_type: u64,
-    },
+    Alloc(Allocated),
+}
+
+/// An allocation that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// When the probe ran.
+    pub at_ns: u64,
+    /// Id of its stack.
+    pub stack: u64,
+    /// Address of the slot that the allocator is about to hand out.
+    pub object: u64,
+    /// Bytes it counts with: of the slot, or of a large object; for tiny ones (below 16 bytes, without pointers) those
+    /// asked for, since several share a slot.
+    pub object_bytes: u64,
+    /// Address of its `abi.Type`; 0 for none (bytes without a type).
+    pub go_type: u64,
+    /// First address of its span.
+    pub span_start: u64,
+    /// Bytes of a slot of its span.
+    pub slot_bytes: u64,
+    /// `mspan.spanclass` of its span.
+    pub span_class: u8,
 }
 
 /// A span at the moment when a P takes it to allocate from, before the first allocation.
@@ -232,7 +243,7 @@ impl ProbeEvent {
             | Self::GcStart { at_ns }
             | Self::GcMarked { at_ns, .. }
             | Self::Flushed { at_ns }
-            | Self::Alloc { at_ns, .. }
+            | Self::Alloc(Allocated { at_ns, .. })
             | Self::Span(SpanTaken { at_ns, .. }) => at_ns,
         }
     }

@@ -25,6 +25,7 @@ pub mod probe;
 pub mod process;
 pub mod refusal;
 pub mod session;
+pub mod source;
 pub mod symbolize;
 pub mod ui;
 pub mod view;

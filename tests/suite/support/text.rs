@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use heaptop::go::memory::Memory as _;
 use heaptop::go::static_image::StaticImage as _;
-use heaptop::plan::{ProbePoint, plan};
+use heaptop::plan::{ProbePoint, Wanted, plan};
 use heaptop::process::go_process::GoProcess;
 
 /// The kernel's trap under a uprobe.
@@ -29,7 +29,7 @@ impl Text {
             bias: first
                 .expect("a mapping")
                 .wrapping_sub(go.image.first_load_vaddr()),
-            points: plan(&go.program, &*go.image)
+            points: plan(&go.program, &*go.image, Wanted::Sampler)
                 .expect("places for probes")
                 .points,
             go,
@@ -37,7 +37,7 @@ impl Text {
     }
 
     /// Functions with a trap in them, in the order of the plan. Panics on any other difference.
-    pub(crate) fn trapped(&self) -> Vec<&'static str> {
+    pub(crate) fn trapped(&self) -> Vec<&str> {
         const AROUND: usize = 16;
         let mut trapped = Vec::new();
         for point in &self.points {
@@ -50,7 +50,7 @@ impl Text {
                 .read((point.vaddr + self.bias) - AROUND as u64, &mut live)
                 .expect("code in memory");
             if live[AROUND] == INT3 {
-                trapped.push(point.function);
+                trapped.push(&*point.function);
                 live[AROUND] = clean[AROUND];
             }
             assert_eq!(live, clean, "the code of {}", point.function);

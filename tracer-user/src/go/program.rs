@@ -3,6 +3,8 @@
 //! Tables and code are read from the image (the file), where no breakpoint stands and no read grows the
 //! target; data is read from live memory. Nothing here keeps either: each call is given what it reads.
 
+use std::sync::Arc;
+
 use super::buckets::PROF_CYCLE_WRAP;
 use super::buildinfo::BuildInfo;
 use super::facts::Facts;
@@ -270,6 +272,25 @@ impl Program {
         let codes = found
             .into_iter()
             .map(|range| range.map(|range| self.code_of(range)));
+        codes.collect()
+    }
+
+    /// Names and link-time bounds of all functions of the executable whose full name begins with one of
+    /// `prefixes`, by address.
+    ///
+    /// Costs a pass over all names and functions: some 10 ms with 200 000 of them.
+    pub fn functions_with_prefix(
+        &self,
+        image: &dyn Memory,
+        prefixes: &[&str],
+    ) -> Vec<(Arc<str>, Code)> {
+        let Some(main) = self.modules.first() else {
+            return Vec::new();
+        };
+        let found = main.lines.pclntab.functions_with_prefix(image, prefixes);
+        let codes = found
+            .into_iter()
+            .map(|(name, range)| (name, self.code_of(range)));
         codes.collect()
     }
 

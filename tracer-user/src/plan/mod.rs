@@ -4,22 +4,24 @@
 //! must single-step 5 to 9 µs. So no probe sits on a function's first instruction, the stack check: it would be
 //! stepped, and would fire a second time when `morestack` enters the function again.
 //!
-//! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.19 to
-//! go1.27. They are decoded at each attach, since build flags and PGO recompile the runtime.
+//! [`code`] knows the shapes of code, [`alloc`] the runtime's ways to allocate.
+
+mod alloc;
+mod code;
+
+use std::borrow::Cow;
 
 use tracer_ebpf::wire;
 
-use iced_x86::{Decoder, DecoderOptions, Instruction as Decoded, OpKind};
+use code::{PROLOGUE_BYTES, call_after, entry_point};
 
 use crate::go::program::{Code, Program};
 use crate::go::static_image::StaticImage;
 use crate::refusal::Refusal;
 
-/// Most bytes of a function that are decoded; `runtime.mProf_Flush` has about 300.
-const MAX_CODE_BYTES: usize = 4096;
-
-/// Bytes that hold any prologue: `lea` (8), `cmp` (4), `jbe` (6), `push` (1).
-const PROLOGUE_BYTES: usize = 19;
+/// Most bytes of a function that are decoded: `runtime.mallocgc` has 7 KiB where a profile made the compiler inline
+/// what it calls.
+const MAX_CODE_BYTES: usize = 64 << 10;
 
 /// What a probe reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,23 @@ pub enum Kind {
     GcMarked,
     /// The profile's flush is done: buckets may be read.
     Flushed,
+    /// A P has taken a span: `RAX` span.
+    Span,
+    /// A large object has its span: `RBX` span.
+    Large,
+    /// An allocation: `RAX` size, `RBX` type.
+    Alloc,
+}
+
+/// Which source the probes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The runtime's own samples.
+    Sampler,
+    /// Spans that are taken to allocate from, and large objects.
+    Spans,
+    /// Every allocation, and what `Spans` has.
+    Exact,
 }
 
 const _: () = assert!(
@@ -43,6 +62,9 @@ const _: () = assert!(
         && Kind::GcStart as u32 == wire::KIND_GC_START
         && Kind::GcMarked as u32 == wire::KIND_GC_MARKED
         && Kind::Flushed as u32 == wire::KIND_FLUSHED
+        && Kind::Span as u32 == wire::KIND_SPAN
+        && Kind::Large as u32 == wire::KIND_LARGE
+        && Kind::Alloc as u32 == wire::KIND_ALLOC
 );
 
 /// The instruction under a probe; all three are emulated by the kernel.
@@ -64,7 +86,7 @@ pub struct ProbePoint {
     /// What it reports.
     pub kind: Kind,
     /// Full name of the function.
-    pub function: &'static str,
+    pub function: Cow<'static, str>,
     /// Link-time address of the instruction.
     pub vaddr: u64,
     /// Its offset in the file: where a uprobe is attached.
@@ -75,11 +97,29 @@ pub struct ProbePoint {
     pub jbe_filter: bool,
 }
 
-/// All probes of the sampler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All probes of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbePlan {
-    /// One for each [`Kind`].
+    /// One for each kind of the sampler's; several of [`Kind::Span`], [`Kind::Large`] and [`Kind::Alloc`] where the
+    /// program has several ways to get there.
     pub points: Vec<ProbePoint>,
+    /// What the source will miss in this program, one sentence each.
+    pub notes: Vec<String>,
+    /// Link-time bounds of `runtime.mallocgc` where it is probed beside functions that it calls itself: hits of those
+    /// from inside of it are not to count.
+    pub mallocgc: Option<Code>,
+}
+
+impl ProbePlan {
+    /// Bit `1 << kind` for each kind that sits on a `jbe`.
+    ///
+    /// All points of a kind share it: behind a `jbe` that was not taken the flags are the same at `push %rbp`.
+    pub fn jbe_filter(&self) -> u64 {
+        self.points
+            .iter()
+            .filter(|point| point.jbe_filter)
+            .fold(0, |bits, point| bits | 1 << (point.kind as u64))
+    }
 }
 
 /// Probes at the beginning of functions.
@@ -93,30 +133,35 @@ const ENTRIES: [(Kind, &str); 4] = [
 const FLUSH: &str = "runtime.mProf_Flush";
 const FLUSH_LOCKED: &str = "runtime.mProf_FlushLocked";
 
-/// Plans the probes of the sampler.
+/// Plans the probes of a source.
 ///
 /// # Errors
 ///
-/// When a function is missing or its code has none of the known shapes; names the function and the
-/// bytes that were found.
-pub fn plan(program: &Program, image: &dyn StaticImage) -> Result<ProbePlan, Refusal> {
-    let mut points = Vec::with_capacity(ENTRIES.len() + 1);
+/// When a function is missing that the source cannot do without, or its code has none of the known shapes; names the
+/// function and the bytes that were found.
+pub fn plan(
+    program: &Program,
+    image: &dyn StaticImage,
+    wanted: Wanted,
+) -> Result<ProbePlan, Refusal> {
+    let mut plan = ProbePlan::default();
+    let is_sampler = wanted == Wanted::Sampler;
     for (kind, function) in ENTRIES {
-        let code = find(program, function)?;
-        let bytes = read(image, function, code, PROLOGUE_BYTES)?;
-        let (offset, instruction) = entry_point(&bytes).ok_or_else(|| {
-            refuse(
-                function,
-                &format!(
-                    "its code at {:#x} begins with {}, not with a stack check or `push %rbp`",
-                    code.start,
-                    hex(&bytes)
-                ),
-            )
-        })?;
-        let vaddr = code.start.wrapping_add(offset as u64);
-        points.push(point(image, kind, function, vaddr, instruction)?);
+        if is_sampler || matches!(kind, Kind::GcStart | Kind::GcMarked) {
+            let code = find(program, function)?;
+            plan.points.push(entry(image, kind, function.into(), code)?);
+        }
     }
+    if is_sampler {
+        plan.points.push(flush(program, image)?);
+    } else {
+        alloc::plan(program, image, wanted, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// The probe behind the profile's flush.
+fn flush(program: &Program, image: &dyn StaticImage) -> Result<ProbePoint, Refusal> {
     let (flush, flush_locked) = (find(program, FLUSH)?, find(program, FLUSH_LOCKED)?);
     let bytes = read(image, FLUSH, flush, MAX_CODE_BYTES)?;
     let vaddr = call_after(&bytes, flush.start, flush_locked.start).ok_or_else(|| {
@@ -130,14 +175,29 @@ pub fn plan(program: &Program, image: &dyn StaticImage) -> Result<ProbePlan, Ref
             ),
         )
     })?;
-    points.push(point(
-        image,
-        Kind::Flushed,
-        FLUSH,
-        vaddr,
-        Instruction::Call,
-    )?);
-    Ok(ProbePlan { points })
+    point(image, Kind::Flushed, FLUSH.into(), vaddr, Instruction::Call)
+}
+
+/// A probe at the beginning of a function.
+fn entry(
+    image: &dyn StaticImage,
+    kind: Kind,
+    function: Cow<'static, str>,
+    code: Code,
+) -> Result<ProbePoint, Refusal> {
+    let bytes = read(image, &function, code, PROLOGUE_BYTES)?;
+    let (offset, instruction) = entry_point(&bytes).ok_or_else(|| {
+        refuse(
+            &function,
+            &format!(
+                "its code at {:#x} begins with {}, not with a stack check or `push %rbp`",
+                code.start,
+                hex(&bytes)
+            ),
+        )
+    })?;
+    let vaddr = code.start.wrapping_add(offset as u64);
+    point(image, kind, function, vaddr, instruction)
 }
 
 fn find(program: &Program, function: &'static str) -> Result<Code, Refusal> {
@@ -161,13 +221,13 @@ fn read(
 fn point(
     image: &dyn StaticImage,
     kind: Kind,
-    function: &'static str,
+    function: Cow<'static, str>,
     vaddr: u64,
     instruction: Instruction,
 ) -> Result<ProbePoint, Refusal> {
     let file_offset = image.file_offset(vaddr).ok_or_else(|| {
         refuse(
-            function,
+            &function,
             &format!("its code at {vaddr:#x} is not in the file"),
         )
     })?;
@@ -193,61 +253,3 @@ fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
 }
-
-/// Offset and instruction of a probe that sees a call of the function once, with the arguments still in
-/// their registers.
-///
-/// Knows the prologues of small frames (`cmp rsp,[r14+16]; jbe`), of large ones (with `lea r12,[rsp-N]`
-/// before it), of functions on the system stack (`[r14+24]`), and those without a check.
-fn entry_point(code: &[u8]) -> Option<(usize, Instruction)> {
-    const PUSH_RBP: u8 = 0x55;
-    if code.first() == Some(&PUSH_RBP) {
-        return Some((0, Instruction::PushRbp));
-    }
-    let check = match code {
-        [0x49, 0x3b, 0x66, 0x10 | 0x18, ..] => 4,
-        [0x4c, 0x8d, 0x64, 0x24, _, 0x4d, 0x3b, 0x66, 0x10 | 0x18, ..] => 9,
-        [
-            0x4c,
-            0x8d,
-            0xa4,
-            0x24,
-            _,
-            _,
-            _,
-            _,
-            0x4d,
-            0x3b,
-            0x66,
-            0x10 | 0x18,
-            ..,
-        ] => 12,
-        _ => return None,
-    };
-    let behind = match code.get(check..)? {
-        [0x76, _, ..] => check + 2,
-        [0x0f, 0x86, _, _, _, _, ..] => check + 6,
-        _ => return None,
-    };
-    // 1.19 goes on with `sub rsp,N`, which would be single-stepped.
-    if code.get(behind) == Some(&PUSH_RBP) {
-        Some((behind, Instruction::PushRbp))
-    } else {
-        Some((check, Instruction::Jbe))
-    }
-}
-
-/// Address of the first direct near call behind the call of `callee`, in code that lies at `start`.
-fn call_after(code: &[u8], start: u64, callee: u64) -> Option<u64> {
-    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
-    let is_call = |instruction: &Decoded| {
-        instruction.is_call_near() && instruction.op0_kind() == OpKind::NearBranch64
-    };
-    let mut calls = decoder.iter().filter(is_call);
-    calls.find(|call| call.near_branch_target() == callee)?;
-    calls.next().map(|call| call.ip())
-}
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -1,20 +1,22 @@
 //! Probes on one process, and what comes from them.
 
+use std::mem::offset_of;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Ebpf;
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
+use aya::sys::{Stats, enable_stats};
 use aya_log::EbpfLogger;
-use tracer_ebpf::wire::{KIND_BORN, KIND_FREED, N_KINDS, maps, programs};
+use tracer_ebpf::wire::{CountKey, N_KINDS, N_PROBES, maps, programs};
 
 use super::load::chain;
 use crate::clock::monotonic_ns;
 use crate::decode;
-use crate::event::{Event, KernelCounters};
-use crate::plan::ProbePlan;
+use crate::event::{KernelCounters, Record};
+use crate::plan::{Kind, ProbePlan};
 use crate::process::live::LiveProcess;
 use crate::refusal::Refusal;
 
@@ -26,11 +28,35 @@ pub struct Probes {
     ring: RingBuf<MapData>,
     hits: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
+    counts: PerCpuHashMap<MapData, CountWords, u64>,
+    overflow: PerCpuArray<MapData, u64>,
     undecodable: u64,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    links: [Option<UProbeLink>; N_KINDS],
+    /// By kind.
+    links: [Vec<UProbeLink>; N_PROBES],
+    /// While it is there the kernel measures how long programs run.
+    timing: Option<OwnedFd>,
     /// Programs and the other maps live as long as this.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
+}
+
+/// A [`CountKey`] as it lies in the map: `stack`, `go_type`, `object_bytes`.
+type CountWords = [u64; 3];
+
+const _: () = assert!(
+    size_of::<CountKey>() == size_of::<CountWords>()
+        && offset_of!(CountKey, stack) == 0
+        && offset_of!(CountKey, go_type) == 8
+        && offset_of!(CountKey, object_bytes) == 16
+);
+
+/// What source `exact` has counted since the load, summed over the CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Objects by stack, type and size, in no order.
+    pub objects: Vec<(CountKey, u64)>,
+    /// Objects that found no room in the kernel's map.
+    pub overflow: u64,
 }
 
 impl std::fmt::Debug for Probes {
@@ -52,20 +78,7 @@ impl Probes {
         process: &LiveProcess,
         log: bool,
     ) -> Result<Self, Refusal> {
-        let pid = process.pid();
-        let refuse = |why: String| {
-            if !process.is_same() {
-                let what = format!("process {pid} has ended");
-                let next = "start heaptop again on the new process";
-                return Refusal::new(what, "it ended while the probes were placed", next);
-            }
-            let next = if why.contains("ermi") || why.contains("EACCES") || why.contains("EPERM") {
-                format!("sudo heaptop {pid}, or without probes: heaptop --no-probes {pid}")
-            } else {
-                format!("without probes: heaptop --no-probes {pid}")
-            };
-            Refusal::new(format!("cannot place probes in process {pid}"), why, next)
-        };
+        let refuse = |why: String| refuse(process, why);
         let logger = if log {
             let logger = EbpfLogger::init(&mut ebpf).map_err(|err| refuse(chain(&err)))?;
             Some(logger)
@@ -79,57 +92,97 @@ impl Probes {
         let ring = take(maps::EVENTS)?;
         let hits = take(maps::HITS)?;
         let lost = take(maps::LOST)?;
+        let counts = take(maps::COUNTS)?;
+        let overflow = take(maps::COUNTS_OVERFLOW)?;
         let ring = RingBuf::try_from(ring).map_err(|err| refuse(chain(&err)))?;
         let hits = PerCpuArray::try_from(hits).map_err(|err| refuse(chain(&err)))?;
         let lost = PerCpuArray::try_from(lost).map_err(|err| refuse(chain(&err)))?;
 
+        let counts = PerCpuHashMap::try_from(counts).map_err(|err| refuse(chain(&err)))?;
+        let overflow = PerCpuArray::try_from(overflow).map_err(|err| refuse(chain(&err)))?;
+        let mut probes = Self {
+            ring,
+            hits,
+            lost,
+            counts,
+            overflow,
+            undecodable: 0,
+            logger,
+            links: [const { Vec::new() }; N_PROBES],
+            timing: None,
+            ebpf,
+        };
+        probes.place(plan, |_| true, process)?;
+        Ok(probes)
+    }
+
+    /// Attaches the probes of these kinds once more, after [`Probes::take_links`]; all or none of them.
+    ///
+    /// # Errors
+    /// As [`Probes::attach`]; what was attached before stays.
+    pub fn attach_more(
+        &mut self,
+        plan: &ProbePlan,
+        kinds: &[Kind],
+        process: &LiveProcess,
+    ) -> Result<(), Refusal> {
+        self.place(plan, |kind| kinds.contains(&kind), process)
+    }
+
+    fn place(
+        &mut self,
+        plan: &ProbePlan,
+        is_wanted: impl Fn(Kind) -> bool,
+        process: &LiveProcess,
+    ) -> Result<(), Refusal> {
+        let refuse = |why: String| refuse(process, why);
         let scope = UProbeScope::OneProcess(
-            NonZeroU32::new(pid).ok_or_else(|| refuse("0 is not a process".into()))?,
+            NonZeroU32::new(process.pid()).ok_or_else(|| refuse("0 is not a process".into()))?,
         );
         // The very file that was read: a path could mean another by now, and would not reach one that was
         // deleted or lies in another mount namespace.
         let file = format!("/proc/self/fd/{}", process.exe().as_raw_fd());
-        let mut links = [const { None }; N_KINDS];
-        for point in &plan.points {
-            let kind = point.kind as usize;
-            let name = programs::BY_KIND[kind];
-            let program: &mut UProbe = ebpf
-                .program_mut(name)
-                .ok_or_else(|| refuse(format!("the object has no program {name}")))?
-                .try_into()
-                .map_err(|err: aya::programs::ProgramError| refuse(chain(&err)))?;
-            program.load().map_err(|err| refuse(chain(&err)))?;
+        let mut placed = Vec::new();
+        for point in plan.points.iter().filter(|point| is_wanted(point.kind)) {
+            let program = self.program(point.kind).map_err(refuse)?;
+            if program.fd().is_err() {
+                program.load().map_err(|err| refuse(chain(&err)))?;
+            }
             let at = UProbeAttachLocation::AbsoluteOffset(point.file_offset);
             let link = program
                 .attach(at, &file, scope)
                 .and_then(|id| program.take_link(id))
                 .map_err(|err| refuse(format!("{}: {}", point.function, chain(&err))))?;
-            links[kind] = Some(link);
+            placed.push((point.kind, link));
         }
         if !(process.is_same() && process.same_program()) {
             return Err(refuse(
                 "it ended, or became another program, meanwhile".into(),
             ));
         }
-        Ok(Self {
-            ring,
-            hits,
-            lost,
-            undecodable: 0,
-            logger,
-            links,
-            _ebpf: ebpf,
-        })
+        for (kind, link) in placed {
+            self.links[kind as usize].push(link);
+        }
+        Ok(())
+    }
+
+    fn program(&mut self, kind: Kind) -> Result<&mut UProbe, String> {
+        let name = programs::BY_KIND[kind as usize];
+        self.ebpf
+            .program_mut(name)
+            .ok_or_else(|| format!("the object has no program {name}"))?
+            .try_into()
+            .map_err(|err: aya::programs::ProgramError| chain(&err))
     }
 
     /// Takes what the ring holds, in the order of the kernel's reservations, at most one batch; `true`
     /// if there may be more.
-    pub fn drain(&mut self, into: &mut Vec<Event>) -> bool {
+    pub fn drain(&mut self, into: &mut Vec<Record>) -> bool {
         let mut n = 0;
         while n < MAX_BATCH {
             let Some(item) = self.ring.next() else { break };
             match decode::record(&item) {
-                Ok(event) => into.push(Event::Probe(event)),
+                Ok(record) => into.push(record),
                 Err(err) => {
                     self.undecodable += 1;
                     log::warn!("{err}");
@@ -162,16 +215,79 @@ impl Probes {
         }
     }
 
-    /// Takes out the links of the sampler's two probes, for the caller to drop off the screen's path.
-    pub fn take_sampler_links(&mut self) -> Vec<UProbeLink> {
-        [KIND_BORN, KIND_FREED]
+    /// What source `exact` has counted. Two system calls for each key: some 10 ms when the map is full.
+    pub fn counts(&self) -> Counts {
+        let objects = self.counts.iter().filter_map(|entry| {
+            let ([stack, go_type, object_bytes], objects) = entry.ok()?;
+            let key = CountKey {
+                stack,
+                go_type,
+                object_bytes,
+            };
+            Some((key, objects.iter().sum()))
+        });
+        Counts {
+            objects: objects.collect(),
+            overflow: self
+                .overflow
+                .get(&0, 0)
+                .map_or(0, |values| values.iter().sum()),
+        }
+    }
+
+    /// Takes out the links of these kinds, for the caller to drop off the screen's path: each takes the
+    /// kernel about 0.1 s.
+    pub fn take_links(&mut self, kinds: &[Kind]) -> Vec<UProbeLink> {
+        kinds
             .iter()
-            .filter_map(|&kind| self.links[kind as usize].take())
+            .flat_map(|&kind| std::mem::take(&mut self.links[kind as usize]))
             .collect()
+    }
+
+    /// How many probes of a kind are attached.
+    pub fn n_links(&self, kind: Kind) -> usize {
+        self.links[kind as usize].len()
+    }
+
+    /// Lets the kernel measure how long programs run, or no longer. It measures all programs of the machine, at some 50 ns
+    /// a run, so not for ever. Kernels that cannot leave [`Probes::program_ns`] empty.
+    pub fn time_programs(&mut self, on: bool) {
+        self.timing = if on {
+            enable_stats(Stats::RunTime).ok()
+        } else {
+            None
+        };
+    }
+
+    /// Nanoseconds that the program of a kind takes for a run, on average, on the target itself; without the trap that
+    /// leads to it. `None` before it has run under [`Probes::time_programs`].
+    pub fn program_ns(&self, kind: Kind) -> Option<f64> {
+        let program = self.ebpf.program(programs::BY_KIND[kind as usize])?;
+        let info = program.info().ok()?;
+        let n_runs = info.run_count();
+        (n_runs > 0).then(|| info.run_time().as_secs_f64() * 1e9 / n_runs as f64)
     }
 
     /// The ring, to wait on.
     pub fn ring_fd(&self) -> std::io::Result<OwnedFd> {
         self.ring.as_fd().try_clone_to_owned()
     }
+}
+
+fn refuse(process: &LiveProcess, why: String) -> Refusal {
+    let pid = process.pid();
+    if !process.is_same() {
+        let what = format!("process {pid} has ended");
+        let next = "start heaptop again on the new process";
+        return Refusal::new(what, "it ended while the probes were placed", next);
+    }
+    let denied = ["ermi", "EACCES", "EPERM"]
+        .iter()
+        .any(|word| why.contains(word));
+    let next = if denied {
+        format!("sudo heaptop {pid}, or without probes: heaptop --no-probes {pid}")
+    } else {
+        format!("without probes: heaptop --no-probes {pid}")
+    };
+    Refusal::new(format!("cannot place probes in process {pid}"), why, next).lacking_rights(denied)
 }

@@ -7,5 +7,5 @@ mod attach;
 pub mod calibrate;
 mod load;
 
-pub use attach::Probes;
-pub use load::{LoadSettings, Loader};
+pub use attach::{Counts, Probes};
+pub use load::{AllocLayout, AllocSettings, LoadSettings, Loader};

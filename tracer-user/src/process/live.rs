@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memory::LiveMemory;
-use crate::export::pprof::MappedFile;
+use crate::go::profile::MappedFile;
 use crate::refusal::Refusal;
 
 /// A process that was found, with handles that stay with it: the pidfd tells its end, the file of its

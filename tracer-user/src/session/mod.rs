@@ -2,45 +2,34 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod attach;
+mod bucket_reader;
 pub mod budget;
 pub mod collector;
+mod edge;
 pub mod lines;
+mod marks_reader;
 mod readiness;
 pub mod screen;
 pub mod signals;
 
 use tokio::sync::mpsc;
 
-use crate::clock::{local_time, monotonic_ns, unix_ns};
 use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
-use crate::model::rows::{Query, RowId, Source, Target};
-use crate::plan;
-use crate::probe::{LoadSettings, Loader, Probes, calibrate};
-use crate::process::arm::{self, Armed, ArmedBy};
-use crate::process::go_process::GoProcess;
+use crate::model::rows::{Query, RowId};
+use crate::probe::calibrate;
+use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
-use collector::{Batches, Collector, MAX_BATCHES, Request};
+pub use attach::AttachSettings;
+use collector::{Batches, MAX_BATCHES, Request};
 
 /// Most names that are looked up in one go: 2 µs each, so a look takes at most 10 ms.
 const MAX_NAMES: usize = 4096;
 /// Requests that may wait; the model asks once a second.
 const MAX_REQUESTS: usize = 8;
-
-/// How to attach.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AttachSettings {
-    /// Read the buckets alone.
-    pub no_probes: bool,
-    /// Switch the target's sampler on: see [`Armed`].
-    pub arm: bool,
-    /// Diagnostics of the kernel side.
-    pub log: bool,
-    /// Size of the ring buffer, bytes; `None` for the default.
-    pub ring_bytes: Option<u32>,
-}
 
 /// A target that is watched.
 #[derive(Debug)]
@@ -59,6 +48,8 @@ pub struct Session {
     /// What all names were known for, and the model's generation then: a look through all stacks every frame would
     /// cost more than the frame.
     named: Option<(Interest, u64)>,
+    /// How far the collector was told to thin what it follows.
+    thinned: u32,
 }
 
 /// What a detail or an export wants names for.
@@ -81,76 +72,36 @@ impl Session {
         clippy::unused_async,
         reason = "it spawns on the runtime that awaits it"
     )]
-    pub async fn attach(pid: u32, settings: AttachSettings) -> Result<Self, Refusal> {
-        let loader = (!settings.no_probes).then(Loader::start);
-        let go = GoProcess::open(pid)?;
-        if settings.arm {
-            let rate_bytes = go.figures()?.rate_bytes;
-            arm::refuse_where_on(pid, rate_bytes).map_err(|(why, next)| {
-                let what = format!("will not arm {} (pid {pid})", go.process.name());
-                Refusal::new(what, why, next)
-            })?;
-        } else {
-            go.require_sampling()?;
-        }
-        let probes = loader
-            .map(|loader| place_probes(loader, &go, settings))
-            .transpose()?;
-        // Behind the probes: none of its samples goes unseen. From here on every way out puts the old rate back.
-        let armed = settings.arm.then(|| Armed::arm(&go)).transpose()?;
-        let armed_by = if armed.is_some() {
-            None
-        } else {
-            arm::armed_by(pid)
-        };
-        let target = Target {
-            pid,
-            name: go.process.name().to_owned(),
-            go: go.program.version.clone(),
-            started_unix_ns: go.process.started_unix_ns(),
-            attached_ns: monotonic_ns(),
-            attached_unix_ns: unix_ns(),
-            main_module: go
-                .program
-                .build
-                .main_module
-                .as_ref()
-                .map(|module| module.path.clone()),
-            source: if settings.no_probes {
-                Source::Buckets
-            } else {
-                Source::Sampler
-            },
-        };
-        let symbolizer = Symbolizer::new(&go);
-        let mappings = go.mapped_files();
-        let name = go.process.name().to_owned();
-        let mut collector = Collector::new(go, probes);
-        let first = collector.first_events().map_err(|err| {
+    pub async fn attach(pid: u32, settings: &AttachSettings) -> Result<Self, Refusal> {
+        let mut attached = attach::attach(pid, settings)?;
+        let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
+        let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
+        let (cost_sender, hit_cost) = mpsc::channel(1);
+        let first = attached.collector.first_events().map_err(|err| {
+            let target = &attached.target;
             Refusal::new(
-                format!("cannot read the profile of {name} (pid {pid})"),
+                format!("cannot read the memory of {} (pid {pid})", target.name),
                 err.to_string(),
                 "the process may have ended; else report this with its Go version",
             )
         })?;
-        let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
-        let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
-        let (cost_sender, hit_cost) = mpsc::channel(1);
+        let has_probes = attached.target.source.has_probes();
         let mut session = Self {
-            armed,
-            armed_by,
-            model: Model::new(target),
-            symbolizer,
-            mappings,
+            armed: attached.armed,
+            armed_by: attached.armed_by,
+            model: Model::new(attached.target),
+            symbolizer: attached.symbolizer,
+            mappings: attached.mappings,
             batches,
             requests,
             hit_cost,
             collector: tokio::spawn(async { Ok(()) }),
             named: None,
+            thinned: 0,
         };
         session.apply(first);
-        session.collector = tokio::spawn(collector.run(event_sender, request_receiver));
-        if !settings.no_probes {
+        session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
+        if has_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
             tokio::task::spawn_blocking(move || {
                 if let Some(ns) = calibrate::measure_hit_cost_ns() {
@@ -159,16 +110,6 @@ impl Session {
             });
         }
         Ok(session)
-    }
-
-    /// What a user has to know of this watch, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        let armed = self.armed.as_ref().map(|armed| {
-            let at = local_time(armed.at_unix_ns());
-            format!("armed at {at}: what was allocated before is not in the figures")
-        });
-        let armed_by = self.armed_by.map(|by| by.to_string());
-        armed.into_iter().chain(armed_by).collect()
     }
 
     /// The other heaptop that had armed the target when this session began, where it has disarmed it since.
@@ -194,6 +135,10 @@ impl Session {
                 self.model.apply(Event::HitCost { ns });
                 let _ = self.requests.try_send(Request::HitCost(ns));
             }
+        }
+        let thinnings = self.model.thinnings();
+        if thinnings > self.thinned && self.requests.try_send(Request::Thin(thinnings)).is_ok() {
+            self.thinned = thinnings;
         }
         if let Some(reads) = self.model.next_reads() {
             // A full queue means that the last one is still being answered; the model asks again.
@@ -271,25 +216,4 @@ impl Session {
             "start heaptop again; if it stays, report it",
         ))
     }
-}
-
-fn place_probes(
-    loader: Loader,
-    go: &GoProcess,
-    settings: AttachSettings,
-) -> Result<Probes, Refusal> {
-    let plan = plan::plan(&go.program, &*go.image)?;
-    let jbe_filter = plan
-        .points
-        .iter()
-        .filter(|p| p.jbe_filter)
-        .map(|p| 1u64 << (p.kind as u64))
-        .sum();
-    let ebpf = loader.finish(LoadSettings {
-        special: go.program.facts.special,
-        jbe_filter,
-        ring_bytes: settings.ring_bytes,
-        log: settings.log,
-    })?;
-    Probes::attach(ebpf, &plan, &go.process, settings.log)
 }

@@ -1,0 +1,277 @@
+//! Where a program allocates: the sources `spans` and `exact`.
+//!
+//! `mallocgc` and its kin take slots from a span that their P holds. When it is full, `(*mcache).nextFree` calls `refill`,
+//! and then `(*mspan).nextFreeIndex` of the new span: that call is the probe, for there the span is in a register and
+//! nothing is allocated from it yet. Large objects get their own span in `allocLarge`, which hands it to
+//! `(*spanSet).push`. Up to go1.26 every allocation enters `mallocgc`; go1.27, and go1.26 by an experiment, have functions
+//! for single size classes (`…SC7`) that compiled code calls directly, and that `mallocgc` calls too.
+//!
+//! A build with a profile (PGO) inlines any of these into others, so all of them are searched for those calls.
+//!
+//! Source: `runtime/malloc.go`, `runtime/mcache.go`, `runtime/malloc_generated.go`, go1.19 to go1.27.
+
+use std::sync::Arc;
+
+use super::code::{Call, calls};
+use super::{Instruction, Kind, MAX_CODE_BYTES, ProbePlan, Wanted, entry, point, read, refuse};
+use crate::go::program::{Code, Program};
+use crate::go::static_image::StaticImage;
+use crate::refusal::Refusal;
+
+const MALLOCGC: &str = "runtime.mallocgc";
+const NEXT_FREE: &str = "runtime.(*mcache).nextFree";
+const REFILL: &str = "runtime.(*mcache).refill";
+const ALLOC_LARGE: &str = "runtime.(*mcache).allocLarge";
+const CACHE_SPAN: &str = "runtime.(*mcentral).cacheSpan";
+const NEXT_FREE_INDEX: &str = "runtime.(*mspan).nextFreeIndex";
+const SPAN_SET_PUSH: &str = "runtime.(*spanSet).push";
+
+/// What is looked up, in one pass over the names: a name that is missing would cost a pass of its own.
+const PREFIXES: [&str; 7] = [
+    MALLOCGC,
+    NEXT_FREE,
+    REFILL,
+    ALLOC_LARGE,
+    CACHE_SPAN,
+    NEXT_FREE_INDEX,
+    SPAN_SET_PUSH,
+];
+
+/// Functions of single size classes or sizes. Their slow paths have other names: they are called from these alone.
+const SPECIALISED: [&str; 4] = [
+    "runtime.mallocgcTinySC",
+    "runtime.mallocgcTinySize",
+    "runtime.mallocgcSmallNoScanSC",
+    "runtime.mallocgcSmallScanNoHeaderSC",
+];
+
+/// One of the functions, with what it calls.
+#[derive(Debug)]
+struct Function {
+    name: Arc<str>,
+    code: Code,
+    calls: Vec<Call>,
+}
+
+/// The functions that take part in allocations.
+#[derive(Debug)]
+struct Functions(Vec<Function>);
+
+impl Functions {
+    fn find(program: &Program, image: &dyn StaticImage) -> Result<Self, Refusal> {
+        let found = program.functions_with_prefix(image, &PREFIXES);
+        let functions = found.into_iter().map(|(name, code)| {
+            let calls = if allocates(&name) {
+                let bytes = read(image, &name, code, MAX_CODE_BYTES)?;
+                calls(&bytes, code.start)
+            } else {
+                Vec::new()
+            };
+            Ok(Function { name, code, calls })
+        });
+        Ok(Self(functions.collect::<Result<_, Refusal>>()?))
+    }
+
+    fn get(&self, name: &str) -> Option<&Function> {
+        self.0.iter().find(|function| &*function.name == name)
+    }
+
+    /// Start of a function; `None` when it is inlined everywhere.
+    fn start(&self, name: &str) -> Option<u64> {
+        self.get(name).map(|function| function.code.start)
+    }
+
+    fn specialised(&self) -> impl Iterator<Item = &Function> {
+        self.0
+            .iter()
+            .filter(|function| is_specialised(&function.name))
+    }
+}
+
+/// Functions whose code may take a span or a large object.
+fn allocates(name: &str) -> bool {
+    name.starts_with(MALLOCGC) || name == NEXT_FREE || name == ALLOC_LARGE
+}
+
+fn is_specialised(name: &str) -> bool {
+    SPECIALISED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Adds the probes of `spans` or `exact`.
+pub(super) fn plan(
+    program: &Program,
+    image: &dyn StaticImage,
+    wanted: Wanted,
+    plan: &mut ProbePlan,
+) -> Result<(), Refusal> {
+    let functions = Functions::find(program, image)?;
+    spans(&functions, image, wanted, plan)?;
+    large(&functions, image, plan)?;
+    if wanted == Wanted::Exact {
+        allocations(&functions, image, plan)?;
+    }
+    Ok(())
+}
+
+/// The calls of `nextFreeIndex` behind `refill`, or behind the `cacheSpan` of an inlined one.
+fn spans(
+    functions: &Functions,
+    image: &dyn StaticImage,
+    wanted: Wanted,
+    plan: &mut ProbePlan,
+) -> Result<(), Refusal> {
+    let refills = [functions.start(REFILL), functions.start(CACHE_SPAN)];
+    let next_free_index = functions.start(NEXT_FREE_INDEX);
+    let mut is_found = false;
+    for function in &functions.0 {
+        let (taken, missed) = calls_behind(&function.calls, &refills, next_free_index);
+        for vaddr in taken {
+            is_found = true;
+            let name = function.name.to_string().into();
+            plan.points
+                .push(point(image, Kind::Span, name, vaddr, Instruction::Call)?);
+        }
+        if missed {
+            plan.notes.push(format!(
+                "spans that {} takes are not seen: this build has no call of {NEXT_FREE_INDEX} behind it",
+                function.name
+            ));
+        }
+    }
+    if is_found || wanted == Wanted::Exact {
+        return Ok(());
+    }
+    Err(refuse(
+        NEXT_FREE,
+        "neither it nor what it may be inlined into calls refill and then nextFreeIndex",
+    ))
+}
+
+/// The calls of `callee` that come first behind one of `marks`, and whether the last of `marks` has none.
+fn calls_behind(calls: &[Call], marks: &[Option<u64>], callee: Option<u64>) -> (Vec<u64>, bool) {
+    let mut is_marked = false;
+    let mut found = Vec::new();
+    for call in calls {
+        if marks.contains(&Some(call.target)) {
+            is_marked = true;
+        } else if is_marked && Some(call.target) == callee {
+            is_marked = false;
+            found.push(call.vaddr);
+        }
+    }
+    (found, is_marked)
+}
+
+/// The calls of `(*spanSet).push` in `allocLarge` and in what it may be inlined into.
+fn large(
+    functions: &Functions,
+    image: &dyn StaticImage,
+    plan: &mut ProbePlan,
+) -> Result<(), Refusal> {
+    let push = functions.start(SPAN_SET_PUSH);
+    let mut is_found = false;
+    for function in &functions.0 {
+        for call in &function.calls {
+            if Some(call.target) == push {
+                is_found = true;
+                let name = function.name.to_string().into();
+                plan.points.push(point(
+                    image,
+                    Kind::Large,
+                    name,
+                    call.vaddr,
+                    Instruction::Call,
+                )?);
+            }
+        }
+    }
+    if !is_found {
+        plan.notes.push(format!(
+            "objects of more than 32 KiB are not seen: this build has no call of {SPAN_SET_PUSH} in {ALLOC_LARGE}"
+        ));
+    }
+    Ok(())
+}
+
+/// Every allocation, once.
+fn allocations(
+    functions: &Functions,
+    image: &dyn StaticImage,
+    plan: &mut ProbePlan,
+) -> Result<(), Refusal> {
+    let mallocgc = functions
+        .get(MALLOCGC)
+        .ok_or_else(|| refuse(MALLOCGC, "the program has no such function"))?;
+    let mut probed: Vec<&Function> = functions.specialised().collect();
+    if probed.is_empty() {
+        probed.push(mallocgc);
+    } else if let Some(leaves) = leaves(functions, mallocgc) {
+        // One probe for each allocation, whichever way it takes.
+        probed.extend(leaves);
+    } else {
+        // A specialised function was inlined into `mallocgc`, or one of those for the other sizes.
+        probed.push(mallocgc);
+        plan.mallocgc = Some(mallocgc.code);
+    }
+    for function in probed {
+        let name = function.name.to_string().into();
+        plan.points
+            .push(entry(image, Kind::Alloc, name, function.code)?);
+    }
+    Ok(())
+}
+
+/// The functions that `mallocgc` calls for sizes without a specialised one; `None` where it allocates itself, since
+/// something is inlined into it.
+fn leaves<'f>(functions: &'f Functions, mallocgc: &Function) -> Option<Vec<&'f Function>> {
+    let is_called = |function: &&Function| {
+        let mut calls = mallocgc.calls.iter();
+        calls.any(|call| call.target == function.code.start)
+    };
+    let called: Vec<&Function> = functions.0.iter().filter(is_called).collect();
+    let is_leaf = |function: &&Function| {
+        function.name.starts_with(MALLOCGC)
+            && !function.name.ends_with("SlowPath")
+            && &*function.name != MALLOCGC
+            && !is_specialised(&function.name)
+    };
+    // `mallocgcTinySC2` is called by name: it is probed anyway.
+    let only_leaves = called
+        .iter()
+        .all(|function| is_leaf(function) || is_specialised(&function.name));
+    only_leaves.then(|| called.into_iter().filter(is_leaf).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(vaddr: u64, target: u64) -> Call {
+        Call { vaddr, target }
+    }
+
+    #[test]
+    fn a_span_is_taken_by_the_first_call_behind_each_refill() {
+        const REFILL: u64 = 1;
+        const CACHE_SPAN: u64 = 2;
+        const INDEX: u64 = 3;
+        let marks = [Some(REFILL), Some(CACHE_SPAN)];
+        let plain = [call(10, INDEX), call(20, REFILL), call(30, INDEX)];
+        assert_eq!(calls_behind(&plain, &marks, Some(INDEX)), (vec![30], false));
+        let twice = [
+            call(10, CACHE_SPAN),
+            call(20, 99),
+            call(30, INDEX),
+            call(40, INDEX),
+            call(50, REFILL),
+            call(60, INDEX),
+        ];
+        assert_eq!(
+            calls_behind(&twice, &marks, Some(INDEX)),
+            (vec![30, 60], false)
+        );
+        let inlined = [call(10, INDEX), call(20, REFILL)];
+        assert_eq!(calls_behind(&inlined, &marks, Some(INDEX)), (vec![], true));
+        assert_eq!(calls_behind(&plain, &[None, None], None), (vec![], false));
+    }
+}

@@ -1,0 +1,89 @@
+//! What code bytes say about places for probes: prologues and direct calls.
+//!
+//! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.19 to
+//! go1.27. They are decoded at each attach, since build flags and PGO recompile the runtime.
+
+use iced_x86::{Decoder, DecoderOptions, OpKind};
+
+use super::Instruction;
+
+/// Bytes that hold any prologue: `lea` (8), `cmp` (4), `jbe` (6), `push` (1).
+pub(super) const PROLOGUE_BYTES: usize = 19;
+
+/// Offset and instruction of a probe that sees a call of the function once, with the arguments still in
+/// their registers.
+///
+/// Knows the prologues of small frames (`cmp rsp,[r14+16]; jbe`), of large ones (with `lea r12,[rsp-N]`
+/// before it), of functions on the system stack (`[r14+24]`), and those without a check.
+pub(super) fn entry_point(code: &[u8]) -> Option<(usize, Instruction)> {
+    const PUSH_RBP: u8 = 0x55;
+    if code.first() == Some(&PUSH_RBP) {
+        return Some((0, Instruction::PushRbp));
+    }
+    let check = match code {
+        [0x49, 0x3b, 0x66, 0x10 | 0x18, ..] => 4,
+        [0x4c, 0x8d, 0x64, 0x24, _, 0x4d, 0x3b, 0x66, 0x10 | 0x18, ..] => 9,
+        [
+            0x4c,
+            0x8d,
+            0xa4,
+            0x24,
+            _,
+            _,
+            _,
+            _,
+            0x4d,
+            0x3b,
+            0x66,
+            0x10 | 0x18,
+            ..,
+        ] => 12,
+        _ => return None,
+    };
+    let behind = match code.get(check..)? {
+        [0x76, _, ..] => check + 2,
+        [0x0f, 0x86, _, _, _, _, ..] => check + 6,
+        _ => return None,
+    };
+    // 1.19 goes on with `sub rsp,N`, which would be single-stepped.
+    if code.get(behind) == Some(&PUSH_RBP) {
+        Some((behind, Instruction::PushRbp))
+    } else {
+        Some((check, Instruction::Jbe))
+    }
+}
+
+/// A direct near call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Address of the instruction.
+    pub(super) vaddr: u64,
+    /// Address of the function that it calls.
+    pub(super) target: u64,
+}
+
+/// The direct near calls in code that lies at `start`, by address.
+pub(super) fn calls(code: &[u8], start: u64) -> Vec<Call> {
+    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+    decoder
+        .iter()
+        .filter(|instruction| {
+            instruction.is_call_near() && instruction.op0_kind() == OpKind::NearBranch64
+        })
+        .map(|call| Call {
+            vaddr: call.ip(),
+            target: call.near_branch_target(),
+        })
+        .collect()
+}
+
+/// Address of the first direct near call behind the call of `callee`, in code that lies at `start`.
+pub(super) fn call_after(code: &[u8], start: u64, callee: u64) -> Option<u64> {
+    let mut calls = calls(code, start).into_iter();
+    calls.find(|call| call.target == callee)?;
+    calls.next().map(|call| call.vaddr)
+}
+
+#[cfg(test)]
+#[path = "code_tests.rs"]
+mod tests;

@@ -1,0 +1,228 @@
+//! The budget of the sources that trap for many allocations: turns on and off, so that the mean stays below it.
+//!
+//! Pure: it is told what the probes have cost so far and answers when they go off and on. Detaching takes the kernel
+//! 0.1 s a probe, so turns are of seconds, not of milliseconds.
+
+use crate::event::Duty;
+use crate::model::gc::SECOND_NS;
+
+/// Length of a turn with the probes on, where the budget allows it.
+const ON_NS: u64 = 2 * SECOND_NS;
+/// Shortest turn: below it the first windows, in which stacks are new, and the detach are most of it.
+pub const SHORTEST_ON_NS: u64 = SECOND_NS / 2;
+/// Shortest time off that is worth a detach.
+const SHORTEST_OFF_NS: u64 = SECOND_NS;
+/// Longest time off: beyond it a sample stands for too much, and a change of load is seen too late.
+pub const LONGEST_OFF_NS: u64 = 60 * SECOND_NS;
+/// What a hit with its stack costs until it is measured.
+pub const ASSUMED_HIT_NS: f64 = 2_000.0;
+/// The budget of these sources, where the user gives none: a share of one CPU.
+pub const DEFAULT_MAX_CPU_FRACTION: f64 = 0.01;
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Turn {
+    /// Go on as it is.
+    Same,
+    /// Take the allocation probes out.
+    Off,
+    /// Place them again.
+    On,
+}
+
+/// Keeps a budget.
+#[derive(Clone, Debug)]
+pub struct Governor {
+    max_cpu_fraction: f64,
+    hit_cost_ns: f64,
+    phase: Phase,
+    /// Cost of the turn before, as a share of one CPU while on.
+    wanted: Option<f64>,
+    on_ns: u64,
+    off_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    On { since_ns: u64, hits: u64 },
+    Off { until_ns: u64 },
+}
+
+impl Governor {
+    /// Probes are on from `at_ns`, with `hits` traps so far.
+    pub fn new(max_cpu_fraction: f64, at_ns: u64, hits: u64) -> Self {
+        Self {
+            max_cpu_fraction,
+            hit_cost_ns: ASSUMED_HIT_NS,
+            phase: Phase::On {
+                since_ns: at_ns,
+                hits,
+            },
+            wanted: None,
+            on_ns: 0,
+            off_ns: 0,
+        }
+    }
+
+    /// A hit was measured to cost so much.
+    pub fn hit_costs(&mut self, ns: f64) {
+        self.hit_cost_ns = ns;
+    }
+
+    /// Whether the probes are on.
+    pub fn is_on(&self) -> bool {
+        matches!(self.phase, Phase::On { .. })
+    }
+
+    /// Looks at the traps taken so far by the allocation probes, `hits`, at `at_ns`.
+    pub fn look(&mut self, at_ns: u64, hits: u64) -> Turn {
+        match self.phase {
+            Phase::Off { until_ns } if at_ns >= until_ns => {
+                self.phase = Phase::On {
+                    since_ns: at_ns,
+                    hits,
+                };
+                Turn::On
+            }
+            Phase::Off { .. } => Turn::Same,
+            Phase::On {
+                since_ns,
+                hits: before,
+            } => {
+                let on_ns = at_ns.saturating_sub(since_ns);
+                let spent_ns = hits.saturating_sub(before) as f64 * self.hit_cost_ns;
+                let off_ns = nanoseconds(spent_ns / self.max_cpu_fraction).saturating_sub(on_ns);
+                // A turn ends early where even the longest pause could hardly make up for it.
+                let is_due = on_ns >= ON_NS || off_ns >= LONGEST_OFF_NS;
+                if !is_due || on_ns == 0 {
+                    return Turn::Same;
+                }
+                self.wanted = Some(spent_ns / on_ns as f64);
+                if off_ns < SHORTEST_OFF_NS && self.off_ns == 0 {
+                    // Within the budget: a new turn begins without a pause.
+                    self.on_ns = on_ns;
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
+                    return Turn::Same;
+                }
+                if off_ns < SHORTEST_OFF_NS {
+                    // It was over the budget before and is below it now: stay on, and forget.
+                    self.off_ns = 0;
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
+                    return Turn::Same;
+                }
+                self.on_ns = on_ns;
+                self.off_ns = off_ns;
+                self.phase = Phase::Off {
+                    until_ns: at_ns.saturating_add(off_ns),
+                };
+                Turn::Off
+            }
+        }
+    }
+
+    /// What part of the allocations of the last pause the window from `from_ns` to `at_ns` takes over: they are spread
+    /// over the turn.
+    pub fn backlog_share(&self, from_ns: u64, at_ns: u64) -> f64 {
+        let Phase::On { since_ns, .. } = self.phase else {
+            return 1.0;
+        };
+        let ends = since_ns + self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
+        if at_ns >= ends {
+            return 1.0;
+        }
+        at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+    }
+
+    /// What is shown of it.
+    pub fn duty(&self, at_ns: u64) -> Duty {
+        let on = self.on_ns as f64;
+        let on_fraction = if self.off_ns == 0 {
+            1.0
+        } else {
+            on / (on + self.off_ns as f64)
+        };
+        Duty {
+            at_ns,
+            on_fraction,
+            wanted_cpu_fraction: self.wanted.unwrap_or(0.0),
+            max_cpu_fraction: self.max_cpu_fraction,
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, and saturates"
+)]
+fn nanoseconds(ns: f64) -> u64 {
+    ns as u64
+}
+
+/// Share of one CPU that the shortest turn would take as a mean, at so many allocations a second; more than the budget
+/// means that it cannot be kept.
+pub fn least_cpu_fraction(allocations_per_sec: f64) -> f64 {
+    let turn = SHORTEST_ON_NS as f64;
+    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn
+        / (turn + LONGEST_OFF_NS as f64)
+}
+
+/// What an allocation costs under `exact`, before anything was measured (design: 1 µs a hit).
+const ASSUMED_EXACT_HIT_NS: f64 = 1_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `seconds` in looks of 100 ms at so many hits a second while on; gives the hits taken.
+    fn run(governor: &mut Governor, seconds: u64, per_sec: u64) -> u64 {
+        let mut hits = 0;
+        for i in 1..=seconds * 10 {
+            if governor.is_on() {
+                hits += per_sec / 10;
+            }
+            governor.look(i * SECOND_NS / 10, hits);
+        }
+        hits
+    }
+
+    #[test]
+    fn the_mean_cost_stays_at_the_budget_and_below_it_nothing_is_turned_off() {
+        for per_sec in [20_000, 100_000, 1_000_000] {
+            let mut governor = Governor::new(0.01, 0, 0);
+            governor.hit_costs(1_000.0);
+            let hits = run(&mut governor, 1200, per_sec);
+            let share = hits as f64 * 1_000.0 / (1200.0 * SECOND_NS as f64);
+            assert!(share < 0.0125, "{per_sec}/s took {share}");
+        }
+        let mut governor = Governor::new(0.01, 0, 0);
+        governor.hit_costs(1_000.0);
+        assert_eq!(run(&mut governor, 60, 5_000), 300_000);
+        assert!((governor.duty(0).on_fraction - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_pause_is_shared_out_over_the_turn() {
+        let mut governor = Governor::new(0.01, 0, 0);
+        let mut backlog = 1.0;
+        for i in 0..20u64 {
+            backlog -=
+                backlog * governor.backlog_share(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
+            assert!(i < 4 || backlog < 0.5);
+        }
+        assert!(backlog.abs() < 1e-9);
+        governor.look(0, 0);
+    }
+
+    #[test]
+    fn a_million_allocations_a_second_fit_one_percent_only_at_the_edge() {
+        assert!(least_cpu_fraction(1_000_000.0) < DEFAULT_MAX_CPU_FRACTION);
+        assert!(least_cpu_fraction(2_000_000.0) > DEFAULT_MAX_CPU_FRACTION);
+    }
+}

@@ -1,0 +1,300 @@
+//! Sources that follow objects by mark bits: what their records mean, as plain events for the model.
+//!
+//! The runtime keeps no profile here. The kernel side tells which spans are taken to allocate from ([`Kind::Spans`]) or
+//! which allocations happen ([`Kind::Exact`]), with stacks by frame pointers. This module gives every birth its weight,
+//! keeps the followed objects with the identity of their spans, and says which of them died. Pure: memory of the target
+//! is read by the edge, through [`Lookup`] and [`Source::followed`].
+
+mod followed;
+pub mod governor;
+mod shares;
+mod sites;
+
+use std::sync::Arc;
+
+use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
+use crate::go::alloc_counters::AllocCounters;
+use crate::go::liveness::{Checked, Followed};
+use followed::Objects;
+use shares::{Class, Promise, Shares};
+use sites::Sites;
+use tracer_ebpf::wire::CountKey;
+
+/// Which source it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One sample for each span that is taken, and every large object.
+    Spans,
+    /// Every allocation is counted; a random subset, one in `rate_bytes` bytes on average, is followed.
+    Exact {
+        /// Mean bytes between two followed allocations.
+        rate_bytes: u64,
+    },
+}
+
+/// What the program's own tables say; reads memory, so the edge gives it.
+pub trait Lookup {
+    /// One pc for each logical frame of a stack of return addresses.
+    fn expand(&self, pcs: &[u64]) -> Vec<u64>;
+    /// Name of the `abi.Type` at an address.
+    fn type_name(&self, go_type: u64) -> Option<Arc<str>>;
+}
+
+/// One window: what was drained at once, and what the runtime's own counters said just before.
+#[derive(Debug)]
+pub struct Window {
+    /// Records in the order of the ring.
+    pub records: Vec<Record>,
+    /// Read before the drain, so that no allocation is counted whose record could not have been drained.
+    pub counters: Option<AllocCounters>,
+    /// What of the allocations while the probes were off this window takes over, 0 to 1: they are spread over the
+    /// windows of a turn.
+    pub backlog_share: f64,
+    /// The allocation probes were on from the window before to this one.
+    pub on: bool,
+}
+
+/// A source by mark bits.
+#[derive(Debug)]
+pub struct Source {
+    kind: Kind,
+    sites: Sites,
+    objects: Objects,
+    shares: Shares,
+    /// Allocation probes were off at some time: counts are estimates from then on.
+    sampled_in_time: bool,
+}
+
+impl Source {
+    /// A source that has seen nothing. `counters`: as read when the probes were placed.
+    pub fn new(kind: Kind, counters: AllocCounters) -> Self {
+        Self {
+            kind,
+            sites: Sites::default(),
+            objects: Objects::default(),
+            shares: Shares::new(counters),
+            sampled_in_time: false,
+        }
+    }
+
+    /// Makes events of a window.
+    pub fn window(&mut self, window: Window, lookup: &dyn Lookup) -> Vec<Event> {
+        self.sampled_in_time |= !window.on;
+        if let Some(counters) = window.counters {
+            self.shares.allocated(counters, window.on);
+        }
+        let promises: Vec<Promise> = window
+            .records
+            .iter()
+            .filter_map(|record| self.promise(record))
+            .collect();
+        let worth = self
+            .shares
+            .share(&promises, window.backlog_share, self.is_complete());
+        let mut promises = promises.iter();
+        let mut events = Out::default();
+        for record in window.records {
+            match record {
+                Record::Stack { id, pcs, truncated } => {
+                    self.sites.stack(id, || lookup.expand(&pcs), truncated);
+                }
+                Record::Event(ProbeEvent::Span(taken)) => {
+                    events.dead(taken.at_ns, self.objects.span_taken(&taken));
+                    if self.kind == Kind::Spans {
+                        let weight = promises.next().map_or(1.0, |promise| worth.weight(promise));
+                        self.born_in_span(&taken, weight, lookup, &mut events);
+                    }
+                }
+                Record::Event(ProbeEvent::Alloc(alloc)) => {
+                    let weight = promises.next().map_or(1.0, |promise| worth.weight(promise));
+                    let key = (alloc.stack, alloc.object_bytes, alloc.go_type);
+                    let (bucket, new) = self.sites.bucket(key, lookup);
+                    events.site(new);
+                    self.objects.born(Followed {
+                        object: alloc.object,
+                        span_start: alloc.span_start,
+                        slot_bytes: alloc.slot_bytes,
+                        span_class: alloc.span_class,
+                    });
+                    events.born(Birth {
+                        at_ns: alloc.at_ns,
+                        object: alloc.object,
+                        bucket,
+                        weight,
+                    });
+                }
+                Record::Event(other) => events.push(Event::Probe(other)),
+            }
+        }
+        events.finish()
+    }
+
+    fn born_in_span(
+        &mut self,
+        taken: &SpanTaken,
+        weight: f64,
+        lookup: &dyn Lookup,
+        events: &mut Out,
+    ) {
+        let key = (taken.stack, taken.slot_bytes, 0);
+        let (bucket, new) = self.sites.bucket(key, lookup);
+        events.site(new);
+        self.objects.born(Followed {
+            object: taken.object,
+            span_start: taken.start,
+            slot_bytes: taken.slot_bytes,
+            span_class: taken.span_class,
+        });
+        events.born(Birth {
+            at_ns: taken.at_ns,
+            object: taken.object,
+            bucket,
+            weight,
+        });
+    }
+
+    /// What a record promises before it is held against the runtime's counters.
+    fn promise(&self, record: &Record) -> Option<Promise> {
+        match (self.kind, record) {
+            (Kind::Spans, Record::Event(ProbeEvent::Span(taken))) => Some(Promise::of_span(taken)),
+            (Kind::Exact { .. }, Record::Event(ProbeEvent::Alloc(alloc))) => Some(Promise {
+                class: Class::ALL,
+                amount: self.inverse_chance(alloc.object_bytes),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Objects that one followed allocation of this size stands for: the gaps between two are exponential in bytes.
+    fn inverse_chance(&self, object_bytes: u64) -> f64 {
+        match self.kind {
+            Kind::Exact { rate_bytes } if rate_bytes > 1 => {
+                -1.0 / f64::exp_m1(-(object_bytes as f64) / rate_bytes as f64)
+            }
+            _ => 1.0,
+        }
+    }
+
+    /// Every allocation was seen: weights need no correction.
+    fn is_complete(&self) -> bool {
+        matches!(self.kind, Kind::Exact { .. }) && !self.sampled_in_time
+    }
+
+    /// The followed objects, in no order: what the next check reads.
+    pub fn followed(&self) -> Vec<Followed> {
+        self.objects.all()
+    }
+
+    /// How many objects are followed.
+    pub fn n_followed(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Takes the result of a check of [`Source::followed`].
+    pub fn checked(&mut self, at_ns: u64, checked: &Checked) -> Vec<Event> {
+        for object in &checked.dead {
+            self.objects.dead(*object);
+        }
+        vec![
+            Event::Dead {
+                at_ns,
+                objects: checked.dead.clone(),
+            },
+            Event::MarksRead {
+                at_ns,
+                number: checked.gc_cycles,
+            },
+        ]
+    }
+
+    /// Follows from now on only the objects for which `is_kept` holds.
+    pub fn thin(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.objects.retain(is_kept);
+    }
+
+    /// Takes the kernel's counters of allocations: cumulative since the probes were placed.
+    pub fn counted(
+        &mut self,
+        at_ns: u64,
+        counts: &[(CountKey, u64)],
+        overflow: u64,
+        lookup: &dyn Lookup,
+    ) -> Vec<Event> {
+        let factor = self
+            .shares
+            .per_counted(counts.iter().map(|(_, n)| *n).sum::<u64>() + overflow);
+        let exact = !self.sampled_in_time && overflow == 0;
+        let factor = if exact { 1.0 } else { factor };
+        let mut sites = Vec::new();
+        let mut objects = Vec::with_capacity(counts.len());
+        for (key, n) in counts {
+            let key = (key.stack, key.object_bytes, key.go_type);
+            let (bucket, new) = self.sites.bucket(key, lookup);
+            sites.extend(new);
+            objects.push((bucket, *n as f64 * factor));
+        }
+        let mut events = Vec::new();
+        if !sites.is_empty() {
+            events.push(Event::Sites(sites));
+        }
+        events.push(Event::Counted {
+            at_ns,
+            objects,
+            exact,
+        });
+        events
+    }
+
+    /// Stacks that were cut by the kernel side's bound or found no room here.
+    pub fn truncated_stacks(&self) -> u64 {
+        self.sites.truncated()
+    }
+}
+
+/// Events in order, neighbours of one kind gathered.
+#[derive(Default)]
+struct Out {
+    events: Vec<Event>,
+}
+
+impl Out {
+    fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn site(&mut self, new: Option<crate::go::buckets::NewBucket>) {
+        let Some(new) = new else { return };
+        // A site may be told before births that were gathered earlier: nothing names it yet.
+        match self.events.last_mut() {
+            Some(Event::Sites(sites)) => sites.push(new),
+            _ => self.events.push(Event::Sites(vec![new])),
+        }
+    }
+
+    fn born(&mut self, birth: Birth) {
+        match self.events.last_mut() {
+            Some(Event::Births(births)) => births.push(birth),
+            _ => self.events.push(Event::Births(vec![birth])),
+        }
+    }
+
+    fn dead(&mut self, at_ns: u64, dead: Vec<u64>) {
+        if dead.is_empty() {
+            return;
+        }
+        match self.events.last_mut() {
+            Some(Event::Dead { objects, .. }) => objects.extend(dead),
+            _ => self.events.push(Event::Dead {
+                at_ns,
+                objects: dead,
+            }),
+        }
+    }
+
+    fn finish(self) -> Vec<Event> {
+        self.events
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! How many objects a sample stands for: what the runtime's own counters say was allocated, shared out.
+//!
+//! A span that is taken promises `free_slots` objects, but a GC cycle may take it away half used, the ring may lose a
+//! record, and the governor turns the probes off for seconds. The runtime counts what it hands out by size class
+//! (`memstats.heapStats`). So the samples of one class and window share what was allocated in it since the window
+//! before, in proportion to what they promise. What is shared out over all windows is what was allocated.
+
+use crate::event::SpanTaken;
+use crate::go::alloc_counters::AllocCounters;
+use crate::go::size_classes::N_CLASSES;
+
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class(usize);
+
+impl Class {
+    /// Every allocation, whatever its size: for samples that are drawn by bytes.
+    pub(super) const ALL: Self = Self(N_CLASSES);
+    /// Large objects, counted in bytes: one of 50 MiB must not be taken for many of 40 KiB.
+    const LARGE: Self = Self(0);
+
+    /// The class of a span: its size class; 0 for large objects.
+    pub(super) fn of_span(taken: &SpanTaken) -> Self {
+        Self(usize::from(taken.span_class >> 1).min(N_CLASSES - 1))
+    }
+}
+
+/// What was allocated in a class and no sample stands for yet, in objects (large ones: in bytes).
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// While the probes were on. Negative where samples stand for more than the counters told of so far: the runtime
+    /// counts the objects of a span when it is used up.
+    due: f64,
+    /// While they were off.
+    backlog: f64,
+}
+
+/// The accounts of all classes.
+#[derive(Clone, Debug)]
+pub(super) struct Shares {
+    last: AllocCounters,
+    accounts: [Account; N_CLASSES + 1],
+    /// Objects allocated since the probes were placed.
+    total_objects: f64,
+}
+
+/// One sample: its class, and what it stands for if the counters do not say otherwise. In objects; large ones in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Promise {
+    pub(super) class: Class,
+    pub(super) amount: f64,
+}
+
+impl Promise {
+    /// What a span promises.
+    pub(super) fn of_span(taken: &SpanTaken) -> Self {
+        let class = Class::of_span(taken);
+        let amount = if class == Class::LARGE {
+            taken.slot_bytes as f64
+        } else {
+            f64::from(taken.free_slots)
+        };
+        Self { class, amount }
+    }
+
+    /// Objects it promises.
+    fn objects(&self) -> f64 {
+        if self.class == Class::LARGE {
+            1.0
+        } else {
+            self.amount
+        }
+    }
+}
+
+/// What a window's promises are worth, by class.
+#[derive(Clone, Debug)]
+pub(super) struct Worth([f64; N_CLASSES + 1]);
+
+impl Worth {
+    /// Every promise is kept.
+    const FULL: Self = Self([1.0; N_CLASSES + 1]);
+
+    /// Objects that a sample stands for: at least itself.
+    pub(super) fn weight(&self, promise: &Promise) -> f64 {
+        (self.0[promise.class.0] * promise.objects()).max(1.0)
+    }
+}
+
+impl Shares {
+    /// Nothing is due: `counters` as the runtime has them when the probes are placed.
+    pub(super) fn new(counters: AllocCounters) -> Self {
+        Self {
+            last: counters,
+            accounts: [Account::default(); N_CLASSES + 1],
+            total_objects: 0.0,
+        }
+    }
+
+    /// The runtime's counters moved on; `on` says whether the probes were on meanwhile.
+    pub(super) fn allocated(&mut self, counters: AllocCounters, on: bool) {
+        let new = counters.since(&self.last);
+        self.last = counters;
+        let mut all = new.tiny_allocs as f64 + new.large_allocs as f64;
+        let credit = |account: &mut Account, amount: f64| {
+            if on {
+                account.due += amount;
+            } else {
+                account.backlog += amount;
+            }
+        };
+        for (account, &objects) in self.accounts.iter_mut().zip(&new.small_allocs) {
+            all += objects as f64;
+            credit(account, objects as f64);
+        }
+        credit(&mut self.accounts[Class::LARGE.0], new.large_bytes as f64);
+        credit(&mut self.accounts[Class::ALL.0], all);
+        self.total_objects += all;
+    }
+
+    /// Shares out what is due among the samples of a window.
+    ///
+    /// * `backlog_share`: part of what was allocated while the probes were off that this window takes over, 0 to 1.
+    /// * `complete`: each promise is exact, and nothing was missed.
+    pub(super) fn share(
+        &mut self,
+        promises: &[Promise],
+        backlog_share: f64,
+        complete: bool,
+    ) -> Worth {
+        if complete {
+            for account in &mut self.accounts {
+                *account = Account::default();
+            }
+            return Worth::FULL;
+        }
+        let mut totals = [0.0; N_CLASSES + 1];
+        for promise in promises {
+            totals[promise.class.0] += promise.amount;
+        }
+        let mut worth = Worth::FULL;
+        for ((worth, account), total) in worth.0.iter_mut().zip(&mut self.accounts).zip(totals) {
+            if total > 0.0 {
+                let taken_over = account.backlog * backlog_share.clamp(0.0, 1.0);
+                account.backlog -= taken_over;
+                account.due += taken_over;
+                *worth = (account.due / total).max(0.0);
+            }
+        }
+        for promise in promises {
+            let objects = worth.weight(promise);
+            self.accounts[promise.class.0].due -= objects * promise.amount / promise.objects();
+        }
+        worth
+    }
+
+    /// Objects that the runtime has handed out for each that was counted, since the probes were placed; at least 1.
+    pub(super) fn per_counted(&self, counted: u64) -> f64 {
+        if counted == 0 {
+            1.0
+        } else {
+            (self.total_objects / counted as f64).max(1.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counters(objects: u64) -> AllocCounters {
+        let mut counters = AllocCounters::default();
+        counters.small_allocs[5] = objects;
+        counters
+    }
+
+    fn promises(amounts: &[u32]) -> Vec<Promise> {
+        amounts
+            .iter()
+            .map(|&amount| Promise {
+                class: Class(5),
+                amount: f64::from(amount),
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_was_allocated_is_shared_out_but_for_the_spans_in_use(
+            windows in prop::collection::vec((prop::collection::vec(1u32..128, 0..6), any::<bool>()), 1..60),
+        ) {
+            let mut shares = Shares::new(counters(0));
+            let (mut allocated, mut shared) = (0u64, 0.0);
+            for (amounts, on) in windows {
+                // The runtime counts what the spans held; every sample is an allocation itself.
+                allocated += amounts.iter().map(|&n| u64::from(n)).sum::<u64>();
+                shares.allocated(counters(allocated), on);
+                let promises = promises(&amounts);
+                let worth = shares.share(&promises, 1.0, false);
+                shared += promises.iter().map(|promise| worth.weight(promise)).sum::<f64>();
+            }
+            let account = shares.accounts[5];
+            prop_assert!((shared + account.due + account.backlog - allocated as f64).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_span_counted_late_is_made_good_by_the_next() {
+        let mut shares = Shares::new(counters(0));
+        let sample = promises(&[128]);
+        assert!((shares.share(&sample, 1.0, false).weight(&sample[0]) - 1.0).abs() < 1e-9);
+        shares.allocated(counters(128), true);
+        assert!((shares.share(&sample, 1.0, false).weight(&sample[0]) - 127.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_allocated_while_off_is_spread_over_a_turn() {
+        let mut shares = Shares::new(counters(0));
+        shares.allocated(counters(1000), false);
+        let sample = promises(&[10]);
+        assert!((shares.share(&sample, 0.25, false).weight(&sample[0]) - 250.0).abs() < 1e-9);
+        assert!((shares.share(&sample, 1.0, false).weight(&sample[0]) - 750.0).abs() < 1e-9);
+    }
+}
