@@ -134,17 +134,18 @@ fn two_hundred_processes_are_listed_at_once() {
     if !can_probe() {
         return;
     }
-    let Some(noprof) = fixture("noprof", A_RELEASE, STRIPPED) else {
+    // It waits for commands, and does nothing until one comes.
+    let Some(truth) = fixture("truth", A_RELEASE, STRIPPED) else {
         return;
     };
-    let crowd = Crowd::of(&noprof, N);
+    let crowd = Crowd::of(&truth, N);
     let begun = Instant::now();
     let listing = Lister::default().list();
     let took = begun.elapsed();
     for pid in crowd.pids() {
         let found = listing.processes.iter().find(|process| process.pid == pid);
         assert!(
-            found.is_some_and(|found| found.source == Offer::Spans),
+            found.is_some_and(|found| found.source == Offer::Sampler),
             "{found:?}"
         );
     }
