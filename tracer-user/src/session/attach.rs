@@ -326,7 +326,10 @@ fn alloc_layout(facts: &Facts) -> AllocLayout {
 
 fn unreadable(target: &Target, why: &str) -> Refusal {
     Refusal::new(
-        format!("cannot read the memory of {} (pid {})", target.name, target.pid),
+        format!(
+            "cannot read the memory of {} (pid {})",
+            target.name, target.pid
+        ),
         why,
         "the process may have ended; else report this with its Go version",
     )

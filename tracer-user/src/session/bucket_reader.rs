@@ -57,10 +57,7 @@ impl BucketReader {
         edge.drain(&mut events);
         let heap = edge.read_heap();
         edge.drain(&mut events);
-        events.extend(
-            edge.probes()
-                .map(|probes| Event::Kernel(probes.counters())),
-        );
+        events.extend(edge.probes().map(|probes| Event::Kernel(probes.counters())));
         events.push(Event::Heap(heap));
         let lost_before = lost(edge);
         let from_ns = monotonic_ns();

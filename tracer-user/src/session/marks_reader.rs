@@ -205,8 +205,7 @@ impl MarksReader {
         self.window(edge, batch);
         let program = &edge.go.program;
         let followed = self.source.followed();
-        let checked =
-            liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
+        let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
         if checked.gc_cycles != cycle {
             return Ok(false);
         }
@@ -222,8 +221,10 @@ impl MarksReader {
         let counts = probes.counts();
         let now = monotonic_ns();
         self.counted_ns = now;
-        batch.extend(self.source
-                .counted(now, &counts.objects, counts.overflow, &Tables(edge)));
+        batch.extend(
+            self.source
+                .counted(now, &counts.objects, counts.overflow, &Tables(edge)),
+        );
     }
 
     /// Reads the kernel's counters, and turns the allocation probes off or on as the budget wants it.
@@ -286,7 +287,10 @@ fn allocation_hits(counters: &KernelCounters) -> u64 {
 /// GC cycles whose marks are complete.
 fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
     let program = &edge.go.program;
-    let sweepgen = program.vars.mheap.wrapping_add(program.facts.mheap.sweepgen);
+    let sweepgen = program
+        .vars
+        .mheap
+        .wrapping_add(program.facts.mheap.sweepgen);
     Ok(edge.go.memory().u32(sweepgen)? / 2)
 }
 
