@@ -1,13 +1,12 @@
 //! `--arm`: the sampler of a program without one is switched on, and off again whatever happens.
 
 use std::fs::read_dir;
-use std::path::Path;
+use std::io::Write as _;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use heaptop::process::go_process::GoProcess;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::io::Write as _;
 use tempfile::TempDir;
 
 use crate::support::go::{A_RELEASE, STRIPPED, fixture};
@@ -63,7 +62,10 @@ impl Scene {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        command(self.notes.path(), arguments)
+        let mut command = Command::new(PROGRAM);
+        let notes = self.notes.path().join("private");
+        command.args(arguments).env("HEAPTOP_RUN_DIR", notes);
+        command
     }
 
     /// A heaptop that tells about it in JSON, armed or not, when its first line is out.
@@ -81,7 +83,8 @@ impl Scene {
     }
 
     fn n_notes(&self) -> usize {
-        read_dir(self.notes.path()).expect("own folder").count()
+        let notes = read_dir(self.notes.path().join("private"));
+        notes.map_or(0, Iterator::count)
     }
 }
 
@@ -90,12 +93,6 @@ impl Drop for Scene {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn command(notes: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments).env("HEAPTOP_RUN_DIR", notes);
-    command
 }
 
 #[test]

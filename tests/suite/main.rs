@@ -5,6 +5,7 @@ mod cli;
 mod frames;
 mod life;
 mod probes;
+mod ps;
 mod pty;
 mod static_damaged;
 mod static_go;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::model::rows::GroupBy;
 use crate::view::order::{Sort, SortKey};
 
 /// Live heap growth per call site of a running Go process.
@@ -42,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
+    /// List the Go processes that run here, in containers too
+    Ps(PsArgs),
     /// Write one pprof heap profile from the target's own records, without probes
     Snapshot(SnapshotArgs),
 }
@@ -100,6 +104,9 @@ pub struct WatchArgs {
     /// Order of the call sites
     #[arg(long, value_enum, default_value_t = SortBy::Growth)]
     pub sort: SortBy,
+    /// What one row is; by type needs --exact
+    #[arg(long, value_enum, default_value_t = RowBy::Function)]
+    pub by: RowBy,
     /// Text with whole names and file:line, however wide that is
     #[arg(long)]
     pub wide: bool,
@@ -133,6 +140,28 @@ impl WatchArgs {
             self.source
         }
     }
+
+    /// What is asked for and the source asked for cannot know.
+    ///
+    /// # Errors
+    /// A usage error of clap, to be printed and ended with.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.by == RowBy::Type && self.wanted_source() != Some(SourceChoice::Exact) {
+            return Err(Cli::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "--by type needs --exact: no other source knows the types of objects",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Arguments of `ps`.
+#[derive(Clone, Debug, Args)]
+pub struct PsArgs {
+    /// One JSON object a line for each process; what is not known is null
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `--source`.
@@ -175,6 +204,30 @@ pub enum SortBy {
     Alloc,
     /// Name
     Name,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowBy {
+    /// The function of the call site
+    Function,
+    /// The line of the call site
+    Line,
+    /// The package of the call site
+    Package,
+    /// The Go type of the objects, whoever allocates them
+    Type,
+}
+
+impl From<RowBy> for GroupBy {
+    fn from(by: RowBy) -> Self {
+        match by {
+            RowBy::Function => Self::Function,
+            RowBy::Line => Self::Line,
+            RowBy::Package => Self::Package,
+            RowBy::Type => Self::Type,
+        }
+    }
 }
 
 impl From<SortBy> for Sort {
@@ -257,6 +310,16 @@ mod tests {
         for text in ["0", "-1", "", "%", "nan", "inf", "much"] {
             assert!(watch(&["--max-overhead", text, "1"]).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn types_are_asked_of_the_source_that_knows_them() {
+        let check = |arguments: &[&str]| watch(arguments).map(|args| args.check().is_ok());
+        assert_eq!(check(&["--by", "type", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--arm", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--exact", "1"]), Some(true));
+        assert_eq!(check(&["--by=type", "--source=exact", "1"]), Some(true));
+        assert_eq!(check(&["--by", "package", "1"]), Some(true));
     }
 
     #[test]

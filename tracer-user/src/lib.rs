@@ -25,6 +25,7 @@ pub mod probe;
 pub mod process;
 pub mod refusal;
 pub mod session;
+pub mod source;
 pub mod symbolize;
 pub mod ui;
 pub mod view;
@@ -38,6 +39,7 @@ pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
     process::arm::restore_leftovers();
     match cli.command {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
+        Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

@@ -30,7 +30,7 @@ impl Watched {
             .enable_all()
             .build()
             .expect("a runtime");
-        let session = runtime.block_on(Session::attach(pid, settings))?;
+        let session = runtime.block_on(Session::attach(pid, &settings))?;
         Ok(Self {
             runtime,
             session: Some(session),

@@ -18,6 +18,7 @@ use super::patience::Patience;
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
+    args.check().unwrap_or_else(|usage| usage.exit());
     if let Some(path) = &args.debug_log {
         log_to(path)?;
     }
@@ -26,8 +27,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     };
     let pid = target::resolve(target)?;
     let settings = AttachSettings {
-        no_probes: args.no_probes,
+        source: if args.arm { None } else { args.wanted_source() },
         arm: args.arm,
+        max_cpu_fraction: args.max_overhead,
+        is_short: args.duration.is_some(),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };
@@ -41,7 +44,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         ));
         // Before anything is written into the target: a signal must not end heaptop by itself from then on.
         let signals = Signals::catch()?;
-        let session = Session::attach(pid, settings).await?;
+        let session = Session::attach(pid, &settings).await?;
         drop(patience);
         if args.json || !std::io::stdout().is_terminal() {
             lines::run(session, signals, args).await

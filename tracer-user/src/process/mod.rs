@@ -3,7 +3,9 @@
 pub mod arm;
 pub mod go_process;
 pub mod image;
+pub mod list;
 pub mod live;
 pub mod memory;
+pub mod rights;
 pub mod run_dir;
 pub mod target;

@@ -194,7 +194,9 @@ mod tests {
     #[test]
     fn the_lock_is_of_one_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
-        let dir = RunDir::open(folder.path()).expect("private");
+        let own = folder.path().join("own");
+        make_private(&own).expect("own folder");
+        let dir = RunDir::open(&own).expect("private");
         let held = dir.lock().expect("free");
         let flags = FlockOperation::NonBlockingLockExclusive;
         assert!(rustix::fs::flock(&dir.fd, flags).is_err());

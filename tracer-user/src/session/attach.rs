@@ -7,7 +7,7 @@ use super::edge::Edge;
 use super::marks_reader::MarksReader;
 use crate::cli::SourceChoice;
 use crate::clock::{local_time, monotonic_ns, unix_ns};
-use crate::go::alloc_counters;
+use crate::go::alloc_counters::AllocCounters;
 use crate::go::facts::Facts;
 use crate::go::memstats::HeapFigures;
 use crate::go::size_classes::CLASS_BYTES;
@@ -218,7 +218,7 @@ fn max_cpu_fraction(
 fn allocations_per_sec(go: &GoProcess) -> Result<f64, Refusal> {
     let read = || {
         let program = &go.program;
-        alloc_counters::read(&go.memory(), program.facts, &program.vars)
+        AllocCounters::read(&go.memory(), program.facts, &program.vars)
             .map_err(|err| go.unreadable(err))
     };
     let (begin, before) = (std::time::Instant::now(), read()?);

@@ -66,7 +66,7 @@ impl Edge {
     pub(super) fn drain(&mut self, batch: &mut Vec<Event>) -> bool {
         let mut records = Vec::new();
         let more = self.drain_records(&mut records);
-        batch.extend(records.into_iter().filter_map(event));
+        batch.extend(records.iter().filter_map(event));
         more
     }
 
@@ -74,7 +74,7 @@ impl Edge {
     pub(super) fn drain_all(&mut self, batch: &mut Vec<Event>) {
         let mut records = Vec::new();
         self.drain_all_records(&mut records);
-        batch.extend(records.into_iter().filter_map(event));
+        batch.extend(records.iter().filter_map(event));
     }
 
     /// The runtime's figures and the size of the process.
@@ -96,9 +96,9 @@ impl Edge {
     }
 }
 
-fn event(record: Record) -> Option<Event> {
+fn event(record: &Record) -> Option<Event> {
     match record {
-        Record::Event(event) => Some(Event::Probe(event)),
+        Record::Event(event) => Some(Event::Probe(*event)),
         Record::Stack { .. } => None, // No program of these sources sends one.
     }
 }

@@ -20,8 +20,8 @@ pub async fn run(
     mut signals: Signals,
     args: &WatchArgs,
 ) -> anyhow::Result<Exit> {
-    for note in session.notes() {
-        say(&note);
+    for note in &session.model().target().notes {
+        say(note);
     }
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -45,7 +45,7 @@ pub async fn run(
             ));
         }
         blocks += 1;
-        let text = block(&session, args);
+        let text = block(&session, args, blocks == 1);
         // A reader that has stopped must not keep a signal waiting.
         let written = tokio::select! {
             biased;
@@ -61,16 +61,23 @@ pub async fn run(
 }
 
 /// One block of text or JSON.
-fn block(session: &Session, args: &WatchArgs) -> String {
+fn block(session: &Session, args: &WatchArgs, is_first: bool) -> String {
     if args.json {
-        return json::line(session.model(), Sort::from(args.sort), args.top) + "\n";
+        return json::line(
+            session.model(),
+            args.by.into(),
+            Sort::from(args.sort),
+            args.top,
+        ) + "\n";
     }
     let columns = std::env::var("COLUMNS").ok();
     let options = TextOptions {
         width: columns.and_then(|columns| columns.parse().ok()),
         wide: args.wide,
         top: args.top,
+        by: args.by.into(),
         sort: Sort::from(args.sort),
+        is_first,
         utc_offset_s: local_offset_s(),
     };
     text_block(session.model(), &options) + "\n"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
-use crate::go::alloc_counters::{self, AllocCounters};
+use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::go::types;
@@ -296,7 +296,7 @@ fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
 
 fn counters(edge: &Edge) -> Result<AllocCounters, Unreadable> {
     let program = &edge.go.program;
-    alloc_counters::read(&edge.go.memory(), program.facts, &program.vars)
+    AllocCounters::read(&edge.go.memory(), program.facts, &program.vars)
 }
 
 /// The target's own tables.

@@ -15,7 +15,6 @@ pub mod signals;
 
 use tokio::sync::mpsc;
 
-use crate::clock::local_time;
 use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
@@ -113,16 +112,6 @@ impl Session {
         Ok(session)
     }
 
-    /// What a user has to know of this watch, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        let armed = self.armed.as_ref().map(|armed| {
-            let at = local_time(armed.at_unix_ns());
-            format!("armed at {at}: what was allocated before is not in the figures")
-        });
-        let armed_by = self.armed_by.map(|by| by.to_string());
-        armed.into_iter().chain(armed_by).collect()
-    }
-
     /// The other heaptop that had armed the target when this session began, where it has disarmed it since.
     pub fn disarmed(&mut self) -> Option<ArmedBy> {
         let off = self.model.rate_bytes() == Some(0);
@@ -146,6 +135,10 @@ impl Session {
                 self.model.apply(Event::HitCost { ns });
                 let _ = self.requests.try_send(Request::HitCost(ns));
             }
+        }
+        let thinnings = self.model.thinnings();
+        if thinnings > self.thinned && self.requests.try_send(Request::Thin(thinnings)).is_ok() {
+            self.thinned = thinnings;
         }
         if let Some(reads) = self.model.next_reads() {
             // A full queue means that the last one is still being answered; the model asks again.

@@ -37,6 +37,7 @@ pub async fn run(mut session: Session, signals: Signals, args: &WatchArgs) -> an
     }
     let mut ui = UiState::new(Options {
         sort: Sort::from(args.sort),
+        by: args.by.into(),
         utc_offset_s: local_offset_s(),
     });
     // The answer comes in by what will be the keyboard's: it is waited for before that is read.

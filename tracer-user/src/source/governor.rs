@@ -45,7 +45,7 @@ pub struct Governor {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     On { since_ns: u64, hits: u64 },
-    Off { since_ns: u64, until_ns: u64 },
+    Off { until_ns: u64 },
 }
 
 impl Governor {
@@ -54,7 +54,10 @@ impl Governor {
         Self {
             max_cpu_fraction,
             hit_cost_ns: ASSUMED_HIT_NS,
-            phase: Phase::On { since_ns: at_ns, hits },
+            phase: Phase::On {
+                since_ns: at_ns,
+                hits,
+            },
             wanted: None,
             on_ns: 0,
             off_ns: 0,
@@ -74,16 +77,21 @@ impl Governor {
     /// Looks at the traps taken so far by the allocation probes, `hits`, at `at_ns`.
     pub fn look(&mut self, at_ns: u64, hits: u64) -> Turn {
         match self.phase {
-            Phase::Off { until_ns, .. } if at_ns >= until_ns => {
-                self.phase = Phase::On { since_ns: at_ns, hits };
+            Phase::Off { until_ns } if at_ns >= until_ns => {
+                self.phase = Phase::On {
+                    since_ns: at_ns,
+                    hits,
+                };
                 Turn::On
             }
             Phase::Off { .. } => Turn::Same,
-            Phase::On { since_ns, hits: before } => {
+            Phase::On {
+                since_ns,
+                hits: before,
+            } => {
                 let on_ns = at_ns.saturating_sub(since_ns);
                 let spent_ns = hits.saturating_sub(before) as f64 * self.hit_cost_ns;
-                let off_ns = (spent_ns / self.max_cpu_fraction) as u64;
-                let off_ns = off_ns.saturating_sub(on_ns);
+                let off_ns = nanoseconds(spent_ns / self.max_cpu_fraction).saturating_sub(on_ns);
                 // A turn ends early where even the longest pause could hardly make up for it.
                 let is_due = on_ns >= ON_NS || off_ns >= LONGEST_OFF_NS;
                 if !is_due || on_ns == 0 {
@@ -93,19 +101,24 @@ impl Governor {
                 if off_ns < SHORTEST_OFF_NS && self.off_ns == 0 {
                     // Within the budget: a new turn begins without a pause.
                     self.on_ns = on_ns;
-                    self.phase = Phase::On { since_ns: at_ns, hits };
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
                     return Turn::Same;
                 }
                 if off_ns < SHORTEST_OFF_NS {
                     // It was over the budget before and is below it now: stay on, and forget.
                     self.off_ns = 0;
-                    self.phase = Phase::On { since_ns: at_ns, hits };
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
                     return Turn::Same;
                 }
                 self.on_ns = on_ns;
                 self.off_ns = off_ns;
                 self.phase = Phase::Off {
-                    since_ns: at_ns,
                     until_ns: at_ns.saturating_add(off_ns),
                 };
                 Turn::Off
@@ -143,11 +156,21 @@ impl Governor {
     }
 }
 
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, and saturates"
+)]
+fn nanoseconds(ns: f64) -> u64 {
+    ns as u64
+}
+
 /// Share of one CPU that the shortest turn would take as a mean, at so many allocations a second; more than the budget
 /// means that it cannot be kept.
 pub fn least_cpu_fraction(allocations_per_sec: f64) -> f64 {
     let turn = SHORTEST_ON_NS as f64;
-    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn / (turn + LONGEST_OFF_NS as f64)
+    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn
+        / (turn + LONGEST_OFF_NS as f64)
 }
 
 /// What an allocation costs under `exact`, before anything was measured (design: 1 µs a hit).
@@ -189,7 +212,8 @@ mod tests {
         let mut governor = Governor::new(0.01, 0, 0);
         let mut backlog = 1.0;
         for i in 0..20u64 {
-            backlog -= backlog * governor.backlog_share(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
+            backlog -=
+                backlog * governor.backlog_share(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
             assert!(i < 4 || backlog < 0.5);
         }
         assert!(backlog.abs() < 1e-9);

@@ -129,7 +129,13 @@ impl Source {
         events.finish()
     }
 
-    fn born_in_span(&mut self, taken: &SpanTaken, weight: f64, lookup: &dyn Lookup, events: &mut Out) {
+    fn born_in_span(
+        &mut self,
+        taken: &SpanTaken,
+        weight: f64,
+        lookup: &dyn Lookup,
+        events: &mut Out,
+    ) {
         let key = (taken.stack, taken.slot_bytes, 0);
         let (bucket, new) = self.sites.bucket(key, lookup);
         events.site(new);
@@ -207,7 +213,13 @@ impl Source {
     }
 
     /// Takes the kernel's counters of allocations: cumulative since the probes were placed.
-    pub fn counted(&mut self, at_ns: u64, counts: &[(CountKey, u64)], overflow: u64, lookup: &dyn Lookup) -> Vec<Event> {
+    pub fn counted(
+        &mut self,
+        at_ns: u64,
+        counts: &[(CountKey, u64)],
+        overflow: u64,
+        lookup: &dyn Lookup,
+    ) -> Vec<Event> {
         let factor = self
             .shares
             .per_counted(counts.iter().map(|(_, n)| *n).sum::<u64>() + overflow);
@@ -225,7 +237,11 @@ impl Source {
         if !sites.is_empty() {
             events.push(Event::Sites(sites));
         }
-        events.push(Event::Counted { at_ns, objects, exact });
+        events.push(Event::Counted {
+            at_ns,
+            objects,
+            exact,
+        });
         events
     }
 
@@ -268,7 +284,10 @@ impl Out {
         }
         match self.events.last_mut() {
             Some(Event::Dead { objects, .. }) => objects.extend(dead),
-            _ => self.events.push(Event::Dead { at_ns, objects: dead }),
+            _ => self.events.push(Event::Dead {
+                at_ns,
+                objects: dead,
+            }),
         }
     }
 

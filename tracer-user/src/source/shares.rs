@@ -102,7 +102,7 @@ impl Shares {
         let new = counters.since(&self.last);
         self.last = counters;
         let mut all = new.tiny_allocs as f64 + new.large_allocs as f64;
-        let mut credit = |account: &mut Account, amount: f64| {
+        let credit = |account: &mut Account, amount: f64| {
             if on {
                 account.due += amount;
             } else {
@@ -122,24 +122,29 @@ impl Shares {
     ///
     /// * `backlog_share`: part of what was allocated while the probes were off that this window takes over, 0 to 1.
     /// * `complete`: each promise is exact, and nothing was missed.
-    pub(super) fn share(&mut self, promises: &[Promise], backlog_share: f64, complete: bool) -> Worth {
+    pub(super) fn share(
+        &mut self,
+        promises: &[Promise],
+        backlog_share: f64,
+        complete: bool,
+    ) -> Worth {
         if complete {
             for account in &mut self.accounts {
                 *account = Account::default();
             }
             return Worth::FULL;
         }
-        let mut promised = [0.0; N_CLASSES + 1];
+        let mut totals = [0.0; N_CLASSES + 1];
         for promise in promises {
-            promised[promise.class.0] += promise.amount;
+            totals[promise.class.0] += promise.amount;
         }
         let mut worth = Worth::FULL;
-        for ((worth, account), promised) in worth.0.iter_mut().zip(&mut self.accounts).zip(promised) {
-            if promised > 0.0 {
+        for ((worth, account), total) in worth.0.iter_mut().zip(&mut self.accounts).zip(totals) {
+            if total > 0.0 {
                 let taken_over = account.backlog * backlog_share.clamp(0.0, 1.0);
                 account.backlog -= taken_over;
                 account.due += taken_over;
-                *worth = (account.due / promised).max(0.0);
+                *worth = (account.due / total).max(0.0);
             }
         }
         for promise in promises {

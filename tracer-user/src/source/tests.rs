@@ -79,7 +79,10 @@ fn births_share_what_the_runtime_counted_and_stand_between_their_gc_steps() {
     let events = source.window(window(records, 100 + 96), &NoTables);
     let births = births(&events);
     // 96 objects for promises of 32 and 16.
-    assert_eq!(births.iter().map(|b| b.weight).collect::<Vec<_>>(), [64.0, 32.0]);
+    assert_eq!(
+        births.iter().map(|b| b.weight).collect::<Vec<_>>(),
+        [64.0, 32.0]
+    );
     assert_eq!(births[0].bucket, births[1].bucket);
     let kinds: Vec<&str> = events
         .iter()
@@ -112,7 +115,10 @@ fn a_slot_that_is_handed_out_again_was_dead_though_no_check_saw_it() {
 #[test]
 fn a_stack_that_was_lost_counts_under_one_unknown_site() {
     let mut source = Source::new(Kind::Spans, counters(0));
-    let events = source.window(window(vec![span(10, 9, 0, 0), span(11, 8, 0, 0)], 64), &NoTables);
+    let events = source.window(
+        window(vec![span(10, 9, 0, 0), span(11, 8, 0, 0)], 64),
+        &NoTables,
+    );
     let sites: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
@@ -145,14 +151,24 @@ fn exact_births_stand_for_the_inverse_of_their_chance_and_counts_for_themselves(
     let mut source = Source::new(kind, counters(0));
     let events = source.window(window(vec![stack(7), alloc(256)], 1000), &NoTables);
     let weight = births(&events)[0].weight;
-    assert!((weight - 1.0 / (1.0 - f64::exp(-1.0 / 16.0))).abs() < 1e-9, "{weight}");
+    assert!(
+        (weight - 1.0 / (1.0 - f64::exp(-1.0 / 16.0))).abs() < 1e-9,
+        "{weight}"
+    );
     let key = CountKey {
         stack: 7,
         go_type: 0x77,
         object_bytes: 256,
     };
     let events = source.counted(20, &[(key, 900)], 0, &NoTables);
-    let [Event::Counted { objects, exact: true, .. }] = &events[..] else {
+    let [
+        Event::Counted {
+            objects,
+            exact: true,
+            ..
+        },
+    ] = &events[..]
+    else {
         panic!("{events:?}");
     };
     assert_eq!(objects[..], [(births_bucket(&mut source), 900.0)]);
@@ -179,7 +195,7 @@ fn counts_become_estimates_once_the_probes_were_off() {
     };
     let events = source.counted(20, &[(key, 250)], 0, &NoTables);
     assert!(
-        matches!(events.last(), Some(Event::Counted { objects, exact: false, .. }) if objects[0].1 == 1000.0),
+        matches!(events.last(), Some(Event::Counted { objects, exact: false, .. }) if (objects[0].1 - 1000.0).abs() < 1e-9),
         "{events:?}"
     );
 }

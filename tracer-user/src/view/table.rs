@@ -100,6 +100,13 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
             names::location(&row.file, row.line, options.width),
             Role::Plain,
         ),
+        Column::Type => match &row.go_type {
+            Some(go_type) => (
+                names::shorten(&names::clean(go_type), options.width),
+                Role::Plain,
+            ),
+            None => ("-".to_owned(), Role::Dim),
+        },
     }
 }
 
@@ -117,13 +124,16 @@ fn trend(row: &SiteRow, options: CellOptions) -> (String, Role) {
     (text, if rises { Role::Leak } else { Role::Dim })
 }
 
-/// Allocated per second, as text.
+/// Allocated per second, as text; `?` until the source has counted.
 pub fn alloc_per_second(row: &SiteRow, objects: bool) -> String {
+    let (Some(total), Some(bytes_per_sec)) = (row.alloc.total, row.alloc.bytes_per_sec) else {
+        return "?".to_owned();
+    };
     if objects {
-        let each = row.alloc.bytes / row.alloc.objects.max(1.0);
-        format::count(row.alloc.bytes_per_sec / each.max(1.0))
+        let each = total.bytes / total.objects.max(1.0);
+        format::count(bytes_per_sec / each.max(1.0))
     } else {
-        format::bytes(row.alloc.bytes_per_sec)
+        format::bytes(bytes_per_sec)
     }
 }
 
@@ -154,7 +164,7 @@ fn put(line: &mut Line, placed: Placed, text: &str, role: Role, is_left: bool, b
 
 /// The columns of the table on the screen.
 pub fn columns(ui: &UiState, layout: &Layout) -> Vec<Placed> {
-    place(ui.since, ui.columns_at, layout.table.cells())
+    place(ui.set(), ui.columns_at, layout.table.cells())
 }
 
 fn heading(ui: &UiState, columns: &[Placed]) -> Line {
