@@ -155,23 +155,20 @@ impl Loader {
             if let Some(bytes) = settings.ring_bytes {
                 loader.map_max_entries(maps::EVENTS, bytes);
             }
-            match &settings.alloc {
-                Some(alloc) => {
-                    alloc_globals = alloc.globals();
-                    for (name, value) in &alloc_globals {
-                        loader.override_global(name, value, true);
-                    }
-                    if !alloc.exact {
-                        shrink(&mut loader, &EXACT_MAPS);
-                    }
+            if let Some(alloc) = &settings.alloc {
+                alloc_globals = alloc.globals();
+                for (name, value) in &alloc_globals {
+                    loader.override_global(name, value, true);
                 }
-                None => {
-                    shrink(&mut loader, &EXACT_MAPS);
-                    shrink(&mut loader, &[maps::STACKS]);
-                }
+            } else {
+                shrink(&mut loader, &[maps::STACKS]);
+            }
+            let exact = settings.alloc.filter(|alloc| alloc.exact);
+            if exact.is_none() {
+                shrink(&mut loader, &EXACT_MAPS);
             }
             let mut ebpf = loader.load(OBJECT)?;
-            if let Some(alloc) = settings.alloc.filter(|alloc| alloc.exact) {
+            if let Some(alloc) = exact {
                 fill(&mut ebpf, &alloc)?;
             }
             Ok(ebpf)

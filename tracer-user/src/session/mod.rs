@@ -129,8 +129,8 @@ impl Session {
         if !settings.no_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
             tokio::task::spawn_blocking(move || {
-                if let Some(ns) = calibrate::measure_hit_cost_ns() {
-                    let _ = cost_sender.blocking_send(ns);
+                if let Some(cost) = calibrate::measure_hit_cost() {
+                    let _ = cost_sender.blocking_send(cost.record_ns);
                 }
             });
         }
