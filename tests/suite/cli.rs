@@ -175,7 +175,7 @@ const LINE: [&str; 9] = [
     "losses",
     "sites",
 ];
-const SITE: [&str; 20] = [
+const SITE: [&str; 21] = [
     "function",
     "file",
     "line",
@@ -196,6 +196,7 @@ const SITE: [&str; 20] = [
     "evidence",
     "via",
     "leak",
+    "type",
 ];
 
 #[test]
@@ -214,7 +215,7 @@ fn json_has_exactly_the_keys_of_its_schema_and_null_for_what_is_unknown() {
     assert_eq!(line.keys(), [&LINE[..], &["sites_omitted"]].concat());
     assert_eq!(
         line.get("target").keys(),
-        ["pid", "name", "go", "started_at", "exited"]
+        ["pid", "name", "go", "started_at", "exited", "notes"]
     );
     assert_eq!(
         line.get("heap").keys(),
@@ -222,7 +223,12 @@ fn json_has_exactly_the_keys_of_its_schema_and_null_for_what_is_unknown() {
     );
     assert_eq!(
         line.get("overhead").keys(),
-        ["hits_per_sec", "cpu_fraction"]
+        [
+            "hits_per_sec",
+            "cpu_fraction",
+            "on_fraction",
+            "max_cpu_fraction"
+        ]
     );
     assert_eq!(
         line.get("losses").keys(),

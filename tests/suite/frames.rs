@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use heaptop::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
+use heaptop::event::{Birth, BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent};
 use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::frame::Frame;
 use heaptop::go::memstats::HeapFigures;
 use heaptop::model::Model;
-use heaptop::model::rows::{Source, Target};
+use heaptop::model::rows::{GroupBy, History, Source, Target};
 use heaptop::ui::draw::{Look, draw};
 use heaptop::ui::glyphs::Glyphs;
 use heaptop::ui::theme::{Depth, Theme};
@@ -128,6 +128,7 @@ struct Story {
     now_ns: u64,
     cycle: u32,
     live_bytes: u64,
+    rate_bytes: u64,
     next_object: u64,
     /// Objects that may be freed, by site.
     alive: Vec<Vec<u64>>,
@@ -145,6 +146,7 @@ impl Story {
             attached_unix_ns: ATTACH_UNIX_NS,
             main_module: Some("github.com/TykTechnologies/tyk".to_owned()),
             source,
+            ..Target::default()
         };
         Self {
             model: Model::new(target),
@@ -152,6 +154,7 @@ impl Story {
             now_ns: ATTACH_NS,
             cycle: 900,
             live_bytes: 1_997_159_792,
+            rate_bytes: 524_288,
             next_object: 1 << 32,
             alive: Vec::new(),
         }
@@ -159,7 +162,12 @@ impl Story {
 
     /// The same with its records read and named.
     fn attached(sites: &[Site]) -> Self {
+        Self::attached_as(Self::attaching(Source::Sampler).model, sites)
+    }
+
+    fn attached_as(model: Model, sites: &[Site]) -> Self {
         let mut story = Self::attaching(Source::Sampler);
+        story.model = model;
         story.sites = sites.to_vec();
         story.alive = vec![Vec::new(); sites.len()];
         story.heap();
@@ -169,6 +177,7 @@ impl Story {
             object_bytes: site.3,
             pcs: [1, 2, 3, 4].map(|n| addr(index) + n).into(),
             n_frames: 4,
+            go_type: None,
         };
         let counts = |(index, site): (usize, &Site)| {
             let total = Counts {
@@ -236,6 +245,96 @@ impl Story {
         story
     }
 
+    /// A process that is followed by mark bits: nothing is known from before the attach. Every second site has a type.
+    fn attached_by_marks(source: Source, sites: &[Site], notes: &[&str]) -> Self {
+        let mut story = Self::attaching(source);
+        let mut target = story.model.target().clone();
+        target.history = History::SinceAttach;
+        target.notes = notes.iter().copied().map(Into::into).collect();
+        story.model = Model::new(target);
+        story.rate_bytes = 0;
+        story.sites = sites.to_vec();
+        story.alive = vec![Vec::new(); sites.len()];
+        story.heap();
+        story.model.apply(Event::Buckets(BucketsRead {
+            from_ns: ATTACH_NS,
+            to_ns: ATTACH_NS,
+            swept: true,
+            complete: true,
+            ..BucketsRead::default()
+        }));
+        let types = [
+            "*memorycache.Item",
+            "[]uint8",
+            "map[string]*openapi3.Schema",
+        ];
+        let bucket = |(index, site): (usize, &Site)| NewBucket {
+            addr: 0x1000 * (index as u64 + 1),
+            object_bytes: site.3,
+            pcs: [0x1000 * (index as u64 + 1) + 1].into(),
+            n_frames: 1,
+            go_type: (source.has_types() && index % 4 != 3).then(|| types[index % 3].into()),
+        };
+        let buckets = story.sites.iter().enumerate().map(bucket).collect();
+        story.model.apply(Event::Sites(buckets));
+        for (index, site) in story.sites.clone().iter().enumerate() {
+            let frame = Frame {
+                function: site.0.into(),
+                symbol: site.0.into(),
+                file: site.1.into(),
+                line: site.2,
+                entry: 1,
+                ..Frame::unnamed(1)
+            };
+            let pc = 0x1000 * (index as u64 + 1) + 1;
+            story.model.apply(Event::Named(vec![(pc, Arc::new(frame))]));
+        }
+        story.model.apply(Event::HitCost { ns: 1_400.0 });
+        story
+    }
+
+    /// One cycle of it: each birth stands for 100 objects, and what the sites free has died of it.
+    fn gc_by_marks(&mut self) {
+        self.now_ns += GC_EVERY_NS;
+        let at_ns = self.now_ns;
+        let mut births = Vec::new();
+        let mut dead = Vec::new();
+        for (index, site) in self.sites.iter().enumerate() {
+            for _ in 0..site.5.0 {
+                self.next_object += 64;
+                self.alive[index].push(self.next_object);
+                births.push(Birth {
+                    at_ns: at_ns - SECOND,
+                    object: self.next_object,
+                    bucket: 0x1000 * (index as u64 + 1),
+                    weight: 100.0,
+                });
+            }
+            for _ in 0..site.5.1 {
+                dead.extend(self.alive[index].pop());
+            }
+        }
+        self.model.apply(Event::Births(births));
+        self.model
+            .apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+        self.cycle += 1;
+        self.live_bytes += 1 << 20;
+        self.model.apply(Event::Probe(ProbeEvent::GcMarked {
+            at_ns,
+            live_bytes: self.live_bytes,
+        }));
+        self.now_ns += SECOND / 1_000;
+        self.kernel(0);
+        self.heap();
+        let at_ns = self.now_ns;
+        self.model.apply(Event::Dead {
+            at_ns,
+            objects: dead,
+        });
+        let number = self.cycle;
+        self.model.apply(Event::MarksRead { at_ns, number });
+    }
+
     /// Two looks at the figures: the second that finds a cycle swept makes it final.
     fn heap(&mut self) {
         let read = HeapRead {
@@ -244,7 +343,7 @@ impl Story {
                 gc_cycles: self.cycle,
                 live_bytes: self.live_bytes,
                 goal_bytes: Some(self.live_bytes * 2),
-                rate_bytes: 524_288,
+                rate_bytes: self.rate_bytes,
                 prof_cycle: ProfCycle(self.cycle << 1),
                 swept: true,
             }),
@@ -545,6 +644,108 @@ fn without_probes_what_is_not_known_is_said() {
         text.contains("buckets 512Ki -%cpu lost - fixed -   LIVE"),
         "{text}"
     );
+}
+
+#[test]
+fn spans_just_attached_say_that_there_is_no_history() {
+    let note = "allocLarge was inlined: large objects are not seen";
+    let mut story = Story::attached_by_marks(Source::Spans, TYK, &[note]);
+    story.tick(3 * SECOND);
+    snapshots("spans-first", &story, "");
+    // Notes take turns; the help has all of them.
+    story.tick(6 * SECOND);
+    let mut ui = UiState::new(Options::default());
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 24), look()));
+    assert!(text.contains(note), "{text}");
+    story.tick(60 * SECOND);
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 24), look()));
+    assert!(!text.contains(note), "{text}");
+    press(&mut ui, &story.model, "?G");
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 40), look()));
+    assert!(text.contains(note) && text.contains("no history"), "{text}");
+}
+
+#[test]
+fn what_the_budget_does_is_said() {
+    let mut story = Story::attached_by_marks(Source::Spans, TYK, &[]);
+    for _ in 0..6 {
+        story.gc_by_marks();
+    }
+    story.tick(20 * SECOND);
+    story.model.apply(Event::Duty(Duty {
+        at_ns: story.now_ns,
+        on_fraction: 0.77,
+        wanted_cpu_fraction: 0.013,
+        max_cpu_fraction: 0.01,
+    }));
+    snapshots("spans-budget", &story, "");
+    let block = text_block(&story.model, &TextOptions::default());
+    assert!(
+        block.starts_with("03:") && block.contains("budget: on 77 % of the time\n"),
+        "{block}"
+    );
+}
+
+#[test]
+fn exact_has_types_and_counts() {
+    let mut story = Story::attached_by_marks(Source::Exact, TYK, &[]);
+    for _ in 0..6 {
+        story.gc_by_marks();
+    }
+    story.tick(20 * SECOND);
+    let before = text_of(&buffer_of(
+        &story.model,
+        &mut UiState::new(Options::default()),
+        (160, 24),
+        look(),
+    ));
+    assert!(before.contains("alloc ?/s"), "not counted yet: {before}");
+    story.model.apply(Event::Counted {
+        at_ns: story.now_ns,
+        objects: (1..=9).map(|i| (0x1000 * i, 1000.0 * i as f64)).collect(),
+        exact: true,
+    });
+    for (name, keys, size) in [
+        ("exact-220x40", "", (220, 40)),
+        ("exact-80x24", "", (80, 24)),
+        ("exact-by-type-80x24", "fG\n", (80, 24)),
+        ("exact-groups-80x24", "f", (80, 24)),
+    ] {
+        let mut ui = UiState::new(Options::default());
+        ui.refresh(&story.model, size);
+        press(&mut ui, &story.model, keys);
+        let buffer = buffer_of(&story.model, &mut ui, size, look());
+        insta::assert_snapshot!(name, text_of(&buffer));
+    }
+    let by_type = TextOptions {
+        by: GroupBy::Type,
+        is_first: true,
+        ..TextOptions::default()
+    };
+    insta::assert_snapshot!("pipe-by-type", text_block(&story.model, &by_type));
+}
+
+#[test]
+fn an_armed_target_says_from_when_on_it_is_known() {
+    let mut target = Story::attaching(Source::Sampler).model.target().clone();
+    target.history = History::SinceArmed;
+    target.notes =
+        vec!["armed at 02:58:40: what was allocated before is not in the figures".into()];
+    let mut armed = Story::attached_as(Model::new(target), TYK);
+    armed.tick(9 * SECOND);
+    snapshots("armed", &armed, "");
+    armed.gc();
+    armed.rate_bytes = 0;
+    armed.tick(60 * SECOND);
+    armed.heap();
+    let mut ui = UiState::new(Options::default());
+    let text = text_of(&buffer_of(&armed.model, &mut ui, (80, 24), look()));
+    assert!(
+        text.contains("MemProfileRate went from 524288 to 0: nothing is sampled any more"),
+        "{text}"
+    );
+    let block = text_block(&armed.model, &TextOptions::default());
+    assert!(block.contains("nothing is sampled any more"), "{block}");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Tests of the whole: real programs, real files.
 
+mod arm;
 mod cli;
 mod frames;
 mod life;
+mod marks;
 mod probes;
+mod ps;
 mod pty;
 mod static_damaged;
 mod static_go;

@@ -110,6 +110,7 @@ fn damage(release: &str) {
         for pc in pcs {
             let pc = text.start + u64::from(pc) % (text.end - text.start);
             prop_assert!(program.frames_at(&damaged, &damaged, pc).len() < 300);
+            prop_assert!(program.expand(&damaged, &damaged, &[pc]).len() < 300);
             let _ = program.innermost_at(&damaged, &damaged, pc);
         }
     });

@@ -123,6 +123,7 @@ fn attached() -> Model {
                 object_bytes: 1 << 10,
                 pcs: [addr, addr + 1, addr + 2].into(),
                 n_frames: 3,
+                go_type: None,
             })
             .collect(),
         counts: addresses.map(|addr| (addr, counts)).collect(),

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::model::rows::GroupBy;
 use crate::view::order::{Sort, SortKey};
 
 /// Live heap growth per call site of a running Go process.
@@ -15,13 +17,15 @@ use crate::view::order::{Sort, SortKey};
 #[command(
     version,
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
     after_help = "Examples:
   sudo heaptop 4121                      live screen of process 4121
   sudo heaptop tyk                       the one Go process named tyk
   sudo heaptop tyk | head -40            text tables instead of the screen
   sudo heaptop --json --count 1 tyk      one line of JSON
   sudo heaptop --no-probes tyk           memory reads alone: no eBPF, no trap in the target
+  sudo heaptop --arm tyk                 a program without a profiler: its sampler on while we look
+  sudo heaptop --exact --for 30s tyk     every allocation with its type, for half a minute
+  sudo heaptop --follow tyk              go on with the next tyk when this one restarts
   sudo heaptop snapshot tyk              a pprof heap profile, from the process's own records
 
 Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal."
@@ -40,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
+    /// List the Go processes that run here, in containers too
+    Ps(PsArgs),
     /// Write one pprof heap profile from the target's own records, without probes
     Snapshot(SnapshotArgs),
 }
@@ -53,12 +59,36 @@ pub enum Command {
 pub struct WatchArgs {
     /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
     /// seen inside
-    #[arg(required = true, value_name = "TARGET")]
+    /// [default: pick from a list, on a terminal]
+    #[arg(value_name = "TARGET")]
     pub target: Option<String>,
     /// Read the runtime's records alone: no eBPF and no trap in the target. What only probes can know is
     /// shown as ?
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["exact", "arm"])]
     pub no_probes: bool,
+    /// Trace every allocation, with its Go type: about 1 us each, so for short looks and quiet processes. See
+    /// --max-overhead and --for
+    #[arg(long, conflicts_with = "arm")]
+    pub exact: bool,
+    /// Switch the target's own sampler on where it is off: one 8-byte write of 524288 to runtime.MemProfileRate, put
+    /// back at the end. History from before it is missing
+    #[arg(long)]
+    pub arm: bool,
+    /// Source to use instead of the one that fits: spans on a process with a sampler, for example
+    #[arg(long, value_enum, value_name = "SOURCE",
+        conflicts_with_all = ["exact", "no_probes", "arm"])]
+    pub source: Option<SourceChoice>,
+    /// Most that probes of allocations may take of one CPU, such as 0.5%, 1% or 25%; `off` for no limit. Above it
+    /// they are on for a part of the time, figures are scaled, and the header says so [default: 1%]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
+    pub max_overhead: Option<f64>,
+    /// End the watch after this time, such as 30s or 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// When the target ends or replaces itself, wait until it runs again (same name, same container) and go on with
+    /// the new process
+    #[arg(long)]
+    pub follow: bool,
     /// One JSON object a line instead of tables (schema heaptop.sites/1)
     #[arg(long)]
     pub json: bool,
@@ -74,6 +104,9 @@ pub struct WatchArgs {
     /// Order of the call sites
     #[arg(long, value_enum, default_value_t = SortBy::Growth)]
     pub sort: SortBy,
+    /// What one row is; by type needs --exact
+    #[arg(long, value_enum, default_value_t = RowBy::Function)]
+    pub by: RowBy,
     /// Text with whole names and file:line, however wide that is
     #[arg(long)]
     pub wide: bool,
@@ -92,6 +125,56 @@ pub struct WatchArgs {
     /// Size of the ring buffer in bytes, a power of two of at least 4096
     #[arg(long, value_name = "BYTES", hide = true, value_parser = parse_ring_bytes)]
     pub ring_bytes: Option<u32>,
+}
+
+impl WatchArgs {
+    /// The source asked for by any of the options that mean one; `None` for the one that fits.
+    pub fn wanted_source(&self) -> Option<SourceChoice> {
+        if self.exact {
+            Some(SourceChoice::Exact)
+        } else if self.no_probes {
+            Some(SourceChoice::Buckets)
+        } else if self.arm {
+            Some(SourceChoice::Sampler)
+        } else {
+            self.source
+        }
+    }
+
+    /// What is asked for and the source asked for cannot know.
+    ///
+    /// # Errors
+    /// A usage error of clap, to be printed and ended with.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.by == RowBy::Type && self.wanted_source() != Some(SourceChoice::Exact) {
+            return Err(Cli::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "--by type needs --exact: no other source knows the types of objects",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Arguments of `ps`.
+#[derive(Clone, Debug, Args)]
+pub struct PsArgs {
+    /// One JSON object a line for each process; what is not known is null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SourceChoice {
+    /// The runtime's own heap sampler (the default where it is on)
+    Sampler,
+    /// Spans as they are taken to allocate from (the default where the sampler is off)
+    Spans,
+    /// Every allocation: as --exact
+    Exact,
+    /// The runtime's records alone: as --no-probes
+    Buckets,
 }
 
 /// Arguments of `snapshot`.
@@ -123,6 +206,30 @@ pub enum SortBy {
     Name,
 }
 
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowBy {
+    /// The function of the call site
+    Function,
+    /// The line of the call site
+    Line,
+    /// The package of the call site
+    Package,
+    /// The Go type of the objects, whoever allocates them
+    Type,
+}
+
+impl From<RowBy> for GroupBy {
+    fn from(by: RowBy) -> Self {
+        match by {
+            RowBy::Function => Self::Function,
+            RowBy::Line => Self::Line,
+            RowBy::Package => Self::Package,
+            RowBy::Type => Self::Type,
+        }
+    }
+}
+
 impl From<SortBy> for Sort {
     fn from(by: SortBy) -> Self {
         let key = match by {
@@ -152,11 +259,85 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// A length of time longer than nothing.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|err| format!("{err}; write it as 30s, 10m or 1h"))?;
+    if duration.is_zero() {
+        return Err("longer than nothing".into());
+    }
+    Ok(duration)
+}
+
+/// Percent of one CPU, with or without its sign, as a share: `25%` is 0.25. `off` is infinity.
+fn parse_overhead(text: &str) -> Result<f64, String> {
+    if text == "off" {
+        return Ok(f64::INFINITY);
+    }
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent > 0.0 => Ok(percent / 100.0),
+        _ => Err("percent of one CPU, above 0: 1%, 0.5 or 25%; or off".into()),
+    }
+}
+
 fn parse_ring_bytes(text: &str) -> Result<u32, String> {
     let bytes: u32 = text.parse().map_err(|err| format!("{err}"))?;
     if bytes >= 4096 && bytes.is_power_of_two() {
         Ok(bytes)
     } else {
         Err("a power of two of at least 4096".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(arguments: &[&str]) -> Option<WatchArgs> {
+        let all = std::iter::once("heaptop").chain(arguments.iter().copied());
+        Cli::try_parse_from(all).ok().map(|cli| cli.watch)
+    }
+
+    #[test]
+    fn percents_are_shares_of_one_cpu() {
+        for (text, share) in [("1%", 0.01), ("0.5", 0.005), ("25%", 0.25), ("100 %", 1.0)] {
+            let args = watch(&["--max-overhead", text, "1"]).expect(text);
+            assert_eq!(args.max_overhead, Some(share), "{text}");
+        }
+        let off = watch(&["--max-overhead", "off", "1"]).and_then(|args| args.max_overhead);
+        assert_eq!(off, Some(f64::INFINITY));
+        for text in ["0", "-1", "", "%", "nan", "inf", "much"] {
+            assert!(watch(&["--max-overhead", text, "1"]).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn types_are_asked_of_the_source_that_knows_them() {
+        let check = |arguments: &[&str]| watch(arguments).map(|args| args.check().is_ok());
+        assert_eq!(check(&["--by", "type", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--arm", "1"]), Some(false));
+        assert_eq!(check(&["--by", "type", "--exact", "1"]), Some(true));
+        assert_eq!(check(&["--by=type", "--source=exact", "1"]), Some(true));
+        assert_eq!(check(&["--by", "package", "1"]), Some(true));
+    }
+
+    #[test]
+    fn ways_that_exclude_each_other_are_refused() {
+        for pair in [
+            ["--arm", "--exact"],
+            ["--arm", "--no-probes"],
+            ["--exact", "--no-probes"],
+            ["--source=spans", "--arm"],
+            ["--source=spans", "--exact"],
+            ["--max-overhead=1%", "--no-probes"],
+            ["--for=0s", "--exact"],
+        ] {
+            assert!(watch(&[pair[0], pair[1], "1"]).is_none(), "{pair:?}");
+        }
+        let args = watch(&["--arm", "--follow", "--for", "90s", "tyk"]).expect("all fit");
+        assert!(args.arm && args.follow);
+        assert_eq!(args.duration, Some(Duration::from_secs(90)));
+        assert_eq!(args.wanted_source(), Some(SourceChoice::Sampler));
     }
 }

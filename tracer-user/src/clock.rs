@@ -21,3 +21,10 @@ pub fn unix_ns() -> i64 {
 pub fn local_offset_s() -> i32 {
     jiff::Zoned::now().offset().seconds()
 }
+
+/// A moment as a time of day, here: `14:02:59`.
+pub fn local_time(unix_ns: i64) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).unwrap_or_default();
+    let at = at.to_zoned(jiff::tz::TimeZone::system());
+    at.strftime("%H:%M:%S").to_string()
+}

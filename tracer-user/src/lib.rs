@@ -25,6 +25,7 @@ pub mod probe;
 pub mod process;
 pub mod refusal;
 pub mod session;
+pub mod source;
 pub mod symbolize;
 pub mod ui;
 pub mod view;
@@ -34,8 +35,11 @@ pub mod view;
 /// # Errors
 /// What could not be done, as a [`refusal::Refusal`] where there is a next step.
 pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
+    // Whatever is asked for: what a killed heaptop has left armed does not wait.
+    process::arm::restore_leftovers();
     match cli.command {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
+        Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

@@ -13,6 +13,8 @@ pub struct Refusal {
     pub why: String,
     /// What the user can do about it.
     pub next: String,
+    /// The kernel denied it to this user: something that needs less might still work.
+    pub lacks_rights: bool,
 }
 
 impl Refusal {
@@ -22,7 +24,15 @@ impl Refusal {
             what: printable(what.into()),
             why: printable(why.into()),
             next: printable(next.into()),
+            lacks_rights: false,
         }
+    }
+
+    /// Says that the kernel denied it to this user, if `lacks` holds.
+    #[must_use]
+    pub fn lacking_rights(mut self, lacks: bool) -> Self {
+        self.lacks_rights = lacks;
+        self
     }
 }
 

@@ -8,12 +8,18 @@ mod demo;
 mod ebpf;
 mod go;
 mod licences;
+mod matrix;
+mod mixed;
 mod offsets;
 mod processes;
 mod progress;
 mod test;
+mod torture;
+mod traps;
 mod user;
 mod vm;
+mod watch;
+mod wild;
 
 use std::{
     env,
@@ -40,6 +46,12 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Run heaptop in virtual machines, one per kernel
     Vm(vm::Args),
+    /// Compare what heaptop says with the truth, for every Go release, build and source
+    Matrix(matrix::Args),
+    /// Attach, detach, arm, kill: whatever heaptop may do to a process, at the worst moments
+    Torture(torture::Args),
+    /// Run heaptop on servers that nobody here wrote, under load
+    Wild(wild::Args),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -53,6 +65,9 @@ fn main() -> ExitCode {
         Task::Big(args) => big::run(&args).map(succeeded),
         Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
         Task::Vm(args) => vm::run(&args).map(succeeded),
+        Task::Matrix(args) => matrix::run(&args).map(succeeded),
+        Task::Torture(args) => torture::run(&args).map(succeeded),
+        Task::Wild(args) => wild::run(&args).map(succeeded),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {
@@ -75,4 +90,10 @@ pub(crate) fn root() -> &'static Path {
 /// Where build products go: `CARGO_TARGET_DIR`, else `target` in the repository.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Days since 1970: what continuous integration cannot do every time it does on one of them.
+pub(crate) fn today() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() / 86_400)
 }

@@ -3,15 +3,17 @@
 // Nothing here reads a memory profile, so the linker sets runtime.MemProfileRate
 // to 0 and the runtime records no allocation. The program prints "ready <pid>",
 // keeps 16 nodes of 1 KiB in main.leak and makes garbage of several sizes in
-// main.waste every 20 ms, collects once a second, and ends when stdin does.
+// main.waste every 20 ms, collects once a second, and ends when stdin does. A
+// line "exec" there makes it begin anew, in the same process.
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,7 +39,15 @@ var (
 func main() {
 	fmt.Println("ready", os.Getpid())
 	go allocate()
-	io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if lines.Text() == "exec" {
+			self, err := os.Executable()
+			if err == nil {
+				err = syscall.Exec(self, os.Args, os.Environ())
+			}
+			panic(err)
+		}
+	}
 }
 
 func allocate() {

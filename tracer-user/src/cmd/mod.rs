@@ -2,5 +2,6 @@
 
 pub mod files;
 pub mod patience;
+pub mod ps;
 pub mod snapshot;
 pub mod watch;

@@ -5,23 +5,32 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
 use crate::process::target;
+use crate::session::signals::Signals;
 use crate::session::{AttachSettings, Session, lines, screen};
 
 use super::patience::Patience;
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
+    args.check().unwrap_or_else(|usage| usage.exit());
     if let Some(path) = &args.debug_log {
         log_to(path)?;
     }
-    let target = args.target.as_deref().unwrap_or_default();
+    let Some(target) = args.target.as_deref() else {
+        usage_without_target();
+    };
     let pid = target::resolve(target)?;
     let settings = AttachSettings {
-        no_probes: args.no_probes,
+        source: if args.arm { None } else { args.wanted_source() },
+        arm: args.arm,
+        max_cpu_fraction: args.max_overhead,
+        is_short: args.duration.is_some(),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };
@@ -33,17 +42,29 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         let patience = Patience::new(format!(
             "ATTACHING  reading the tables of {target} (pid {pid}), usually under 1 s"
         ));
-        let session = Session::attach(pid, settings).await?;
+        // Before anything is written into the target: a signal must not end heaptop by itself from then on.
+        let signals = Signals::catch()?;
+        let session = Session::attach(pid, &settings).await?;
         drop(patience);
         if args.json || !std::io::stdout().is_terminal() {
-            lines::run(session, args).await
+            lines::run(session, signals, args).await
         } else {
-            screen::run(session, args).await
+            screen::run(session, signals, args).await
         }
     });
     // A write that nobody reads may still wait on a thread of its own.
     runtime.shutdown_background();
     exit
+}
+
+/// Says what a target is, as clap would, and ends with status 2.
+fn usage_without_target() -> ! {
+    crate::cli::Cli::command()
+        .error(
+            ErrorKind::MissingRequiredArgument,
+            "no TARGET given, and no terminal to pick one on\n\nhint: heaptop ps lists the Go processes here",
+        )
+        .exit()
 }
 
 /// Sends heaptop's own diagnostics to a file: the screen has no room for them.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::Model;
-use crate::model::rows::{Query, Rate, SiteRow, Status};
+use crate::model::rows::{GroupBy, Query, Rate, SiteRow, Status};
 use crate::view::order::Sort;
 
 #[derive(Serialize)]
@@ -31,6 +31,7 @@ struct Target<'a> {
     go: &'a str,
     started_at: String,
     exited: bool,
+    notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -45,6 +46,9 @@ struct Heap {
 struct Overhead {
     hits_per_sec: Option<f64>,
     cpu_fraction: Option<f64>,
+    // The governor's; null where there is none.
+    on_fraction: Option<f64>,
+    max_cpu_fraction: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -70,21 +74,26 @@ struct Site<'a> {
     growth_bytes_per_min: Option<f64>,
     growth_bytes_per_min_err: Option<f64>,
     growth_objects_per_min: Option<f64>,
-    alloc_bytes: i64,
-    alloc_objects: i64,
-    alloc_bytes_per_sec: f64,
+    alloc_bytes: Option<i64>,
+    alloc_objects: Option<i64>,
+    alloc_bytes_per_sec: Option<f64>,
     // Diagnosis fills these; until it exists nothing is known of them.
     verdict: Option<&'a str>,
     evidence: Option<()>,
     via: Option<()>,
     leak: Option<&'a str>,
+    r#type: Option<&'a str>,
 }
 
 /// The line of this moment, without a line end.
 ///
+/// * `by`: what a site is; the name of a package or a type stands for that of its function.
 /// * `top`: most sites in it; the others are counted in `sites_omitted`.
-pub fn line(model: &Model, sort: Sort, top: usize) -> String {
-    let mut rows = model.sites(&Query::default());
+pub fn line(model: &Model, by: GroupBy, sort: Sort, top: usize) -> String {
+    let mut rows = model.sites(&Query {
+        by,
+        cumulative: false,
+    });
     rows.sort_by(|a, b| sort.compare(a, b, false));
     let sites_omitted = rows.len().saturating_sub(top);
     let target = model.target();
@@ -92,6 +101,7 @@ pub fn line(model: &Model, sort: Sort, top: usize) -> String {
     let losses = model.losses();
     let overhead = model.overhead();
     let by_probes = overhead.is_some();
+    let duty = model.duty();
     let line = Line {
         schema: "heaptop.sites/1",
         at: timestamp(target.unix_ns(model.now_ns())),
@@ -103,6 +113,7 @@ pub fn line(model: &Model, sort: Sort, top: usize) -> String {
             go: &target.go,
             started_at: timestamp(target.started_unix_ns),
             exited: *model.status() != Status::Live,
+            notes: &target.notes,
         },
         heap: Heap {
             live_bytes: heap.live_bytes,
@@ -113,6 +124,8 @@ pub fn line(model: &Model, sort: Sort, top: usize) -> String {
         overhead: Overhead {
             hits_per_sec: overhead.and_then(|o| o.hits_per_sec),
             cpu_fraction: overhead.and_then(|o| o.cpu_fraction),
+            on_fraction: duty.map(|duty| duty.on_fraction),
+            max_cpu_fraction: duty.map(|duty| duty.max_cpu_fraction),
         },
         losses: Losses {
             lost: by_probes.then_some(losses.lost),
@@ -144,13 +157,14 @@ fn site(row: &SiteRow) -> Site<'_> {
         growth_bytes_per_min: rate(|rate| rate.bytes_per_min),
         growth_bytes_per_min_err: rate(|rate| rate.bytes_per_min_err),
         growth_objects_per_min: rate(|rate| rate.objects_per_min),
-        alloc_bytes: whole(row.alloc.bytes),
-        alloc_objects: whole(row.alloc.objects),
+        alloc_bytes: row.alloc.total.map(|total| whole(total.bytes)),
+        alloc_objects: row.alloc.total.map(|total| whole(total.objects)),
         alloc_bytes_per_sec: row.alloc.bytes_per_sec,
         verdict: None,
         evidence: None,
         via: None,
         leak: None,
+        r#type: row.go_type.as_deref(),
     }
 }
 

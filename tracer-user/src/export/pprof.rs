@@ -12,52 +12,11 @@ use flate2::write::GzEncoder;
 use prost::Message as _;
 
 use super::pprof_proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
-use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
-
-/// Samples of one stack and size.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Return addresses, leaf first, expanded for inlining.
-    pub pcs: Arc<[u64]>,
-    /// Bytes of one object.
-    pub object_bytes: u64,
-    /// Samples born and freed.
-    pub counts: Counts,
-}
-
-/// An executable mapping of the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappedFile {
-    /// First address.
-    pub start: u64,
-    /// Address behind the last.
-    pub end: u64,
-    /// Offset of `start` in the file.
-    pub offset: u64,
-    /// Path in the target's view.
-    pub path: String,
-    /// GNU build id in hexadecimal; empty if there is none.
-    pub build_id: String,
-}
+pub use crate::go::profile::{HeapProfile, MappedFile, Record};
 
 /// The frame of each return address.
 pub type Names = HashMap<u64, Arc<Frame>>;
-
-/// All that is in a profile beside names.
-#[derive(Clone, Debug)]
-pub struct HeapProfile {
-    /// In the order of `runtime.MemProfile`: newest bucket first.
-    pub records: Vec<Record>,
-    /// `MemProfileRate`.
-    pub rate_bytes: u64,
-    /// Unix time, nanoseconds.
-    pub at_unix_ns: i64,
-    /// Executable mappings by address.
-    pub mappings: Vec<MappedFile>,
-    /// Whether stacks that report no allocation yet bear the label of their size too.
-    pub label_unused: bool,
-}
 
 /// The addresses whose frames [`encode`] wants: each return address, and the one behind it.
 ///
@@ -335,6 +294,7 @@ fn scaled(object_bytes: u64, rate_bytes: u64, samples: u64) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::go::buckets::Counts;
     use std::io::Read as _;
 
     fn frame(symbol: &str, entry: u64, inlined: bool) -> Arc<Frame> {

@@ -43,6 +43,8 @@ pub struct NewBucket {
     pub pcs: Arc<[u64]>,
     /// Frames that the runtime recorded: more than `pcs` holds if the stack was cut.
     pub n_frames: u32,
+    /// Go type of its objects, where the source tells types; the runtime's own buckets never do.
+    pub go_type: Option<Arc<str>>,
 }
 
 impl NewBucket {
@@ -198,6 +200,7 @@ pub fn walk(
                     .map(|pc| u64::from_le_bytes(pc.try_into().unwrap_or_default()))
                     .collect(),
                 n_frames: u32::try_from(n_frames).unwrap_or(u32::MAX),
+                go_type: None,
             });
         } else {
             omitted += 1;

@@ -43,6 +43,17 @@ impl Frame {
         }
     }
 
+    /// The one frame of a stack that is not known: what was allocated under it is counted all the same.
+    pub fn unknown_stack() -> Self {
+        let name: Arc<str> = "(stack unknown)".into();
+        Self {
+            function: Arc::clone(&name),
+            symbol: name,
+            entry: u64::MAX, // No function begins there, and 0 would be a frame without a name.
+            ..Self::unnamed(0)
+        }
+    }
+
     /// Whether the function is known.
     pub fn is_named(&self) -> bool {
         self.entry != 0

@@ -64,13 +64,15 @@ struct Inlined {
     func_id: u8,
     name_off: u32,
     start_line: u32,
+    /// A text offset in the caller, at the call.
+    parent_pc: u64,
     parent: Parent,
 }
 
 /// How to go on from an inlined call to its caller.
 enum Parent {
-    /// The caller's position is that of this text offset.
-    Pc(u64),
+    /// The caller's position is that of `parent_pc`.
+    Pc,
     /// The caller is this entry of the tree (negative: the function itself), called at this position.
     Index { index: i32, file: i32, line: i32 },
 }
@@ -123,9 +125,9 @@ impl Lines {
                 return Some(frames);
             }
             match call.parent {
-                Parent::Pc(pc) => {
-                    index = index_at(pc);
-                    (file, line) = self.position(memory, &record, pc);
+                Parent::Pc => {
+                    index = index_at(call.parent_pc);
+                    (file, line) = self.position(memory, &record, call.parent_pc);
                 }
                 Parent::Index {
                     index: parent,
@@ -150,6 +152,42 @@ impl Lines {
             func_id: record.func_id,
         });
         Some(frames)
+    }
+
+    /// Text offsets of the calls that a text offset *inside of a call instruction* stands for, one for each logical
+    /// frame, innermost first: at each, [`Expand::Innermost`] gives that frame. Wrappers are left out, as the runtime
+    /// does, so that nothing may be left.
+    ///
+    /// `None` outside of all functions or when the tables are damaged.
+    ///
+    /// Source: `tracebackPCs` in `runtime/traceback.go` (`gentraceback` in 1.19), go1.19 to go1.27.
+    pub fn calls(&self, memory: &dyn Memory, text_offset: u64) -> Option<Vec<u64>> {
+        let function = self.pclntab.function_at(memory, text_offset)?;
+        let record = self.record(memory, function)?;
+        let wrapper = self.pclntab.facts.wrapper_id;
+        let tree = self.funcdata(memory, &record, FUNCDATA_INLINE_TREE);
+        let table = self.pcdata(memory, &record, PCDATA_INLINE_INDEX);
+        let mut pc = text_offset;
+        let mut calls = Vec::new();
+        if let (Some(tree), Some(table)) = (tree, table) {
+            for _ in 0..MAX_INLINED {
+                let index = self.pc_value(memory, table, record.entry, pc);
+                let Some(index) = index.and_then(|index| u64::try_from(index).ok()) else {
+                    break;
+                };
+                let Some(call) = self.inlined(memory, &record, tree, index) else {
+                    break; // Damaged: the function itself is still right.
+                };
+                if call.func_id != wrapper {
+                    calls.push(pc);
+                }
+                pc = call.parent_pc;
+            }
+        }
+        if record.func_id != wrapper {
+            calls.push(pc);
+        }
+        Some(calls)
     }
 
     fn record(&self, memory: &dyn Memory, function: FuncRange) -> Option<Record> {
@@ -208,6 +246,10 @@ impl Lines {
         memory.read(addr, bytes).ok()?;
         let word = |at: u64| u32_at(bytes, usize::try_from(at).ok()?);
         let signed = |at: u64| word(at).map(u32::cast_signed);
+        let text_offset = |at: u64| {
+            let from_entry = u64::try_from(signed(at)?).ok()?;
+            from_entry.checked_add(record.entry.into())
+        };
         // The id stands first, in 1.19 behind the i16 of the parent.
         Some(match facts.inlined {
             InlinedFacts::ByPc {
@@ -218,18 +260,15 @@ impl Lines {
                 func_id: bytes[0],
                 name_off: word(name_off)?,
                 start_line: word(start_line)?,
-                parent: Parent::Pc(
-                    u64::try_from(signed(parent_pc)?)
-                        .ok()?
-                        .checked_add(record.entry.into())?,
-                ),
+                parent_pc: text_offset(parent_pc)?,
+                parent: Parent::Pc,
             },
             InlinedFacts::ByIndex {
                 parent,
                 file,
                 line,
                 name_off,
-                parent_pc: _,
+                parent_pc,
             } => {
                 let parent = usize::try_from(parent).ok()?;
                 let parent = bytes.get(parent..parent + 2)?;
@@ -237,6 +276,7 @@ impl Lines {
                     func_id: bytes[2],
                     name_off: word(name_off)?,
                     start_line: 0,
+                    parent_pc: text_offset(parent_pc)?,
                     parent: Parent::Index {
                         index: i16::from_le_bytes(parent.try_into().ok()?).into(),
                         file: signed(file)?,

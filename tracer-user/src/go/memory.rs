@@ -31,6 +31,24 @@ pub trait Memory {
     /// Fills `buf` from `addr`, or fails without a promise about the contents of `buf`.
     fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable>;
 
+    /// Reads many ranges (address, length), one after the other in the order given, into `buf`, which holds them in that
+    /// order without gaps. Says of each whether it was read whole; what could not be leaves any bytes in its part.
+    ///
+    /// Live memory reads a thousand of them with one system call, so this is the way to read many small things.
+    fn read_many(&self, ranges: &[(u64, usize)], buf: &mut [u8]) -> Vec<bool> {
+        let mut rest = buf;
+        let mut whole = Vec::with_capacity(ranges.len());
+        for &(addr, len) in ranges {
+            let Some((part, behind)) = std::mem::take(&mut rest).split_at_mut_checked(len) else {
+                break; // The caller gave too small a buffer.
+            };
+            rest = behind;
+            whole.push(self.read(addr, part).is_ok());
+        }
+        whole.resize(ranges.len(), false);
+        whole
+    }
+
     /// `len` bytes from `addr`; fails above [`MAX_READ_BYTES`].
     fn bytes(&self, addr: u64, len: usize) -> Result<Vec<u8>, Unreadable> {
         if len > MAX_READ_BYTES {
@@ -96,6 +114,54 @@ pub trait Memory {
 impl<M: Memory + ?Sized> Memory for &M {
     fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
         (**self).read(addr, buf)
+    }
+
+    fn read_many(&self, ranges: &[(u64, usize)], buf: &mut [u8]) -> Vec<bool> {
+        (**self).read_many(ranges, buf)
+    }
+}
+
+/// Many ranges, read together by [`Memory::read_many`].
+#[derive(Debug)]
+pub struct Batch {
+    /// Where the bytes of each begin and end.
+    places: Vec<(usize, usize)>,
+    whole: Vec<bool>,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// Reads the ranges (address, length) in their order. The caller bounds their number and lengths.
+    pub fn read(memory: &(impl Memory + ?Sized), ranges: &[(u64, usize)]) -> Self {
+        let mut end = 0;
+        let places: Vec<(usize, usize)> = ranges
+            .iter()
+            .map(|&(_, len)| {
+                let start = end;
+                end += len;
+                (start, end)
+            })
+            .collect();
+        let mut bytes = vec![0; end];
+        let whole = memory.read_many(ranges, &mut bytes);
+        Self {
+            places,
+            whole,
+            bytes,
+        }
+    }
+
+    /// The bytes of a range, by its index; `None` where it could not be read.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let (start, end) = *self.places.get(index)?;
+        self.whole.get(index).filter(|whole| **whole)?;
+        self.bytes.get(start..end)
+    }
+
+    /// The little-endian u64 that a range begins with.
+    pub fn u64(&self, index: usize) -> Option<u64> {
+        let bytes = self.get(index)?.get(..8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
     }
 }
 

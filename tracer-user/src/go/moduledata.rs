@@ -3,7 +3,7 @@
 //! Source: `runtime/symtab.go`, go1.19 to go1.27.
 
 use super::facts::ModuledataFacts;
-use super::memory::Memory;
+use super::memory::{Memory, Slice};
 use super::pclntab::{Pclntab, u64_at};
 use super::static_image::StaticImage;
 
@@ -33,7 +33,7 @@ impl Range {
     }
 }
 
-/// What of `runtime.moduledata` is needed; all run-time addresses.
+/// What of `runtime.moduledata` is needed; all run-time addresses, but link-time ones in a [`super::layout::Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moduledata {
     /// Address of the struct itself.
@@ -50,6 +50,8 @@ pub struct Moduledata {
     pub bss: Range,
     /// Zero variables without pointers.
     pub noptrbss: Range,
+    /// Type descriptors, and what belongs to them.
+    pub types: Range,
     /// Base of funcdata offsets.
     pub gofunc: u64,
     /// The next module, 0 at the end.
@@ -80,10 +82,79 @@ impl Moduledata {
             data: range(facts.data, facts.edata)?,
             bss: range(facts.bss, facts.ebss)?,
             noptrbss: range(facts.noptrbss, facts.enoptrbss)?,
+            types: range(facts.types, facts.etypes)?,
             gofunc: word(facts.gofunc)?,
             next: word(facts.next)?,
         };
         (read.text.start < read.text.end).then_some(read)
+    }
+
+    /// The same with all addresses moved by `delta`. There is no next module: others move by a bias of their own.
+    #[must_use]
+    pub fn moved(self, delta: u64) -> Self {
+        let range = |range: Range| Range {
+            start: range.start.wrapping_add(delta),
+            end: range.end.wrapping_add(delta),
+        };
+        Self {
+            addr: self.addr.wrapping_add(delta),
+            pc_header: self.pc_header.wrapping_add(delta),
+            text: range(self.text),
+            noptrdata: range(self.noptrdata),
+            data: range(self.data),
+            bss: range(self.bss),
+            noptrbss: range(self.noptrbss),
+            types: range(self.types),
+            gofunc: self.gofunc.wrapping_add(delta),
+            next: 0,
+        }
+    }
+
+    /// Finds and reads `runtime.firstmoduledata` in the file, at link-time addresses.
+    ///
+    /// It is where [`Moduledata::find`] finds it. In PIEs of other linkers than Go's its words are zero in the file and
+    /// in the table of relocations instead, which is searched for the two addresses then, if there are section headers.
+    pub fn find_in_file(
+        image: &dyn StaticImage,
+        pclntab: &Pclntab,
+        facts: &ModuledataFacts,
+    ) -> Option<Self> {
+        let words = [pclntab.addr, pclntab.funcnametab];
+        let read = |memory: &dyn Memory, addr: u64| {
+            let is_it = memory.u64(addr) == Ok(words[0])
+                && memory.u64(addr.wrapping_add(8)) == Ok(words[1]);
+            is_it.then(|| Self::read(memory, addr, facts))?
+        };
+        let section = image.section(".go.module").map(|section| section.addr);
+        let known =
+            section.or_else(|| search(image, image, 0, &words.map(u64::to_le_bytes).concat()));
+        if let Some(found) = known.and_then(|addr| read(image, addr)) {
+            return Some(found);
+        }
+        if !image.is_pie() {
+            return None;
+        }
+        let mut candidates: Vec<u64> = section.into_iter().collect();
+        for_relocations(image, |addr, value| {
+            if value == words[0] && candidates.len() < MAX_MODULES {
+                candidates.push(addr);
+            }
+        });
+        candidates.into_iter().find_map(|addr| {
+            let mut bytes = image.bytes(addr, MAX_STRUCT_BYTES).ok()?;
+            for_relocations(image, |at, value| {
+                let at = at.checked_sub(addr).and_then(|at| usize::try_from(at).ok());
+                let slot = at.and_then(|at| bytes.get_mut(at..at.checked_add(8)?));
+                if let Some(slot) = slot {
+                    slot.copy_from_slice(&value.to_le_bytes());
+                }
+            });
+            let relocated = Slice {
+                base: addr,
+                bytes: &bytes,
+            };
+            read(&relocated, addr)
+        })
     }
 
     /// Finds `runtime.firstmoduledata` of a running program; its run-time address.
@@ -145,6 +216,33 @@ impl Moduledata {
     }
 }
 
+/// Calls `each` with address and value of every word that the loader fills with an address of the program itself.
+fn for_relocations(image: &dyn StaticImage, mut each: impl FnMut(u64, u64)) {
+    /// `Elf64_Rela`: offset, info, addend.
+    const ENTRY_BYTES: usize = 24;
+    const R_X86_64_RELATIVE: u64 = 8;
+    const STEP: u64 = 2048 * ENTRY_BYTES as u64;
+    let sections = [".rela.dyn", ".rela"];
+    let sections = sections.into_iter().filter_map(|name| image.section(name));
+    for section in sections {
+        let size = section.size.min(MAX_SEARCH_BYTES);
+        let mut offset = 0;
+        while offset < size {
+            let len = usize::try_from((size - offset).min(STEP)).unwrap_or(0);
+            let Ok(chunk) = image.bytes(section.addr.wrapping_add(offset), len) else {
+                break;
+            };
+            for entry in chunk.chunks_exact(ENTRY_BYTES) {
+                let word = |at: usize| u64_at(entry, at).unwrap_or(0);
+                if word(8) == R_X86_64_RELATIVE {
+                    each(word(0), word(16));
+                }
+            }
+            offset += STEP;
+        }
+    }
+}
+
 /// Searches the file-backed part of the writable segments of `memory`, which holds the image at
 /// `bias`, for an aligned `pattern` of two words. Gives the address in `memory`.
 fn search(image: &dyn StaticImage, memory: &dyn Memory, bias: u64, pattern: &[u8]) -> Option<u64> {
@@ -171,7 +269,6 @@ mod tests {
 
     use super::*;
     use crate::go::facts::Facts;
-    use crate::go::memory::Slice;
 
     const BASE: u64 = 0x50_0000;
 

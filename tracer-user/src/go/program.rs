@@ -9,13 +9,16 @@ use super::buckets::PROF_CYCLE_WRAP;
 use super::buildinfo::BuildInfo;
 use super::facts::Facts;
 use super::frame::Frame;
+use super::layout::code_at;
 use super::lines::{Expand, Lines};
 use super::memory::{Memory, Unreadable};
 use super::moduledata::Moduledata;
 use super::pclntab::{FuncRange, Pclntab};
 use super::static_image::StaticImage;
-use super::variables::{self, Source, Variables};
+use super::variables::Variables;
 use crate::refusal::Refusal;
+
+pub use super::layout::Layout;
 
 /// Functions that carry probes. They are looked up together with those of the variables' rules, in one
 /// pass over the tables.
@@ -89,77 +92,53 @@ impl Program {
     /// * `live`: the memory of the process.
     /// * `bias`: start of the first mapping of the file minus [`StaticImage::first_load_vaddr`].
     ///
-    /// Reads the headers of tables, a few functions and a search through the writable data of
-    /// the file; with 200 000 functions that is some milliseconds.
+    /// What of it depends on the file alone can be kept for other processes: see [`Layout`].
     ///
     /// # Errors
     ///
     /// When it is no Go program, its release is not in the table, or a check against live memory fails.
     pub fn locate(image: &dyn StaticImage, live: &dyn Memory, bias: u64) -> Result<Self, Refusal> {
-        let build = BuildInfo::read(image)?;
-        let facts = facts_for(&build)?;
-        let failed = |why: String| failed_check(&build, why);
-        let pclntab = Pclntab::find(image, &facts.func)?;
-        let moduledata = Moduledata::find(image, live, bias, &pclntab)
-            .and_then(|addr| Moduledata::read(live, addr, &facts.moduledata))
+        let layout = Layout::of_process(image, live, bias)?;
+        Self::in_process(&layout, live, bias)
+    }
+
+    /// The program that a file's layout describes, in one process of it: a handful of reads, which hold the layout
+    /// against the process.
+    ///
+    /// # Errors
+    ///
+    /// When a check against live memory fails.
+    pub fn in_process(layout: &Layout, live: &dyn Memory, bias: u64) -> Result<Self, Refusal> {
+        let failed = |why: String| layout.failed(why);
+        let facts = layout.facts;
+        let addr = layout.moduledata.addr.wrapping_add(bias);
+        let moduledata = Moduledata::read(live, addr, &facts.moduledata)
+            .filter(|live| live.text == layout.moduledata.moved(bias).text)
             .ok_or_else(|| {
                 failed(format!(
-                    "no moduledata points to the function table at {:#x} with load bias {bias:#x}",
-                    pclntab.addr
+                    "the process has no moduledata at {addr:#x}, with load bias {bias:#x}"
                 ))
             })?;
-        let text = moduledata.text.start.wrapping_sub(bias);
-        let is_code = |addr: u64| {
-            let mut segments = image.segments().iter();
-            segments.any(|segment| segment.executable && segment.contains(addr))
-        };
-        if !is_code(text) {
-            return Err(failed(format!(
-                "moduledata names {text:#x} as the start of the code, which is not in an executable segment"
-            )));
-        }
-        let mut names: Vec<&'static str> = variables::functions().chain(PROBED_FUNCTIONS).collect();
-        names.sort_unstable();
-        names.dedup();
-        let functions: Vec<_> = names
-            .iter()
-            .zip(pclntab.functions(image, &names))
-            .filter_map(|(name, found)| Some((*name, found?)))
-            .collect();
-        let code = |name: &str| {
-            let (_, range) = functions.iter().find(|(known, _)| *known == name)?;
-            Some((
-                text.wrapping_add(range.start.into()),
-                text.wrapping_add(range.end.into()),
-            ))
-        };
-        let vars = variables::find(&Source {
-            image,
-            bias,
-            facts,
-            module: &moduledata,
-            code: &code,
-        })
-        .map_err(failed)?;
+        let vars = layout.vars.at(bias);
         check_cycles(live, &vars, facts).map_err(failed)?;
         check_buckets(live, &vars).map_err(failed)?;
         let main = Module {
             moduledata,
             lines: Lines {
-                pclntab,
+                pclntab: layout.pclntab,
                 text: moduledata.text.start,
                 gofunc: moduledata.gofunc.wrapping_sub(bias),
             },
             tables: Tables::Image,
         };
         let mut program = Self {
-            version: build.version.clone(),
+            version: layout.build.version.clone(),
             facts,
-            build,
+            build: layout.build.clone(),
             bias,
             modules: vec![main],
             vars,
-            functions,
+            functions: layout.functions.clone(),
         };
         program.refresh_modules(live);
         Ok(program)
@@ -190,6 +169,30 @@ impl Program {
         self.modules = std::iter::once(main).chain(plugins).collect();
     }
 
+    /// Turns the return addresses of a *frame-pointer walk* into those that the runtime would store in a bucket: one
+    /// for each logical frame, leaf first, inlined calls expanded and wrappers left out, so that
+    /// [`Program::innermost_at`] names each. Addresses outside of Go code stay as they are.
+    pub fn expand(&self, image: &dyn Memory, live: &dyn Memory, return_pcs: &[u64]) -> Vec<u64> {
+        let mut expanded = Vec::with_capacity(2 * return_pcs.len());
+        for &return_pc in return_pcs {
+            let calls = self.table_at(image, live, return_pc);
+            let calls = calls.and_then(|(module, memory, text_offset)| {
+                let calls = module.lines.calls(memory, text_offset)?;
+                let text = module.moduledata.text.start;
+                Some(
+                    calls
+                        .into_iter()
+                        .map(move |call| text.wrapping_add(call).wrapping_add(1)),
+                )
+            });
+            match calls {
+                Some(calls) => expanded.extend(calls),
+                None => expanded.push(return_pc),
+            }
+        }
+        expanded
+    }
+
     /// All logical frames behind a return address from a *frame-pointer walk*, innermost first.
     ///
     /// Empty when the address is not in Go code.
@@ -212,9 +215,6 @@ impl Program {
             .next()
     }
 
-    /// The one place that turns return addresses into addresses of calls: the instruction at a return
-    /// address may belong to another line, or to another function when the call never returns. The
-    /// runtime keeps to the same convention for the few pcs that are no return addresses: it adds one.
     fn frames(
         &self,
         image: &dyn Memory,
@@ -222,16 +222,30 @@ impl Program {
         return_pc: u64,
         expand: Expand,
     ) -> Vec<Frame> {
+        let found = self.table_at(image, live, return_pc);
+        let frames = found
+            .map(|(module, memory, text_offset)| module.lines.frames(memory, text_offset, expand));
+        frames.unwrap_or_default()
+    }
+
+    /// The module that a return address belongs to, where its tables are read, and the text offset of the call.
+    ///
+    /// The one place that turns return addresses into addresses of calls: the instruction at a return
+    /// address may belong to another line, or to another function when the call never returns. The
+    /// runtime keeps to the same convention for the few pcs that are no return addresses: it adds one.
+    fn table_at<'m>(
+        &self,
+        image: &'m dyn Memory,
+        live: &'m dyn Memory,
+        return_pc: u64,
+    ) -> Option<(&Module, &'m dyn Memory, u64)> {
         let call_pc = return_pc.wrapping_sub(1);
-        let Some(module) = self.module_at(call_pc) else {
-            return Vec::new();
-        };
+        let module = self.module_at(call_pc)?;
         let memory = match module.tables {
             Tables::Image => image,
             Tables::Live => live,
         };
-        let text_offset = call_pc - module.moduledata.text.start;
-        module.lines.frames(memory, text_offset, expand)
+        Some((module, memory, call_pc - module.moduledata.text.start))
     }
 
     /// The module whose Go code holds a run-time address.
@@ -285,48 +299,8 @@ impl Program {
             .modules
             .first()
             .map_or(0, |main| main.moduledata.text.start);
-        let text = text.wrapping_sub(self.bias);
-        Code {
-            start: text.wrapping_add(range.start.into()),
-            end: text.wrapping_add(range.end.into()),
-        }
+        code_at(text.wrapping_sub(self.bias), range)
     }
-}
-
-/// The facts of the release, or why there are none.
-fn facts_for(build: &BuildInfo) -> Result<&'static Facts, Refusal> {
-    Facts::of_minor(build.minor).ok_or_else(|| {
-        let known: Vec<String> = Facts::known_minors()
-            .map(|minor| format!("1.{minor}"))
-            .collect();
-        let newest = Facts::known_minors().max().unwrap_or(0);
-        let next = if build.minor > newest {
-            "update heaptop to a release that knows this Go, or build the program with an older Go"
-        } else {
-            "build the program with one of these releases of Go"
-        };
-        Refusal::new(
-            format!("cannot read the runtime of {}", build.version),
-            format!(
-                "heaptop knows Go {} only, and does not guess",
-                known.join(", ")
-            ),
-            next,
-        )
-    })
-}
-
-fn failed_check(build: &BuildInfo, why: String) -> Refusal {
-    let experiments = if build.experiments.is_empty() {
-        String::new()
-    } else {
-        format!(" with experiments {}", build.experiments.join(", "))
-    };
-    Refusal::new(
-        format!("cannot read the runtime of {}{experiments}", build.version),
-        why,
-        "report this with the output of `go version -m` for the program; a build by an unmodified Go release, not stripped, is the most likely to work",
-    )
 }
 
 /// The three counters of GC cycles must agree: proof that `mheap_`, `memstats`, `mProfCycle` and the

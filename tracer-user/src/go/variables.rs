@@ -9,8 +9,8 @@ use super::moduledata::Moduledata;
 use super::operands::rip_operand;
 use super::static_image::StaticImage;
 
-/// Run-time addresses of the runtime's variables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Addresses of the runtime's variables: run-time ones, but link-time ones in a [`super::layout::Layout`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     /// `mbuckets`: pointer to the newest bucket of the heap profile.
     pub mbuckets: u64,
@@ -31,6 +31,25 @@ pub struct Variables {
     /// `sweep.active.state`: u32, 0x80000000 once all spans are swept. `None` where its rule failed:
     /// then the end of a sweep is only known from the start of the next cycle.
     pub sweep_state: Option<u64>,
+}
+
+impl Variables {
+    /// These addresses in a process: `bias` is run-time minus link-time address.
+    #[must_use]
+    pub fn at(&self, bias: u64) -> Self {
+        let moved = |addr: u64| addr.wrapping_add(bias);
+        Self {
+            mbuckets: moved(self.mbuckets),
+            mem_profile_rate: moved(self.mem_profile_rate),
+            mprof_cycle: moved(self.mprof_cycle),
+            mheap: moved(self.mheap),
+            gc_controller: moved(self.gc_controller),
+            memstats: moved(self.memstats),
+            numgc: moved(self.numgc),
+            firstmoduledata: moved(self.firstmoduledata),
+            sweep_state: self.sweep_state.map(moved),
+        }
+    }
 }
 
 /// Where a variable must lie.
@@ -138,15 +157,14 @@ const SWEEP_BYTES: u64 = 64;
 /// What the rules look at.
 pub(super) struct Source<'a> {
     pub(super) image: &'a dyn StaticImage,
-    /// Run-time minus link-time address.
-    pub(super) bias: u64,
     pub(super) facts: &'static Facts,
+    /// The executable's module, at link-time addresses.
     pub(super) module: &'a Moduledata,
     /// Link-time bounds of a function's code.
     pub(super) code: &'a dyn Fn(&str) -> Option<(u64, u64)>,
 }
 
-/// Finds all variables.
+/// Finds all variables: link-time addresses.
 ///
 /// # Errors
 ///
@@ -156,7 +174,7 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
     let symbols = source.image.variable_symbols(&names);
     let symbol = |rule: &Rule| {
         let at = RULES.iter().position(|known| known.symbol == rule.symbol)?;
-        Some(symbols.get(at).copied()??.wrapping_add(source.bias))
+        symbols.get(at).copied()?
     };
     let addr = |rule: &Rule| {
         let (found, by) = match symbol(rule) {
@@ -207,7 +225,7 @@ fn is_in_place(module: &Moduledata, place: Place, addr: u64) -> bool {
     }
 }
 
-/// The run-time address that a rule gives.
+/// The address that a rule gives.
 fn operand(source: &Source<'_>, rule: &Rule) -> Result<u64, String> {
     let (start, end) = (source.code)(rule.function).ok_or_else(|| {
         format!(
@@ -224,7 +242,5 @@ fn operand(source: &Source<'_>, rule: &Rule) -> Result<u64, String> {
             rule.symbol, rule.function, rule.k
         )
     })?;
-    Ok(found
-        .wrapping_sub((rule.behind)(source.facts))
-        .wrapping_add(source.bias))
+    Ok(found.wrapping_sub((rule.behind)(source.facts)))
 }

@@ -2,8 +2,9 @@
 
 use super::Model;
 use super::gc::SECOND_NS;
-use super::rows::{Baseline, Cycle, HeapNow, Losses, Overhead, Source, Status, Target};
+use super::rows::{Baseline, Cycle, HeapNow, Liveness, Losses, Overhead, Status, Target};
 use super::samples::LiveSamples;
+use crate::event::Duty;
 use crate::go::buckets::Counts;
 
 impl Model {
@@ -73,7 +74,7 @@ impl Model {
 
     /// What the probes cost; `None` without probes.
     pub fn overhead(&self) -> Option<Overhead> {
-        if self.target.source == Source::Buckets {
+        if !self.target.source.has_probes() {
             return None;
         }
         let (first, last) = (self.hits.front()?, self.hits.back()?);
@@ -94,11 +95,25 @@ impl Model {
             truncated_stacks: self.truncated_stacks,
             unnamed_pcs: self.names.unnamed,
             evicted: self.evicted + self.omitted + self.samples.evicted,
+            thinned: self.marks.thinned,
         }
+    }
+
+    /// One in 2^n of the objects is followed, by [`super::samples::is_kept`]; more would find no room.
+    pub fn thinnings(&self) -> u32 {
+        self.marks.thinnings()
+    }
+
+    /// How the governor keeps the budget; `None` where it has nothing to do.
+    pub fn duty(&self) -> Option<Duty> {
+        self.marks.duty
     }
 
     /// Buckets that wait for a comparison.
     pub fn waiting_repairs(&self) -> u64 {
+        if self.liveness() == Liveness::Marks {
+            return 0; // There is nothing to compare with.
+        }
         self.buckets
             .iter()
             .filter(|bucket| bucket.unsettled)

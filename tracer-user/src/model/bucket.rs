@@ -58,7 +58,7 @@ pub struct Bucket {
     pub pcs: Arc<[u64]>,
     /// Samples counted outside of the events.
     base: Counts,
-    /// Samples counted by events.
+    /// Samples counted by events; of a source by marks in units of their weights, as all other counts then are.
     events: Counts,
     agreement: Agreement,
     /// Records lost when the bucket was last read and agreed.
@@ -74,6 +74,10 @@ pub struct Bucket {
     pub at_attach: Counts,
     /// Live samples after the recent cycles.
     pub steps: Steps,
+    /// Go type of its objects, where the source tells types.
+    pub go_type: Option<Arc<str>>,
+    /// The label of `go_type`, or of having none.
+    pub type_label: u32,
     /// Index of the call site's frame in `pcs`, once its name is known.
     pub site_frame: Option<u32>,
     /// Waits for a comparison.
@@ -97,6 +101,8 @@ impl Bucket {
             settled_cycle: Counts::default(),
             at_attach: Counts::default(),
             steps: Steps::default(),
+            go_type: None,
+            type_label: 0,
             site_frame: None,
             unsettled: true,
         }
@@ -109,9 +115,22 @@ impl Bucket {
 
     /// Counts a birth in mark epoch `epoch`.
     pub fn born(&mut self, at_ns: u64, epoch: u64) {
-        self.events.allocs += 1;
         self.last_event_ns = at_ns;
-        self.born_since_mark = self.born_since_mark(epoch) + 1;
+        self.add(1, epoch, true);
+    }
+
+    /// Adds births of `units`; `since_mark` unless they came before the mark termination that began `epoch`.
+    pub fn add(&mut self, units: u64, epoch: u64, since_mark: bool) {
+        self.events.allocs += units;
+        self.born_since_mark = self.born_since_mark(epoch) + if since_mark { units } else { 0 };
+        self.mark_epoch = epoch;
+    }
+
+    /// Takes back `units` by deaths; `since_mark` if they were added as such in `epoch`.
+    pub fn take(&mut self, units: u64, epoch: u64, since_mark: bool) {
+        self.events.frees += units;
+        let gone = if since_mark { units } else { 0 };
+        self.born_since_mark = self.born_since_mark(epoch).saturating_sub(gone);
         self.mark_epoch = epoch;
     }
 
@@ -132,9 +151,14 @@ impl Bucket {
 
     /// Counts as of the mark termination that began `epoch`, once its sweep is done.
     pub fn after_gc(&self, epoch: u64) -> Counts {
+        self.without(self.born_since_mark(epoch))
+    }
+
+    /// Counts without so many births.
+    pub fn without(&self, born: u64) -> Counts {
         let total = self.total();
         Counts {
-            allocs: total.allocs.saturating_sub(self.born_since_mark(epoch)),
+            allocs: total.allocs.saturating_sub(born),
             frees: total.frees,
         }
     }

@@ -1,43 +1,67 @@
-//! From samples to estimates: unsampling as Go's pprof does it, and what it may be wrong by.
+//! From counts to estimates: unsampling as Go's pprof does it, or weights as a source gave them, and what they may be
+//! wrong by.
 
 use super::rows::Estimate;
 
-/// How the samples of one bucket are scaled: by its object size and the sampling rate.
+/// Counts of weighted births are kept in so many units for each object, so that they are whole numbers: a weight is
+/// rounded by 1/128 of an object at most, and a bucket has room for 2^58 objects.
+pub const UNITS_PER_OBJECT: f64 = 64.0;
+
+/// What the counts of one bucket stand for. A count is a sample of the runtime's sampler, or a unit of a weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// Chance that one object of this size is sampled, `0 < p ≤ 1`.
-    pub chance: f64,
+    /// Objects that one count stands for.
+    objects_per_count: f64,
+    /// Variance of an estimate of objects, for each count that it rests on.
+    variance_per_count: f64,
     /// Bytes of one object.
-    pub object_bytes: f64,
+    object_bytes: f64,
 }
 
 impl Scale {
-    /// The scale of objects of `object_bytes` at a mean of one sample in `rate_bytes`.
+    /// The scale of samples of `object_bytes` at a mean of one in `rate_bytes`.
+    ///
+    /// Each object is in the sample with the chance p on its own, so that k samples estimate k/p objects with a variance
+    /// of k (1−p) / p².
     ///
     /// Source: `scaleHeapSample`, Go `src/runtime/pprof/protomem.go`: no scaling at a rate of 1 or less.
-    pub fn new(object_bytes: u64, rate_bytes: u64) -> Self {
+    pub fn sampled(object_bytes: u64, rate_bytes: u64) -> Self {
         let chance = if rate_bytes <= 1 || object_bytes == 0 {
             1.0
         } else {
             -f64::exp_m1(-(object_bytes as f64) / rate_bytes as f64)
         };
         Self {
-            chance,
+            objects_per_count: 1.0 / chance,
+            variance_per_count: (1.0 - chance) / (chance * chance),
             object_bytes: object_bytes as f64,
         }
     }
 
-    /// Objects that one sample stands for.
-    pub fn weight(&self) -> f64 {
-        1.0 / self.chance
+    /// The scale of units of weighted samples whose weights w have the mean w²/w of `spread`, at least 1.
+    ///
+    /// An object of weight w is in the sample with the chance 1/w, so that the sum of weights has a variance of
+    /// Σ(w² − w) over the samples: spread − 1 for each object.
+    pub fn weighted(object_bytes: u64, spread: f64) -> Self {
+        Self {
+            objects_per_count: 1.0 / UNITS_PER_OBJECT,
+            variance_per_count: (spread - 1.0).max(0.0) / UNITS_PER_OBJECT,
+            object_bytes: object_bytes as f64,
+        }
     }
 
-    /// Variance of an estimate of objects that rests on `samples`.
-    ///
-    /// Each object is in the sample with the chance p on its own, so that k samples estimate k/p objects
-    /// with a variance of k (1−p) / p².
-    pub fn variance(&self, samples: f64) -> f64 {
-        samples * (1.0 - self.chance) / (self.chance * self.chance)
+    /// The scale of whole objects that were counted one by one.
+    pub fn counted(object_bytes: u64) -> Self {
+        Self {
+            objects_per_count: 1.0,
+            variance_per_count: 0.0,
+            object_bytes: object_bytes as f64,
+        }
+    }
+
+    /// Bytes that one count stands for.
+    pub fn bytes_per_count(&self) -> f64 {
+        self.objects_per_count * self.object_bytes
     }
 }
 
@@ -51,10 +75,10 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Adds `samples` (negative for a loss), whose variance rests on `drawn` samples.
-    pub fn add(&mut self, scale: Scale, samples: f64, drawn: f64) {
-        let objects = samples * scale.weight();
-        let variance = scale.variance(drawn);
+    /// Adds `count` (negative for a loss), whose variance rests on a count of `drawn`.
+    pub fn add(&mut self, scale: Scale, count: f64, drawn: f64) {
+        let objects = count * scale.objects_per_count;
+        let variance = drawn * scale.variance_per_count;
         self.objects += objects;
         self.objects_var += variance;
         self.bytes += objects * scale.object_bytes;
@@ -80,7 +104,7 @@ mod tests {
     fn unsamples_as_pprof_does() {
         // 10 samples of 64 bytes at 512 KiB: 1/(1−exp(−64/524288)) = 8192.5 objects each.
         let mut sum = Sum::default();
-        sum.add(Scale::new(64, 524_288), 10.0, 10.0);
+        sum.add(Scale::sampled(64, 524_288), 10.0, 10.0);
         let estimate = sum.estimate();
         assert!((estimate.objects - 81_925.0).abs() < 1.0, "{estimate:?}");
         assert!((estimate.bytes / estimate.objects - 64.0).abs() < 1e-9);
@@ -91,12 +115,27 @@ mod tests {
     #[test]
     fn counts_at_rate_one_and_of_huge_objects_are_exact() {
         for scale in [
-            Scale::new(64, 1),
-            Scale::new(0, 524_288),
-            Scale::new(1 << 30, 524_288),
+            Scale::sampled(64, 1),
+            Scale::sampled(0, 524_288),
+            Scale::sampled(1 << 30, 524_288),
+            Scale::counted(64),
         ] {
-            assert!((scale.weight() - 1.0).abs() < 1e-12);
-            assert!(scale.variance(5.0).abs() < 1e-9);
+            assert!((scale.objects_per_count - 1.0).abs() < 1e-12);
+            assert!(scale.variance_per_count.abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn a_weighted_sample_varies_as_one_that_was_drawn_with_the_chance_of_its_weight() {
+        // 10 samples that stand for 100 objects each: Σ(w² − w) = 10 · 9900.
+        let mut sum = Sum::default();
+        let units = 10.0 * 100.0 * UNITS_PER_OBJECT;
+        sum.add(Scale::weighted(16, 100.0), units, units);
+        let estimate = sum.estimate();
+        assert!((estimate.objects - 1000.0).abs() < 1e-9, "{estimate:?}");
+        assert!((estimate.objects_err.powi(2) - 99_000.0).abs() < 1e-6);
+        let mut certain = Sum::default();
+        certain.add(Scale::weighted(16, 1.0), UNITS_PER_OBJECT, UNITS_PER_OBJECT);
+        assert!(certain.estimate().bytes_err.abs() < 1e-12);
     }
 }

@@ -129,14 +129,14 @@ impl Axis {
     }
 
     /// Calls `with` for each slot with its index and the value that `steps` had then.
-    pub fn values(&self, steps: &Steps, mut with: impl FnMut(usize, u32)) {
+    pub fn values(&self, steps: &Steps, mut with: impl FnMut(usize, f64)) {
         let mut points = steps.points.iter().peekable();
         let mut value = steps.before;
         for (i, slot) in self.slots.iter().enumerate() {
             while let Some(point) = points.next_if(|point| point.slot <= slot.0) {
                 value = point.live;
             }
-            with(i, value);
+            with(i, f64::from(value));
         }
     }
 }
@@ -145,18 +145,19 @@ impl Axis {
 #[derive(Clone, Copy, Debug)]
 struct Point {
     slot: u32,
-    /// Live samples after the slot's last cycle.
-    live: u32,
+    /// The live count after the slot's last cycle. A float of half the size: above 2^24 the last digits go, which no slope
+    /// can show, and no heap is too large for it.
+    live: f32,
     /// Births and deaths of samples up to then, modulo 2^32.
     turnover: u32,
 }
 
-/// Live samples of one bucket over the recent slots, as steps.
+/// The live count of one bucket over the recent slots, as steps.
 #[derive(Clone, Debug, Default)]
 pub struct Steps {
     points: VecDeque<Point>,
     /// Value and turnover before the first point.
-    before: u32,
+    before: f32,
     before_turnover: u32,
 }
 
@@ -165,7 +166,7 @@ impl Steps {
     pub fn begin(live: u64, turnover: u64) -> Self {
         Self {
             points: VecDeque::new(),
-            before: saturate(live),
+            before: short(live),
             before_turnover: wrap(turnover),
         }
     }
@@ -175,7 +176,7 @@ impl Steps {
         let slot = axis.newest();
         let point = Point {
             slot,
-            live: saturate(live),
+            live: short(live),
             turnover: wrap(turnover),
         };
         match self.points.back_mut() {
@@ -216,8 +217,8 @@ impl Steps {
             .is_none_or(|last| last.slot <= axis.oldest())
     }
 
-    /// Live samples with which the slots of `axis` begin, and births and deaths of samples since then.
-    pub fn window(&self, axis: &Axis) -> (u32, u32) {
+    /// The live count with which the slots of `axis` begin, and births and deaths of samples since then.
+    pub fn window(&self, axis: &Axis) -> (f64, u32) {
         let first = self
             .points
             .iter()
@@ -230,12 +231,13 @@ impl Steps {
             .points
             .back()
             .map_or(self.before_turnover, |p| p.turnover);
-        (live, now.wrapping_sub(turnover))
+        (f64::from(live), now.wrapping_sub(turnover))
     }
 }
 
-fn saturate(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
+#[allow(clippy::cast_possible_truncation, reason = "digits beyond the 24th")]
+fn short(value: u64) -> f32 {
+    value as f32
 }
 
 fn wrap(value: u64) -> u32 {
@@ -250,7 +252,7 @@ mod tests {
     fn slope(axis: &Axis, steps: &Steps) -> f64 {
         let weights = axis.slope_weights();
         let mut slope = 0.0;
-        axis.values(steps, |i, value| slope += weights[i] * f64::from(value));
+        axis.values(steps, |i, value| slope += weights[i] * value);
         slope
     }
 
@@ -292,7 +294,9 @@ mod tests {
         after.push(&axis, 11, 6);
         assert_eq!(axis.spaced(12).first(), Some(&0));
         assert_eq!(axis.spaced(12).last(), Some(&2));
-        assert_eq!(after.window(&axis), (5, 6));
+        let (first, turnover) = after.window(&axis);
+        assert!((first - 5.0).abs() < 1e-9);
+        assert_eq!(turnover, 6);
     }
 
     proptest! {
@@ -310,7 +314,7 @@ mod tests {
             axis.values(&steps, |i, value| {
                 let at = axis.slots[i].1;
                 let expected = all.iter().rev().find(|(t, _)| *t <= at).unwrap().1;
-                assert_eq!(u64::from(value), expected, "slot {i}");
+                assert!((value - expected as f64).abs() < 1e-9, "slot {i}");
             });
         }
     }

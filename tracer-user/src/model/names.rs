@@ -8,6 +8,9 @@ use crate::go::symbol;
 
 use super::rows::GroupBy;
 
+/// Stands in rows for memory without a type: bytes of strings and buffers, and the runtime's own.
+pub(super) const NO_TYPE: &str = "(no type)";
+
 /// A frame with the labels under which it counts.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
@@ -22,7 +25,8 @@ impl Named {
     /// The label's number under a grouping; equal labels of one grouping have equal numbers.
     pub(super) fn label(&self, by: GroupBy) -> u32 {
         match by {
-            GroupBy::Function => self.function,
+            // The type is the bucket's, not a frame's.
+            GroupBy::Function | GroupBy::Type => self.function,
             GroupBy::Line => self.line,
             GroupBy::Package => self.package,
         }
@@ -72,6 +76,11 @@ impl Names {
     fn label(&mut self, label: Arc<str>) -> u32 {
         let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
         *self.labels.entry(label).or_insert(next)
+    }
+
+    /// The label of a Go type, or of memory without one.
+    pub(super) fn type_label(&mut self, go_type: Option<&Arc<str>>) -> u32 {
+        self.label(go_type.cloned().unwrap_or_else(|| NO_TYPE.into()))
     }
 
     /// The index of a stack's call site: the innermost frame outside the runtime; on a stack of runtime

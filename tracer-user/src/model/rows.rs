@@ -30,15 +30,15 @@ pub struct Rate {
     pub objects_per_min_err: f64,
 }
 
-/// What was allocated since the attach, estimated.
+/// What was allocated since the attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Allocated {
-    /// Bytes.
-    pub bytes: f64,
-    /// Objects.
-    pub objects: f64,
+    /// Bytes and objects; `None` until the source has counted ([`Source::Exact`] alone).
+    pub total: Option<Estimate>,
     /// Mean bytes per second since the attach.
-    pub bytes_per_sec: f64,
+    pub bytes_per_sec: Option<f64>,
+    /// Every allocation was counted: `total` is no estimate, its errors are 0.
+    pub is_exact: bool,
     /// Samples that were freed since the attach.
     pub freed_samples: u64,
     /// Samples that were born since the attach.
@@ -55,6 +55,8 @@ pub enum GroupBy {
     Line,
     /// The package of the call site.
     Package,
+    /// The Go type of the objects, whoever allocates them; for [`Source::Exact`].
+    Type,
 }
 
 /// What rows are asked for.
@@ -75,8 +77,11 @@ pub struct RowId(pub u32);
 pub struct SiteRow {
     /// Identity within the query.
     pub id: RowId,
-    /// Full function name, or the package for [`GroupBy::Package`]; `0x…` while it has no name.
+    /// Full function name, or the package for [`GroupBy::Package`], or the type for [`GroupBy::Type`]; `0x…` while
+    /// it has no name.
     pub function: Arc<str>,
+    /// Go type of the largest stack's objects; `None` where the source does not know, or the memory has no type.
+    pub go_type: Option<Arc<str>>,
     /// File of the largest stack's site frame; empty if unknown.
     pub file: Arc<str>,
     /// Line of the largest stack's site frame; 0 if unknown.
@@ -135,6 +140,22 @@ pub struct Target {
     pub main_module: Option<String>,
     /// Where samples come from.
     pub source: Source,
+    /// From when on allocations are known.
+    pub history: History,
+    /// What was found at the attach and impairs what is shown, each a sentence: `no BPF rights: reads memory alone`.
+    pub notes: Vec<String>,
+}
+
+/// From when on a target's allocations are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// From its start: the runtime kept records all along.
+    #[default]
+    SinceStart,
+    /// From the attach: nothing was recorded before, and what lives from before is not in any figure.
+    SinceAttach,
+    /// From the moment when heaptop armed the sampler, which [`Target::notes`] tell.
+    SinceArmed,
 }
 
 impl Target {
@@ -153,6 +174,21 @@ pub enum Source {
     Sampler,
     /// Reads of the buckets alone.
     Buckets,
+    /// Probes on spans taken to allocate from; the runtime's sampler is not used.
+    Spans,
+    /// Probes on every allocation.
+    Exact,
+}
+
+/// How a source learns that an object has died, and with it when values after a GC cycle are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Events of frees, sample by sample: final when sweeping has drained.
+    FreeEvents,
+    /// The mark bits of the target, held against followed objects after each cycle: final when they were read.
+    Marks,
+    /// Counters of the runtime alone: final when they were read after the sweep.
+    Counters,
 }
 
 impl Source {
@@ -161,7 +197,33 @@ impl Source {
         match self {
             Self::Sampler => "sampler",
             Self::Buckets => "buckets",
+            Self::Spans => "spans",
+            Self::Exact => "exact",
         }
+    }
+
+    /// How it learns of deaths.
+    pub fn liveness(self) -> Liveness {
+        match self {
+            Self::Sampler => Liveness::FreeEvents,
+            Self::Buckets => Liveness::Counters,
+            Self::Spans | Self::Exact => Liveness::Marks,
+        }
+    }
+
+    /// Whether probes run in the target: they cost, and their records can be lost.
+    pub fn has_probes(self) -> bool {
+        self.liveness() != Liveness::Counters
+    }
+
+    /// Whether it follows objects by the target's mark bits, with weights of their own.
+    pub fn is_by_marks(self) -> bool {
+        self.liveness() == Liveness::Marks
+    }
+
+    /// Whether it knows the Go types of objects.
+    pub fn has_types(self) -> bool {
+        self == Self::Exact
     }
 }
 
@@ -204,6 +266,8 @@ pub struct Losses {
     pub unnamed_pcs: u64,
     /// Live samples, buckets or rows beyond our bounds.
     pub evicted: u64,
+    /// Samples given up to others that stand for them since: sums stay right, errors grow.
+    pub thinned: u64,
 }
 
 /// What the probes cost the target.

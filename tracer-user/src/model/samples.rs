@@ -15,6 +15,9 @@ pub struct LiveSample {
     pub born_epoch: u32,
     /// When it was born, monotonic nanoseconds; 0 if it was there before the attach.
     pub born_ns: u64,
+    /// What it counts in its bucket: 1 for a sample of the runtime's, else its weight in
+    /// [`super::estimate::UNITS_PER_OBJECT`].
+    pub units: u64,
 }
 
 /// Live samples by object address.
@@ -23,6 +26,19 @@ pub struct LiveSamples {
     by_object: HashMap<u64, LiveSample>,
     /// Samples that found no room.
     pub evicted: u64,
+}
+
+/// Whether the sample of an object is one of those that are left after samples were thinned `level` times: each time
+/// halves them, by chance as far as the target can know. It is the address that decides, so that those who follow objects
+/// elsewhere come to the same result, and a death is never that of a sample which was not counted.
+///
+/// Source of the mixing: `SplitMix64`, Steele, Lea and Flood 2014.
+pub fn is_kept(object: u64, level: u32) -> bool {
+    let mut hash = object.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^= hash >> 31;
+    hash.trailing_zeros() >= level
 }
 
 impl LiveSamples {
@@ -44,6 +60,7 @@ impl LiveSamples {
                     bucket_idx,
                     born_epoch: 0,
                     born_ns: 0,
+                    units: 1,
                 },
             );
         }
@@ -52,6 +69,22 @@ impl LiveSamples {
     /// A sample is freed; what is known of it.
     pub fn freed(&mut self, object: u64) -> Option<LiveSample> {
         self.by_object.remove(&object)
+    }
+
+    /// What is known of the live sample at an address.
+    pub fn get(&self, object: u64) -> Option<&LiveSample> {
+        self.by_object.get(&object)
+    }
+
+    /// Whether there is room for no other.
+    pub fn is_full(&self) -> bool {
+        self.by_object.len() >= MAX_LIVE_SAMPLES
+    }
+
+    /// Changes each sample, or takes it out where `keep` says `false`.
+    pub fn retain(&mut self, mut keep: impl FnMut(u64, &mut LiveSample) -> bool) {
+        self.by_object
+            .retain(|&object, sample| keep(object, sample));
     }
 
     /// Number of live samples known.

@@ -2,7 +2,7 @@
 
 use super::rows::{Query, Source, Target};
 use super::*;
-use crate::event::HeapRead;
+use crate::event::{BucketsRead, HeapRead};
 use crate::go::buckets::{BucketCounts, NewBucket, ProfCycle};
 use crate::go::frame::Frame;
 use crate::go::memstats::HeapFigures;
@@ -50,6 +50,7 @@ fn first_read(counts: Vec<(u64, BucketCounts)>, cycle: u32, swept: bool) -> Even
         object_bytes: 100,
         pcs: [addr + 1, addr + 2].into(),
         n_frames: 2,
+        go_type: None,
     };
     Event::Buckets(BucketsRead {
         from_ns: START_NS,

@@ -280,10 +280,13 @@ fn refuse(process: &LiveProcess, why: String) -> Refusal {
         let next = "start heaptop again on the new process";
         return Refusal::new(what, "it ended while the probes were placed", next);
     }
-    let next = if why.contains("ermi") || why.contains("EACCES") || why.contains("EPERM") {
+    let denied = ["ermi", "EACCES", "EPERM"]
+        .iter()
+        .any(|word| why.contains(word));
+    let next = if denied {
         format!("sudo heaptop {pid}, or without probes: heaptop --no-probes {pid}")
     } else {
         format!("without probes: heaptop --no-probes {pid}")
     };
-    Refusal::new(format!("cannot place probes in process {pid}"), why, next)
+    Refusal::new(format!("cannot place probes in process {pid}"), why, next).lacking_rights(denied)
 }

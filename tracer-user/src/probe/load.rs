@@ -270,12 +270,13 @@ fn gaps(rate_bytes: u64) -> Vec<u64> {
 
 fn refuse_load(err: &aya::EbpfError) -> Refusal {
     let why = chain(err);
-    let next = if why.contains("Operation not permitted") {
+    let denied = why.contains("Operation not permitted");
+    let next = if denied {
         "needs CAP_SYS_ADMIN: run with sudo, or without probes: heaptop --no-probes TARGET"
     } else {
         "needs Linux 5.10 or later with CONFIG_BPF_SYSCALL; without probes: heaptop --no-probes TARGET"
     };
-    Refusal::new("cannot load the eBPF programs", why, next)
+    Refusal::new("cannot load the eBPF programs", why, next).lacking_rights(denied)
 }
 
 /// An error with all its causes in one line.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::image::Image;
 use super::live::{ExeMapping, LiveProcess};
 use super::memory::LiveMemory;
-use crate::export::pprof::MappedFile;
 use crate::go::buckets::{self, Counts, NewBucket, ProfCycle};
 use crate::go::memory::Memory as _;
 use crate::go::memstats::{self, HeapFigures};
+use crate::go::profile::MappedFile;
 use crate::go::program::Program;
 use crate::go::static_image::StaticImage as _;
 use crate::refusal::Refusal;
@@ -144,7 +144,10 @@ impl GoProcess {
                 self.process.pid()
             ),
             "its runtime.MemProfileRate is 0, as in programs that link no heap profile",
-            "link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed) and start it again",
+            format!(
+                "heaptop --arm {} switches sampling on while it looks; or link net/http/pprof (`import _ \"net/http/pprof\"`, no port needed)",
+                self.process.pid()
+            ),
         ))
     }
 
@@ -182,7 +185,8 @@ impl GoProcess {
         }
     }
 
-    fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
+    /// What to say where its memory cannot be read.
+    pub fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
         let (name, pid) = (self.process.name(), self.process.pid());
         if self.process.is_same() {
             let what = format!("cannot read the profile of {name} (pid {pid})");

@@ -116,6 +116,11 @@ impl Image {
             .map(<[u8]>::to_vec)
     }
 
+    /// Whether the file has a symbol table: not after `strip` or `-ldflags=-s`.
+    pub fn has_symbols(&self) -> bool {
+        self.symbols.is_some()
+    }
+
     /// The Go build id: text of four parts split by `/`.
     pub fn go_build_id(&self) -> Option<&[u8]> {
         self.go_build_id.as_deref()

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memory::LiveMemory;
-use crate::export::pprof::MappedFile;
+use crate::go::profile::MappedFile;
 use crate::refusal::Refusal;
 
 /// A process that was found, with handles that stay with it: the pidfd tells its end, the file of its
@@ -180,6 +180,15 @@ impl LiveProcess {
         Some(self.proc.statm().ok()?.resident * procfs::page_size())
     }
 
+    /// Whether an address of 8 bytes lies in private memory that the process itself may write.
+    pub fn is_writable(&self, addr: u64) -> bool {
+        let needed = MMPermissions::READ | MMPermissions::WRITE | MMPermissions::PRIVATE;
+        self.maps().unwrap_or_default().iter().any(|map| {
+            let (start, end) = map.address;
+            start <= addr && addr < end && map.perms.contains(needed)
+        })
+    }
+
     /// All mappings. A path is any bytes but zero; those that are no UTF-8 are replaced, not refused.
     fn maps(&self) -> procfs::ProcResult<Vec<MemoryMap>> {
         let bytes = std::fs::read(format!("/proc/{}/maps", self.pid))?;
@@ -261,6 +270,26 @@ pub(super) fn exe_name(proc: &Process) -> Option<String> {
     let exe = proc.exe().ok()?;
     let name = exe.file_name()?.to_string_lossy().into_owned();
     Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
+}
+
+/// Address of the first mapping of a process's program.
+pub(super) fn exe_start(proc: &Process) -> Option<u64> {
+    let inode = std::fs::metadata(format!("/proc/{}/exe", proc.pid))
+        .ok()?
+        .ino();
+    // An overlay has inodes of its own.
+    let path = std::fs::read_link(format!("/proc/{}/exe", proc.pid)).ok()?;
+    let path = path.to_string_lossy();
+    let bytes = std::fs::read(format!("/proc/{}/maps", proc.pid)).ok()?;
+    // The program is mapped below its libraries, and often as the very first: the rest needs no parsing.
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next()?;
+        let found: u64 = words.nth(3)?.parse().ok()?;
+        let (start, _) = range.split_once('-')?;
+        (found == inode || line.ends_with(&*path)).then(|| u64::from_str_radix(start, 16).ok())?
+    })
 }
 
 /// Unix time, nanoseconds, of a start time in clock ticks since boot.

@@ -1,7 +1,11 @@
 //! The target process: edges that do I/O and hand over values.
 
+pub mod arm;
 pub mod go_process;
 pub mod image;
+pub mod list;
 pub mod live;
 pub mod memory;
+pub mod rights;
+pub mod run_dir;
 pub mod target;

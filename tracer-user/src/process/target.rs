@@ -100,6 +100,33 @@ fn in_container(proc: &Process, prefix: &str) -> bool {
         .any(|group| container_id(&group.pathname).is_some_and(|id| id.starts_with(prefix)))
 }
 
+/// The container that a process runs in, by its cgroups: 64 hexadecimal digits, or where there is none the id of its
+/// pod.
+pub(super) fn container_of(proc: &Process) -> Option<String> {
+    let cgroups: Vec<String> = proc
+        .cgroups()
+        .ok()?
+        .into_iter()
+        .map(|group| group.pathname)
+        .collect();
+    let container = cgroups.iter().find_map(|path| container_id(path));
+    let pod = || cgroups.iter().find_map(|path| pod_id(path));
+    container.map(str::to_owned).or_else(pod)
+}
+
+/// The id of a pod in a cgroup path of Kubernetes, with `-` between its parts: behind the last `pod` of a part whose
+/// name speaks of `kubepods` or lies below one that does.
+fn pod_id(cgroup: &str) -> Option<String> {
+    let (_, inner) = cgroup.split_once("kubepods")?;
+    let id = inner.rsplit_once("pod")?.1;
+    let id = id.split(['/', '.']).next()?;
+    // systemd's names of slices have `_` where ids have `-`.
+    let id = id.replace('_', "-");
+    let is_id =
+        id.len() >= MIN_CONTAINER_PREFIX && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    is_id.then_some(id)
+}
+
 /// The container id in a cgroup path: the last run of just 64 hexadecimal digits.
 fn container_id(cgroup: &str) -> Option<&str> {
     cgroup
@@ -169,6 +196,22 @@ mod tests {
         }
         assert_eq!(container_id("/user.slice/user-0.slice"), None);
         assert_eq!(container_id(&"a".repeat(65)), None);
+    }
+
+    #[test]
+    fn pods_in_the_paths_of_both_drivers() {
+        let uid = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+        let slice = uid.replace('-', "_");
+        for path in [
+            format!("/kubepods/burstable/pod{uid}"),
+            format!(
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{slice}.slice"
+            ),
+        ] {
+            assert_eq!(pod_id(&path).as_deref(), Some(uid), "{path}");
+        }
+        assert_eq!(pod_id("/system.slice/podman.service"), None);
+        assert_eq!(pod_id("/kubepods.slice"), None);
     }
 
     #[test]

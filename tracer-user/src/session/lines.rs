@@ -15,8 +15,14 @@ use crate::view::order::Sort;
 use crate::view::{TextOptions, text_block};
 
 /// Prints until the count is reached, the target ends, a signal comes, or nobody reads any more.
-pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit> {
-    let mut signals = Signals::catch()?;
+pub async fn run(
+    mut session: Session,
+    mut signals: Signals,
+    args: &WatchArgs,
+) -> anyhow::Result<Exit> {
+    for note in &session.model().target().notes {
+        say(note);
+    }
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
@@ -32,8 +38,14 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
                 true
             }
         };
+        if let Some(by) = session.disarmed() {
+            let pid = by.pid;
+            say(&format!(
+                "heaptop {pid} has disarmed the target: no more samples come"
+            ));
+        }
         blocks += 1;
-        let text = block(&session, args);
+        let text = block(&session, args, blocks == 1);
         // A reader that has stopped must not keep a signal waiting.
         let written = tokio::select! {
             biased;
@@ -49,16 +61,23 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
 }
 
 /// One block of text or JSON.
-fn block(session: &Session, args: &WatchArgs) -> String {
+fn block(session: &Session, args: &WatchArgs, is_first: bool) -> String {
     if args.json {
-        return json::line(session.model(), Sort::from(args.sort), args.top) + "\n";
+        return json::line(
+            session.model(),
+            args.by.into(),
+            Sort::from(args.sort),
+            args.top,
+        ) + "\n";
     }
     let columns = std::env::var("COLUMNS").ok();
     let options = TextOptions {
         width: columns.and_then(|columns| columns.parse().ok()),
         wide: args.wide,
         top: args.top,
+        by: args.by.into(),
         sort: Sort::from(args.sort),
+        is_first,
         utc_offset_s: local_offset_s(),
     };
     text_block(session.model(), &options) + "\n"
@@ -80,4 +99,9 @@ fn write(text: &str) -> anyhow::Result<bool> {
         )
         .into()),
     }
+}
+
+/// Says something beside the blocks, where they are not in the way.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "heaptop: {text}");
 }

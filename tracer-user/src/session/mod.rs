@@ -2,56 +2,54 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod attach;
+mod bucket_reader;
 pub mod budget;
 pub mod collector;
+mod edge;
 pub mod lines;
+mod marks_reader;
 mod readiness;
 pub mod screen;
-mod signals;
+pub mod signals;
 
 use tokio::sync::mpsc;
 
-use crate::clock::{monotonic_ns, unix_ns};
 use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
-use crate::model::rows::{Query, RowId, Source, Target};
-use crate::plan;
-use crate::probe::{LoadSettings, Loader, Probes, calibrate};
-use crate::process::go_process::GoProcess;
+use crate::model::rows::{Query, RowId};
+use crate::probe::calibrate::{self, HitCost};
+use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
-use collector::{Batches, Collector, MAX_BATCHES, Request};
+pub use attach::AttachSettings;
+use collector::{Batches, MAX_BATCHES, Request};
 
 /// Most names that are looked up in one go: 2 µs each, so a look takes at most 10 ms.
 const MAX_NAMES: usize = 4096;
 /// Requests that may wait; the model asks once a second.
 const MAX_REQUESTS: usize = 8;
 
-/// How to attach.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AttachSettings {
-    /// Read the buckets alone.
-    pub no_probes: bool,
-    /// Diagnostics of the kernel side.
-    pub log: bool,
-    /// Size of the ring buffer, bytes; `None` for the default.
-    pub ring_bytes: Option<u32>,
-}
-
 /// A target that is watched.
 #[derive(Debug)]
 pub struct Session {
+    /// First, so that it is dropped first: before a detach, and whatever ends the session.
+    armed: Option<Armed>,
+    /// Who else has armed the target.
+    armed_by: Option<ArmedBy>,
     model: Model,
     symbolizer: Symbolizer,
     mappings: Vec<pprof::MappedFile>,
     batches: Batches,
     requests: mpsc::Sender<Request>,
-    hit_cost: mpsc::Receiver<f64>,
+    hit_cost: mpsc::Receiver<HitCost>,
     collector: tokio::task::JoinHandle<std::io::Result<()>>,
     /// What all names were known for, and the model's generation then: a look through all stacks every frame would
     /// cost more than the frame.
     named: Option<(Interest, u64)>,
+    /// How far the collector was told to thin what it follows.
+    thinned: u32,
 }
 
 /// What a detail or an export wants names for.
@@ -74,67 +72,50 @@ impl Session {
         clippy::unused_async,
         reason = "it spawns on the runtime that awaits it"
     )]
-    pub async fn attach(pid: u32, settings: AttachSettings) -> Result<Self, Refusal> {
-        let loader = (!settings.no_probes).then(Loader::start);
-        let go = GoProcess::open(pid)?;
-        go.require_sampling()?;
-        let probes = loader
-            .map(|loader| place_probes(loader, &go, settings))
-            .transpose()?;
-        let target = Target {
-            pid,
-            name: go.process.name().to_owned(),
-            go: go.program.version.clone(),
-            started_unix_ns: go.process.started_unix_ns(),
-            attached_ns: monotonic_ns(),
-            attached_unix_ns: unix_ns(),
-            main_module: go
-                .program
-                .build
-                .main_module
-                .as_ref()
-                .map(|module| module.path.clone()),
-            source: if settings.no_probes {
-                Source::Buckets
-            } else {
-                Source::Sampler
-            },
-        };
-        let symbolizer = Symbolizer::new(&go);
-        let mappings = go.mapped_files();
-        let name = go.process.name().to_owned();
-        let mut collector = Collector::new(go, probes);
-        let first = collector.first_events().map_err(|err| {
+    pub async fn attach(pid: u32, settings: &AttachSettings) -> Result<Self, Refusal> {
+        let mut attached = attach::attach(pid, settings)?;
+        let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
+        let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
+        let (cost_sender, hit_cost) = mpsc::channel(1);
+        let first = attached.collector.first_events().map_err(|err| {
+            let target = &attached.target;
             Refusal::new(
-                format!("cannot read the profile of {name} (pid {pid})"),
+                format!("cannot read the memory of {} (pid {pid})", target.name),
                 err.to_string(),
                 "the process may have ended; else report this with its Go version",
             )
         })?;
-        let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
-        let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
-        let (cost_sender, hit_cost) = mpsc::channel(1);
+        let has_probes = attached.target.source.has_probes();
         let mut session = Self {
-            model: Model::new(target),
-            symbolizer,
-            mappings,
+            armed: attached.armed,
+            armed_by: attached.armed_by,
+            model: Model::new(attached.target),
+            symbolizer: attached.symbolizer,
+            mappings: attached.mappings,
             batches,
             requests,
             hit_cost,
             collector: tokio::spawn(async { Ok(()) }),
             named: None,
+            thinned: 0,
         };
         session.apply(first);
-        session.collector = tokio::spawn(collector.run(event_sender, request_receiver));
-        if !settings.no_probes {
+        session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
+        if has_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
             tokio::task::spawn_blocking(move || {
                 if let Some(cost) = calibrate::measure_hit_cost() {
-                    let _ = cost_sender.blocking_send(cost.record_ns);
+                    let _ = cost_sender.blocking_send(cost);
                 }
             });
         }
         Ok(session)
+    }
+
+    /// The other heaptop that had armed the target when this session began, where it has disarmed it since.
+    pub fn disarmed(&mut self) -> Option<ArmedBy> {
+        let off = self.model.rate_bytes() == Some(0);
+        if off { self.armed_by.take() } else { None }
     }
 
     /// What is known.
@@ -150,10 +131,14 @@ impl Session {
                 Some(batch) => self.apply(batch),
                 None => return false,
             },
-            Some(ns) = self.hit_cost.recv() => {
-                self.model.apply(Event::HitCost { ns });
-                let _ = self.requests.try_send(Request::HitCost(ns));
+            Some(cost) = self.hit_cost.recv() => {
+                self.model.apply(Event::HitCost { ns: cost.record_ns });
+                let _ = self.requests.try_send(Request::HitCost(cost));
             }
+        }
+        let thinnings = self.model.thinnings();
+        if thinnings > self.thinned && self.requests.try_send(Request::Thin(thinnings)).is_ok() {
+            self.thinned = thinnings;
         }
         if let Some(reads) = self.model.next_reads() {
             // A full queue means that the last one is still being answered; the model asks again.
@@ -216,6 +201,8 @@ impl Session {
     /// # Errors
     /// When the collector had ended by itself while the target lived on.
     pub async fn end(self) -> Result<(), Refusal> {
+        // A detach takes its time, and whoever ends heaptop may not wait for it.
+        drop(self.armed);
         drop(self.requests);
         drop(self.batches);
         let why = match self.collector.await {
@@ -229,20 +216,4 @@ impl Session {
             "start heaptop again; if it stays, report it",
         ))
     }
-}
-
-fn place_probes(
-    loader: Loader,
-    go: &GoProcess,
-    settings: AttachSettings,
-) -> Result<Probes, Refusal> {
-    let plan = plan::plan(&go.program, &*go.image, plan::Wanted::Sampler)?;
-    let ebpf = loader.finish(LoadSettings {
-        special: go.program.facts.special,
-        jbe_filter: plan.jbe_filter(),
-        ring_bytes: settings.ring_bytes,
-        log: settings.log,
-        alloc: None,
-    })?;
-    Probes::attach(ebpf, &plan, &go.process, settings.log)
 }

@@ -24,7 +24,7 @@ use crate::view::{Options, UiState, view};
 const FRAME_EVERY: Duration = Duration::from_millis(250);
 
 /// Shows the screen until the user quits or a signal comes.
-pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit> {
+pub async fn run(mut session: Session, signals: Signals, args: &WatchArgs) -> anyhow::Result<Exit> {
     let mut options = ScreenOptions::from_env();
     if args.no_mouse {
         options = options.without_mouse();
@@ -35,10 +35,9 @@ pub async fn run(mut session: Session, args: &WatchArgs) -> anyhow::Result<Exit>
     if args.high_contrast {
         options = options.high_contrast();
     }
-    // Before the terminal is taken: from then on a signal must not end heaptop by itself.
-    let signals = Signals::catch()?;
     let mut ui = UiState::new(Options {
         sort: Sort::from(args.sort),
+        by: args.by.into(),
         utc_offset_s: local_offset_s(),
     });
     // The answer comes in by what will be the keyboard's: it is waited for before that is read.

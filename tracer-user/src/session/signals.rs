@@ -6,7 +6,8 @@ use crate::exit::Exit;
 
 /// Caught from its making on: none of these ends heaptop by itself any more, so that the terminal is given
 /// back and the probes are taken out.
-pub(super) struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -14,7 +15,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn catch() -> std::io::Result<Self> {
+    /// Catches them.
+    ///
+    /// # Errors
+    /// Where the kernel does not allow it, or no tokio runtime runs.
+    pub fn catch() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -24,7 +29,7 @@ impl Signals {
     }
 
     /// How the next one ends heaptop.
-    pub(super) async fn next(&mut self) -> Exit {
+    pub async fn next(&mut self) -> Exit {
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Interrupted,
             _ = self.terminate.recv() => Exit::Terminated,

@@ -22,6 +22,11 @@ impl Objects {
         self.by_address.remove(&object);
     }
 
+    /// Forgets the objects for which `is_kept` does not hold.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.by_address.retain(|object, _| is_kept(*object));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }
@@ -62,7 +67,9 @@ fn lives_in(followed: &Followed, taken: &SpanTaken) -> bool {
     let Some(slot) = (followed.object - taken.start).checked_div(taken.slot_bytes) else {
         return false;
     };
-    let word = usize::try_from(slot / 64).ok().and_then(|word| taken.alloc_bits.get(word));
+    let word = usize::try_from(slot / 64)
+        .ok()
+        .and_then(|word| taken.alloc_bits.get(word));
     let marked = word.is_none_or(|word| word >> (slot % 64) & 1 == 1);
     same && (slot < u64::from(taken.free_index) || marked)
 }
@@ -104,7 +111,11 @@ mod tests {
             objects.born(followed(slot));
         }
         assert_eq!(objects.span_taken(&taken(0b0110, 1)), [0x1000 + 64 * 3]);
-        assert_eq!(objects.len(), 3, "below the free index everything is allocated");
+        assert_eq!(
+            objects.len(),
+            3,
+            "below the free index everything is allocated"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Pure: it is told what the probes have cost so far and answers when they go off and on. Detaching takes the kernel
 //! 0.1 s a probe, so turns are of seconds, not of milliseconds.
 
+use super::Pause;
 use crate::event::Duty;
 use crate::model::gc::SECOND_NS;
 
@@ -45,7 +46,7 @@ pub struct Governor {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     On { since_ns: u64, hits: u64 },
-    Off { since_ns: u64, until_ns: u64 },
+    Off { until_ns: u64 },
 }
 
 impl Governor {
@@ -54,7 +55,10 @@ impl Governor {
         Self {
             max_cpu_fraction,
             hit_cost_ns: ASSUMED_HIT_NS,
-            phase: Phase::On { since_ns: at_ns, hits },
+            phase: Phase::On {
+                since_ns: at_ns,
+                hits,
+            },
             wanted: None,
             on_ns: 0,
             off_ns: 0,
@@ -74,16 +78,21 @@ impl Governor {
     /// Looks at the traps taken so far by the allocation probes, `hits`, at `at_ns`.
     pub fn look(&mut self, at_ns: u64, hits: u64) -> Turn {
         match self.phase {
-            Phase::Off { until_ns, .. } if at_ns >= until_ns => {
-                self.phase = Phase::On { since_ns: at_ns, hits };
+            Phase::Off { until_ns } if at_ns >= until_ns => {
+                self.phase = Phase::On {
+                    since_ns: at_ns,
+                    hits,
+                };
                 Turn::On
             }
             Phase::Off { .. } => Turn::Same,
-            Phase::On { since_ns, hits: before } => {
+            Phase::On {
+                since_ns,
+                hits: before,
+            } => {
                 let on_ns = at_ns.saturating_sub(since_ns);
                 let spent_ns = hits.saturating_sub(before) as f64 * self.hit_cost_ns;
-                let off_ns = (spent_ns / self.max_cpu_fraction) as u64;
-                let off_ns = off_ns.saturating_sub(on_ns);
+                let off_ns = nanoseconds(spent_ns / self.max_cpu_fraction).saturating_sub(on_ns);
                 // A turn ends early where even the longest pause could hardly make up for it.
                 let is_due = on_ns >= ON_NS || off_ns >= LONGEST_OFF_NS;
                 if !is_due || on_ns == 0 {
@@ -93,19 +102,24 @@ impl Governor {
                 if off_ns < SHORTEST_OFF_NS && self.off_ns == 0 {
                     // Within the budget: a new turn begins without a pause.
                     self.on_ns = on_ns;
-                    self.phase = Phase::On { since_ns: at_ns, hits };
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
                     return Turn::Same;
                 }
                 if off_ns < SHORTEST_OFF_NS {
                     // It was over the budget before and is below it now: stay on, and forget.
                     self.off_ns = 0;
-                    self.phase = Phase::On { since_ns: at_ns, hits };
+                    self.phase = Phase::On {
+                        since_ns: at_ns,
+                        hits,
+                    };
                     return Turn::Same;
                 }
                 self.on_ns = on_ns;
                 self.off_ns = off_ns;
                 self.phase = Phase::Off {
-                    since_ns: at_ns,
                     until_ns: at_ns.saturating_add(off_ns),
                 };
                 Turn::Off
@@ -113,17 +127,26 @@ impl Governor {
         }
     }
 
-    /// What part of the allocations of the last pause the window from `from_ns` to `at_ns` takes over: they are spread
-    /// over the turn.
-    pub fn backlog_share(&self, from_ns: u64, at_ns: u64) -> f64 {
+    /// What the window from `from_ns` to `at_ns` takes over of the allocations of the last pause: they are spread over
+    /// the turn.
+    pub fn pause(&self, from_ns: u64, at_ns: u64) -> Pause {
         let Phase::On { since_ns, .. } = self.phase else {
-            return 1.0;
+            return Pause::NONE;
         };
-        let ends = since_ns + self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
-        if at_ns >= ends {
-            return 1.0;
+        if self.off_ns == 0 {
+            return Pause::NONE;
         }
-        at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+        let turn_ns = self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
+        let ends = since_ns + turn_ns;
+        let share = if at_ns >= ends {
+            1.0
+        } else {
+            at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+        };
+        Pause {
+            share,
+            off_per_on: self.off_ns as f64 / turn_ns as f64,
+        }
     }
 
     /// What is shown of it.
@@ -143,11 +166,21 @@ impl Governor {
     }
 }
 
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, and saturates"
+)]
+fn nanoseconds(ns: f64) -> u64 {
+    ns as u64
+}
+
 /// Share of one CPU that the shortest turn would take as a mean, at so many allocations a second; more than the budget
 /// means that it cannot be kept.
 pub fn least_cpu_fraction(allocations_per_sec: f64) -> f64 {
     let turn = SHORTEST_ON_NS as f64;
-    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn / (turn + LONGEST_OFF_NS as f64)
+    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn
+        / (turn + LONGEST_OFF_NS as f64)
 }
 
 /// What an allocation costs under `exact`, before anything was measured (design: 1 µs a hit).
@@ -187,13 +220,16 @@ mod tests {
     #[test]
     fn the_pause_is_shared_out_over_the_turn() {
         let mut governor = Governor::new(0.01, 0, 0);
+        assert_eq!(governor.look(2 * SECOND_NS, 100_000), Turn::Off);
+        assert_eq!(governor.look(90 * SECOND_NS, 100_000), Turn::On);
         let mut backlog = 1.0;
-        for i in 0..20u64 {
-            backlog -= backlog * governor.backlog_share(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
-            assert!(i < 4 || backlog < 0.5);
+        for i in 900..920u64 {
+            let pause = governor.pause(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
+            assert!(pause.off_per_on > 5.0);
+            backlog -= backlog * pause.share;
+            assert!(i > 908 || backlog > 0.5);
         }
         assert!(backlog.abs() < 1e-9);
-        governor.look(0, 0);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{Checked, Followed};
 use followed::Objects;
+pub use shares::Pause;
 use shares::{Class, Promise, Shares};
 use sites::Sites;
 use tracer_ebpf::wire::CountKey;
@@ -47,9 +48,8 @@ pub struct Window {
     pub records: Vec<Record>,
     /// Read before the drain, so that no allocation is counted whose record could not have been drained.
     pub counters: Option<AllocCounters>,
-    /// What of the allocations while the probes were off this window takes over, 0 to 1: they are spread over the
-    /// windows of a turn.
-    pub backlog_share: f64,
+    /// What this window takes over of the allocations while the probes were off.
+    pub pause: Pause,
     /// The allocation probes were on from the window before to this one.
     pub on: bool,
 }
@@ -90,7 +90,7 @@ impl Source {
             .collect();
         let worth = self
             .shares
-            .share(&promises, window.backlog_share, self.is_complete());
+            .share(&promises, window.pause, self.is_complete());
         let mut promises = promises.iter();
         let mut events = Out::default();
         for record in window.records {
@@ -129,7 +129,13 @@ impl Source {
         events.finish()
     }
 
-    fn born_in_span(&mut self, taken: &SpanTaken, weight: f64, lookup: &dyn Lookup, events: &mut Out) {
+    fn born_in_span(
+        &mut self,
+        taken: &SpanTaken,
+        weight: f64,
+        lookup: &dyn Lookup,
+        events: &mut Out,
+    ) {
         let key = (taken.stack, taken.slot_bytes, 0);
         let (bucket, new) = self.sites.bucket(key, lookup);
         events.site(new);
@@ -201,15 +207,19 @@ impl Source {
         ]
     }
 
-    /// Forgets objects that the model thinned out.
-    pub fn forget(&mut self, objects: &[u64]) {
-        for object in objects {
-            self.objects.dead(*object);
-        }
+    /// Follows from now on only the objects for which `is_kept` holds.
+    pub fn thin(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.objects.retain(is_kept);
     }
 
     /// Takes the kernel's counters of allocations: cumulative since the probes were placed.
-    pub fn counted(&mut self, at_ns: u64, counts: &[(CountKey, u64)], overflow: u64, lookup: &dyn Lookup) -> Vec<Event> {
+    pub fn counted(
+        &mut self,
+        at_ns: u64,
+        counts: &[(CountKey, u64)],
+        overflow: u64,
+        lookup: &dyn Lookup,
+    ) -> Vec<Event> {
         let factor = self
             .shares
             .per_counted(counts.iter().map(|(_, n)| *n).sum::<u64>() + overflow);
@@ -227,7 +237,11 @@ impl Source {
         if !sites.is_empty() {
             events.push(Event::Sites(sites));
         }
-        events.push(Event::Counted { at_ns, objects, exact });
+        events.push(Event::Counted {
+            at_ns,
+            objects,
+            exact,
+        });
         events
     }
 
@@ -270,7 +284,10 @@ impl Out {
         }
         match self.events.last_mut() {
             Some(Event::Dead { objects, .. }) => objects.extend(dead),
-            _ => self.events.push(Event::Dead { at_ns, objects: dead }),
+            _ => self.events.push(Event::Dead {
+                at_ns,
+                objects: dead,
+            }),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::go::buckets::{MAX_BUCKETS, NewBucket};
 type Key = (u64, u64, u64);
 
 /// Stands for the stack of what is counted without one: it was lost, or beyond our bound.
-pub const UNKNOWN_STACK_PC: u64 = 0;
+pub(super) const UNKNOWN_STACK_PC: u64 = 0;
 
 /// Stacks and buckets seen so far; at most [`MAX_BUCKETS`] of each.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::moves::scroll_to;
 use super::names::{self, width};
 use super::order::SortKey;
-use super::popup::{GROUPS, Popup};
+use super::popup::{Popup, groups};
 use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::ui_state::{TypedFor, UiState};
 
@@ -26,8 +26,8 @@ pub fn entries(ui: &UiState) -> usize {
                 .saturating_sub(rows)
                 + 1
         }
-        Some(Popup::Sort { .. }) => SortKey::ALL.len(),
-        Some(Popup::Group { .. }) => GROUPS.len(),
+        Some(Popup::Sort { .. }) => SortKey::with_meaning(ui.has_types()).len(),
+        Some(Popup::Group { .. }) => groups(ui).len(),
         Some(Popup::Baselines { .. }) => ui.reading.baselines.len(),
     }
 }
@@ -70,14 +70,14 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
             Some(framed(area, title, &right, lines, None))
         }
         Popup::Sort { choice } => {
-            let lines = SortKey::ALL
+            let lines = SortKey::with_meaning(ui.has_types())
                 .iter()
                 .map(|(_, words)| Line::plain(*words))
                 .collect();
             Some(menu(ui, layout, "sort by", lines, *choice))
         }
         Popup::Group { choice } => {
-            let lines = GROUPS
+            let lines = groups(ui)
                 .iter()
                 .map(|(_, words)| Line::plain(*words))
                 .collect();
@@ -250,6 +250,13 @@ fn help(ui: &UiState, room: usize) -> Vec<Line> {
     }
     let units = "Ki Mi Gi as in Kubernetes (1 Mi = 1,048,576 B); k M are thousands, millions.";
     lines.extend(wrap(units, room).into_iter().map(Line::plain));
+    for note in ui.reading.notes() {
+        lines.extend(
+            wrap(&format!("Note: {note}."), room)
+                .into_iter()
+                .map(|line| Line::new(line, Role::Warn)),
+        );
+    }
     lines
 }
 
@@ -323,7 +330,8 @@ const HELP_RIGHT: &[HelpRow] = &[
     row("QUIT", "q Ctrl-C  Ctrl-Z suspend", "", &[C::Quit, C::Suspend]),
 ];
 
-fn wrap(text: &str, room: usize) -> Vec<String> {
+/// Breaks a text into lines of at most `room` cells, between words.
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut();

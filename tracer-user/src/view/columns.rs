@@ -25,6 +25,17 @@ pub enum Column {
     Samples,
     /// File and line.
     Location,
+    /// Go type of the largest stack's objects.
+    Type,
+}
+
+/// What decides which columns exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Figures count from a baseline: absolute ones leave the column of that out.
+    pub since: bool,
+    /// The source knows types.
+    pub types: bool,
 }
 
 /// A column with its place.
@@ -40,7 +51,7 @@ pub struct Placed {
 
 impl Column {
     /// All, in the order in which they come with more width, with the width from which each is shown.
-    const ALL: [(Self, usize); 10] = [
+    const ALL: [(Self, usize); 11] = [
         (Self::Since, 60),
         (Self::InUse, 60),
         (Self::Error, 72),
@@ -51,6 +62,7 @@ impl Column {
         (Self::Count, 156),
         (Self::Samples, 166),
         (Self::Location, 192),
+        (Self::Type, 210),
     ];
 
     /// Cells, in a table of `table` columns.
@@ -64,6 +76,7 @@ impl Column {
             Self::Trend if table >= 110 => 8,
             Self::Trend => 5,
             Self::Location => 24,
+            Self::Type => 16,
         }
     }
 
@@ -80,6 +93,7 @@ impl Column {
             Self::Count => "OBJECTS",
             Self::Samples => "SAMPLES",
             Self::Location => "FILE:LINE",
+            Self::Type => "TYPE",
         }
     }
 
@@ -96,27 +110,32 @@ impl Column {
             Self::Count => SortKey::Count,
             Self::Samples => SortKey::Samples,
             Self::Location => SortKey::Location,
+            Self::Type => SortKey::Type,
         })
     }
 
     /// Whether the text stands at the left of its cells.
     pub fn is_left(self) -> bool {
-        matches!(self, Self::Trend | Self::Location)
+        matches!(self, Self::Trend | Self::Location | Self::Type)
     }
 }
 
-/// The columns that exist: absolute figures leave out what is counted from a baseline.
-fn existing(since: bool) -> Vec<(Column, usize)> {
+/// The columns that exist.
+fn existing(set: Set) -> Vec<(Column, usize)> {
     Column::ALL
         .into_iter()
-        .filter(|(column, _)| since || *column != Column::Since)
+        .filter(|(column, _)| match column {
+            Column::Since => set.since,
+            Column::Type => set.types,
+            _ => true,
+        })
         .collect()
 }
 
 /// The columns for a table of `width` cells, left to right, the site's name among them; `at` of them are scrolled away
 /// at the left. The first cell is the cursor's, the last stays blank.
-pub fn place(since: bool, at: usize, width: usize) -> Vec<Placed> {
-    let all = existing(since);
+pub fn place(set: Set, at: usize, width: usize) -> Vec<Placed> {
+    let all = existing(set);
     let at = at.min(all.len().saturating_sub(1));
     let fitting: Vec<Column> = all
         .iter()
@@ -142,7 +161,7 @@ pub fn place(since: bool, at: usize, width: usize) -> Vec<Placed> {
     };
     // Unscrolled, what comes with width stands behind the name: the columns before it keep their edges.
     let is_behind = |column: &Column| {
-        *column == Column::Location
+        matches!(column, Column::Location | Column::Type)
             || (at == 0 && matches!(column, Column::Alloc | Column::Count | Column::Samples))
     };
     let behind: usize = chosen
@@ -179,12 +198,12 @@ pub fn place(since: bool, at: usize, width: usize) -> Vec<Placed> {
 }
 
 /// How far columns can be scrolled to the left before the last one is in sight.
-pub fn most_left_out(since: bool, width: usize) -> usize {
-    let all = existing(since);
+pub fn most_left_out(set: Set, width: usize) -> usize {
+    let all = existing(set);
     let last = all.last().map(|(column, _)| *column);
     (0..all.len())
         .find(|&at| {
-            place(since, at, width)
+            place(set, at, width)
                 .iter()
                 .any(|placed| placed.column == last)
         })

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::format;
 use super::names;
 use super::selected::{freed, growth};
-use super::table::label;
+use super::table::{alloc_per_second, label};
 use super::ui_state::UiState;
 
 /// The facts of the selected row as text; `None` if there is no row.
@@ -33,7 +33,7 @@ pub fn row_facts(ui: &UiState) -> Option<String> {
         format::many(&format::count(row.inuse.objects), "object"),
         format::many(&format::exact_count(row.samples), "sample"),
         growth(ui, row).0,
-        format::bytes(row.alloc.bytes_per_sec),
+        alloc_per_second(row, false),
         freed(row),
         names::clean(&target.name),
         target.pid,

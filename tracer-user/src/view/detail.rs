@@ -9,7 +9,7 @@ use super::names;
 use super::reading::Reading;
 use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::selected::{freed, growth};
-use super::table::label;
+use super::table::{alloc_per_second, label};
 use super::ui_state::{Detail, Place, UiState};
 use crate::go::frame::Frame;
 use crate::go::symbol::is_runtime;
@@ -244,7 +244,7 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
     let since = vec![
         (growth, role),
         (
-            format!("alloc {}/s", format::bytes(row.alloc.bytes_per_sec)),
+            format!("alloc {}/s", alloc_per_second(row, false)),
             Role::Plain,
         ),
         (freed(row), Role::Plain),

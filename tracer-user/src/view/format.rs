@@ -234,6 +234,20 @@ pub fn cpu_percent(fraction: f64) -> String {
     }
 }
 
+/// A share in percent without its sign: `77`, below one with a digit behind the point, and `100` only where it is whole.
+pub fn percent(fraction: f64) -> String {
+    let percent = fraction * 100.0;
+    if !percent.is_finite() {
+        "?".to_owned()
+    } else if (99.5..100.0).contains(&percent) {
+        "99".to_owned()
+    } else if percent > 0.0 && percent < 0.95 {
+        format!("{percent:.1}")
+    } else {
+        format!("{percent:.0}")
+    }
+}
+
 /// A sampling rate, which is a round number of bytes: `512Ki`, `4Ki`, `1B`.
 pub fn rate(bytes: u64) -> String {
     for (unit, size) in [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {

@@ -1,5 +1,6 @@
 //! Live heap after each GC, as an area of braille dots: the range is stated at both ends.
 
+use super::boxes::wrap;
 use super::format;
 use super::layout::Layout;
 use super::names::width;
@@ -202,6 +203,9 @@ fn words(ui: &UiState) -> Vec<Line> {
     }
     let uptime = format::coarse_duration(reading.uptime_ns());
     let minutes = reading.uptime_ns() as f64 / 6e10;
+    if let Some(missing) = reading.missing_history() {
+        return without_history(missing, ui.size().0);
+    }
     let average = match reading.heap.live_bytes {
         Some(live) if minutes >= 1.0 => {
             format!(
@@ -219,6 +223,23 @@ fn words(ui: &UiState) -> Vec<Line> {
     .into_iter()
     .map(Line::plain)
     .collect()
+}
+
+/// The same where in-use is not whole: what lives from before is in no row.
+fn without_history(missing: &str, columns: u16) -> Vec<Line> {
+    // Beside the graph there may be figures of the process.
+    let room = usize::from(columns).saturating_sub(4).min(76);
+    let mut text =
+        format!("{missing}. What lives from before is in no row. Growth needs GCs from now on.");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let mut lines = wrap(&text, room);
+    lines.push("e saves a pprof profile of this moment.".to_owned());
+    lines
+        .into_iter()
+        .map(|line| Line::plain(format!("  {line}")))
+        .collect()
 }
 
 /// Figures of the process beside the graph.

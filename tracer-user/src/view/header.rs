@@ -48,10 +48,18 @@ fn cost(ui: &UiState) -> String {
         .map_or_else(|| "?".to_owned(), format::cpu_percent)
 }
 
+/// How much is sampled: the rate of the sampler, or the share of time that other probes are on; empty where that is all.
 fn rate(ui: &UiState) -> String {
-    ui.reading
-        .rate_bytes
-        .map_or_else(|| "?".to_owned(), format::rate)
+    let reading = &ui.reading;
+    if reading.is_sampled() {
+        return reading.rate_bytes.map_or_else(
+            || "? ".to_owned(),
+            |rate| format!("{} ", format::rate(rate)),
+        );
+    }
+    reading.on_part_of_time().map_or_else(String::new, |duty| {
+        format!("{}%on ", format::percent(duty.on_fraction))
+    })
 }
 
 /// A counter of what went wrong: bold as soon as it is not 0.
@@ -73,7 +81,7 @@ fn short(ui: &UiState, width: usize) -> Line {
         if step < 2 {
             right.push(format!("{} ", reading.target.source.word()), Role::Plain);
         }
-        right.push(format!("{} {}%cpu ", rate(ui), cost(ui)), Role::Plain);
+        right.push(format!("{}{}%cpu ", rate(ui), cost(ui)), Role::Plain);
         push_counter(&mut right, "lost", reading.losses.lost, ui);
         if step < 1 || reading.losses.repaired > 0 {
             right.push(" ", Role::Plain);
@@ -128,7 +136,12 @@ fn long(ui: &UiState, width: usize) -> Vec<Line> {
     let first = first.and_right(with_state(Line::default(), ui), width);
 
     let mut second = Line::plain(format!(" {}", reading.target.source.word()));
-    if let Some(rate) = reading.rate_bytes {
+    if !reading.is_sampled() {
+        if let Some(duty) = reading.on_part_of_time() {
+            let share = format::percent(duty.on_fraction);
+            second.push(format!(", on {share} % of the time"), Role::Warn);
+        }
+    } else if let Some(rate) = reading.rate_bytes {
         second.push(
             format!(", one per {}", format::sentence_rate(rate)),
             Role::Plain,
@@ -159,6 +172,7 @@ fn long(ui: &UiState, width: usize) -> Vec<Line> {
         ("stacks cut", reading.losses.truncated_stacks),
         ("without name", reading.losses.unnamed_pcs),
         ("not kept", reading.losses.evicted),
+        ("thinned", reading.losses.thinned),
     ] {
         if value > 0 {
             second.push(format!("  {label} {}", format::counted(value)), Role::Warn);

@@ -25,6 +25,7 @@ pub mod names;
 pub mod news;
 pub mod order;
 pub mod popup;
+pub mod processes;
 pub mod reading;
 pub mod screen;
 pub mod selected;

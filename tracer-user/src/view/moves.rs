@@ -15,7 +15,7 @@ impl UiState {
     /// How many columns can be scrolled away.
     pub(super) fn most_columns_left_out(&self) -> usize {
         let width = Layout::of(self.size, self).table.cells();
-        super::columns::most_left_out(self.since, width)
+        super::columns::most_left_out(self.set(), width)
     }
 
     /// Lines that a page holds, of what the cursor moves in.

@@ -269,6 +269,7 @@ pub fn context(ui: &UiState, layout: &Layout) -> Panel {
         GroupBy::Function => {}
         GroupBy::Line => settings.push("by line".to_owned()),
         GroupBy::Package => settings.push("by package".to_owned()),
+        GroupBy::Type => settings.push("by type".to_owned()),
     }
     if ui.query.cumulative {
         settings.push("cumulative".to_owned());

@@ -29,11 +29,13 @@ pub enum SortKey {
     Samples,
     /// File and line.
     Location,
+    /// Go type.
+    Type,
 }
 
 impl SortKey {
     /// All keys with their words, in the order of the menu.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Growth, "growth since the baseline"),
         (Self::InUse, "in-use bytes"),
         (Self::Rate, "growth per minute, bytes"),
@@ -44,7 +46,18 @@ impl SortKey {
         (Self::Error, "standard error"),
         (Self::Name, "name"),
         (Self::Location, "file and line"),
+        (Self::Type, "Go type"),
     ];
+
+    /// The keys that have a meaning: of types only where the source knows them.
+    pub fn with_meaning(types: bool) -> &'static [(Self, &'static str)] {
+        let without_types = Self::ALL.len() - 1;
+        if types {
+            &Self::ALL
+        } else {
+            &Self::ALL[..without_types]
+        }
+    }
 }
 
 /// What rows are sorted by, and in which direction.
@@ -71,6 +84,7 @@ impl Sort {
         let by_key = match self.key {
             SortKey::Name => a.function.cmp(&b.function),
             SortKey::Location => (&a.file, a.line).cmp(&(&b.file, b.line)),
+            SortKey::Type => a.go_type.cmp(&b.go_type),
             _ => by_key,
         };
         let by_key = if self.reversed {
@@ -108,11 +122,11 @@ impl Sort {
                 .map(|rate| told(rate.objects_per_min, rate.objects_per_min_err)),
             SortKey::InUse if objects => Some(row.inuse.objects),
             SortKey::InUse => Some(row.inuse.bytes),
-            SortKey::Alloc => Some(row.alloc.bytes_per_sec),
+            SortKey::Alloc => row.alloc.bytes_per_sec,
             SortKey::Error => Some(row.inuse.bytes_err / row.inuse.bytes.max(1.0)),
             SortKey::Count => Some(row.inuse.objects),
             SortKey::Samples => Some(row.samples as f64),
-            SortKey::Name | SortKey::Location => Some(0.0),
+            SortKey::Name | SortKey::Location | SortKey::Type => Some(0.0),
         }
     }
 }

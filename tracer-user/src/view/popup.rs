@@ -6,11 +6,21 @@ use super::ui_state::UiState;
 use crate::model::rows::{GroupBy, Query};
 
 /// The groupings with their words, in the order of the menu.
-pub const GROUPS: [(GroupBy, &str); 3] = [
+const GROUPS: [(GroupBy, &str); 4] = [
     (GroupBy::Function, "function of the call site"),
     (GroupBy::Line, "line of the call site"),
     (GroupBy::Package, "package of the call site"),
+    (GroupBy::Type, "Go type, whoever allocates it"),
 ];
+
+/// The groupings that have a meaning, with their words: types only where the source knows them.
+pub fn groups(ui: &UiState) -> &'static [(GroupBy, &'static str)] {
+    if ui.has_types() {
+        &GROUPS
+    } else {
+        &GROUPS[..GROUPS.len() - 1]
+    }
+}
 
 /// A box that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +32,12 @@ pub enum Popup {
     },
     /// Columns to sort by.
     Sort {
-        /// Index into [`SortKey::ALL`].
+        /// Index into [`SortKey::with_meaning`].
         choice: usize,
     },
     /// What a row is.
     Group {
-        /// Index into [`GROUPS`].
+        /// Index into [`groups`].
         choice: usize,
     },
     /// The baselines.
@@ -88,7 +98,7 @@ pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
     match *popup {
         Popup::Help { .. } => None,
         Popup::Sort { choice } => {
-            let (key, _) = SortKey::ALL.get(choice)?;
+            let (key, _) = SortKey::with_meaning(ui.has_types()).get(choice)?;
             ui.set_sort(Sort {
                 key: *key,
                 reversed: false,
@@ -96,7 +106,7 @@ pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
             None
         }
         Popup::Group { choice } => {
-            let (by, _) = GROUPS.get(choice)?;
+            let (by, _) = groups(ui).get(choice)?;
             ui.ask(Query {
                 by: *by,
                 ..ui.query

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
+use crate::event::Duty;
 use crate::model::Model;
 use crate::model::rows::{
-    Baseline, Cycle, HeapNow, Losses, Overhead, Query, RowId, SiteRow, Source, StackRow, Status,
+    Baseline, Cycle, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow, StackRow, Status,
     Target,
 };
 
@@ -30,6 +31,8 @@ pub struct Reading {
     pub rate_changed: Option<(u64, u64, u64)>,
     /// The sampler's probes were detached to keep the budget.
     pub sampler_detached: bool,
+    /// What the governor does; `None` without one.
+    pub duty: Option<Duty>,
     /// The process as a whole.
     pub heap: HeapNow,
     /// Recent cycles, oldest first.
@@ -64,6 +67,28 @@ pub struct Reading {
     generation: u64,
 }
 
+/// What of the target's history is missing, if any is, then its notes: each a sentence without its end.
+pub fn notes(target: &Target, rate_bytes: Option<u64>) -> Vec<String> {
+    // When it was armed is one of the target's own.
+    let history = missing_history(target, rate_bytes)
+        .filter(|_| target.history != History::SinceArmed)
+        .map(str::to_owned);
+    let own = target.notes.iter().map(|note| super::names::clean(note));
+    history.into_iter().chain(own).collect()
+}
+
+/// What of the target's history is missing; `None` where nothing is.
+fn missing_history(target: &Target, rate_bytes: Option<u64>) -> Option<&'static str> {
+    match target.history {
+        History::SinceStart => None,
+        History::SinceArmed => Some("history before heaptop armed the sampler is missing"),
+        History::SinceAttach if rate_bytes == Some(0) => Some(
+            "no history: this program's runtime samples nothing; in-use counts from the attach",
+        ),
+        History::SinceAttach => Some("no history: in-use counts from the attach"),
+    }
+}
+
 impl Reading {
     /// Takes over what is cheap, and the rows where they can have changed: when the model says so, with another
     /// query, and once a second for allocation rates. Returns whether the rows are new.
@@ -76,6 +101,7 @@ impl Reading {
         self.rate_bytes = model.rate_bytes();
         self.rate_changed = model.rate_changed();
         self.sampler_detached = model.sampler_detached();
+        self.duty = model.duty();
         self.heap = model.heap();
         self.cycles.clear();
         self.cycles.extend(model.cycles());
@@ -150,7 +176,28 @@ impl Reading {
 
     /// Whether probes tell of losses and costs; bucket reads alone cannot know.
     pub fn has_probes(&self) -> bool {
-        self.target.source != Source::Buckets
+        self.target.source.has_probes()
+    }
+
+    /// Whether the sampler's rate says anything of the figures: other sources have weights of their own.
+    pub fn is_sampled(&self) -> bool {
+        !self.target.source.is_by_marks()
+    }
+
+    /// The share of time that the probes are on, where it is not all of it.
+    pub fn on_part_of_time(&self) -> Option<Duty> {
+        self.duty.filter(|duty| duty.on_fraction < 1.0)
+    }
+
+    /// What of the target's history is missing; `None` where nothing is.
+    pub fn missing_history(&self) -> Option<&'static str> {
+        missing_history(&self.target, self.rate_bytes)
+    }
+
+    /// What is known of the attach that impairs figures, each a sentence: history that is missing, then the target's
+    /// own notes.
+    pub fn notes(&self) -> Vec<String> {
+        notes(&self.target, self.rate_bytes)
     }
 
     /// The name of a baseline in a sentence: `attach` or its time of day.

@@ -5,9 +5,15 @@ use super::graph::rule;
 use super::layout::Layout;
 use super::names;
 use super::screen::{Line, Panel, PanelKind, Role};
-use super::table::label;
+use super::table::{alloc_per_second, label};
 use super::ui_state::UiState;
-use crate::model::rows::{SiteRow, Status};
+use crate::event::Duty;
+use crate::model::rows::{History, SiteRow, Status};
+
+/// Notes of the attach are shown for so long.
+const NOTES_NS: u64 = 60_000_000_000;
+/// Each of several in its turn.
+const NOTE_NS: u64 = 8_000_000_000;
 
 /// The panel.
 pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
@@ -140,7 +146,7 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
         // The table has the error of in-use; this one is for wider screens.
         growth.truncate(at);
     }
-    vec![
+    let mut figures = vec![
         (
             format::many(&format::count(row.inuse.objects), "object"),
             Role::Plain,
@@ -151,14 +157,58 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
         ),
         (growth, role),
         (
-            format!(
-                "alloc {}/s, {}",
-                format::bytes(row.alloc.bytes_per_sec),
-                freed(row)
-            ),
+            format!("alloc {}/s, {}", alloc_per_second(row, false), freed(row)),
             Role::Plain,
         ),
-    ]
+    ];
+    if let Some(go_type) = &row.go_type {
+        figures.push((format!("type {}", names::clean(go_type)), Role::Plain));
+    }
+    figures
+}
+
+/// What it means that nothing is sampled from some moment on.
+pub fn rate_to_zero(from: u64) -> String {
+    format!("MemProfileRate went from {from} to 0: nothing is sampled any more")
+}
+
+/// What the governor does, in words. A sum over a share of time is surer by the root of that share.
+fn budget(duty: Duty, source: &str, room: usize) -> String {
+    let cpu = |fraction| {
+        let percent = format::cpu_percent(fraction);
+        percent.strip_suffix(".0").unwrap_or(&percent).to_owned()
+    };
+    let text = format!(
+        "{source} needs {} % cpu, {} % allowed: on {} % of the time",
+        cpu(duty.wanted_cpu_fraction),
+        cpu(duty.max_cpu_fraction),
+        format::percent(duty.on_fraction),
+    );
+    if room < 80 || duty.on_fraction <= 0.0 {
+        return text;
+    }
+    let wider = duty.on_fraction.sqrt().recip() - 1.0;
+    format!("{text}, +- up {} %", format::percent(wider))
+}
+
+/// Notes of the attach take turns in the first minute; the help has them for ever.
+fn note_of_the_moment(ui: &UiState, room: usize) -> Option<String> {
+    let mut notes = ui.reading.notes();
+    if let (Some(first), History::SinceAttach) = (notes.first_mut(), ui.reading.target.history)
+        && names::width(first) > room
+    {
+        "no history: in-use counts from the attach".clone_into(first);
+    }
+    let since_ns = ui.now_ns.saturating_sub(ui.reading.target.attached_ns);
+    if notes.is_empty() || since_ns >= NOTES_NS {
+        return None;
+    }
+    let turn = usize::try_from(since_ns / NOTE_NS).unwrap_or(0) % notes.len();
+    let note = notes.swap_remove(turn);
+    if names::width(&note) <= room {
+        return Some(note);
+    }
+    Some(format!("{}...", names::cut(&note, room.saturating_sub(3))))
 }
 
 /// What the user must hear now: the answer to a key, else what impairs the figures.
@@ -178,7 +228,9 @@ fn notice(ui: &UiState, room: usize) -> Option<Line> {
             "{} lost in 60 s: ring buffer full",
             format::counted(ui.recently_lost())
         );
-        if room >= 80 {
+        if !reading.is_sampled() {
+            text.push_str("; in-use rests on fewer samples");
+        } else if room >= 80 {
             let repaired = format::counted(reading.losses.repaired);
             text = format!("{text}. {repaired} repaired, {waiting}");
         }
@@ -186,14 +238,31 @@ fn notice(ui: &UiState, room: usize) -> Option<Line> {
     } else if reading.sampler_detached && reading.status == Status::Live {
         let text = "probes detached: above 1 % of a CPU; block reads go on";
         ("BUDGET", Role::Warn, text.to_owned())
+    } else if let Some(duty) = reading
+        .on_part_of_time()
+        .filter(|_| reading.status == Status::Live)
+    {
+        (
+            "BUDGET",
+            Role::Warn,
+            budget(duty, reading.target.source.word(), room),
+        )
     } else if let Some((from, to, at_ns)) = reading.rate_changed {
-        let at = format::time_of_day(reading.target.unix_ns(at_ns), ui.options.utc_offset_s);
-        let text = format!(
-            "MemProfileRate changed at {at}: {} to {}",
-            format::rate(from),
-            format::rate(to)
-        );
+        let text = if to == 0 {
+            rate_to_zero(from)
+        } else {
+            let at = format::time_of_day(reading.target.unix_ns(at_ns), ui.options.utc_offset_s);
+            format!(
+                "MemProfileRate changed at {at}: {} to {}",
+                format::rate(from),
+                format::rate(to)
+            )
+        };
         ("RATE", Role::Warn, text)
+    } else if let Some(note) = note_of_the_moment(ui, room.saturating_sub(2)) {
+        let mut line = Line::plain(" ");
+        line.push(note, Role::Warn);
+        return Some(line);
     } else {
         return None;
     };

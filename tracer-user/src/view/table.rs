@@ -50,7 +50,9 @@ fn told(
 
 /// The text of a cell and what it means.
 pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Role) {
-    let idle = row.alloc.born_samples == 0 && row.alloc.freed_samples == 0;
+    let idle = row.alloc.born_samples == 0
+        && row.alloc.freed_samples == 0
+        && row.alloc.total.is_none_or(|total| total.objects <= 0.0);
     // Nothing born and nothing freed is counted, and needs no slope.
     let rate = |pick: fn(&crate::model::rows::Rate) -> (f64, f64)| match &row.rate {
         None if idle && options.rates_known => Some((0.0, 0.0)),
@@ -100,6 +102,13 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
             names::location(&row.file, row.line, options.width),
             Role::Plain,
         ),
+        Column::Type => match &row.go_type {
+            Some(go_type) => (
+                names::short_type(&names::clean(go_type), options.width),
+                Role::Plain,
+            ),
+            None => ("-".to_owned(), Role::Dim),
+        },
     }
 }
 
@@ -117,13 +126,16 @@ fn trend(row: &SiteRow, options: CellOptions) -> (String, Role) {
     (text, if rises { Role::Leak } else { Role::Dim })
 }
 
-/// Allocated per second, as text.
+/// Allocated per second, as text; `?` until the source has counted.
 pub fn alloc_per_second(row: &SiteRow, objects: bool) -> String {
+    let (Some(total), Some(bytes_per_sec)) = (row.alloc.total, row.alloc.bytes_per_sec) else {
+        return "?".to_owned();
+    };
     if objects {
-        let each = row.alloc.bytes / row.alloc.objects.max(1.0);
-        format::count(row.alloc.bytes_per_sec / each.max(1.0))
+        let each = total.bytes / total.objects.max(1.0);
+        format::count(bytes_per_sec / each.max(1.0))
     } else {
-        format::bytes(row.alloc.bytes_per_sec)
+        format::bytes(bytes_per_sec)
     }
 }
 
@@ -154,7 +166,7 @@ fn put(line: &mut Line, placed: Placed, text: &str, role: Role, is_left: bool, b
 
 /// The columns of the table on the screen.
 pub fn columns(ui: &UiState, layout: &Layout) -> Vec<Placed> {
-    place(ui.since, ui.columns_at, layout.table.cells())
+    place(ui.set(), ui.columns_at, layout.table.cells())
 }
 
 fn heading(ui: &UiState, columns: &[Placed]) -> Line {
@@ -275,12 +287,16 @@ fn empty(ui: &UiState, layout: &Layout) -> Line {
             ),
             ui.hidden()
         )
+    } else if !ui.reading.is_sampled() {
+        "nothing allocated since the attach is in use after a GC".to_owned()
     } else {
-        let rate = ui
-            .reading
-            .rate_bytes
-            .map_or_else(|| "512Ki".to_owned(), format::rate);
-        format!("no sample is in use; they come one per {rate} allocated")
+        match ui.reading.rate_bytes {
+            Some(0) => "nothing is sampled: MemProfileRate is 0".to_owned(),
+            rate => {
+                let rate = rate.map_or_else(|| "512Ki".to_owned(), format::rate);
+                format!("no sample is in use; they come one per {rate} allocated")
+            }
+        }
     };
     let blank = layout.table.cells().saturating_sub(width(&text)) / 2;
     let mut line = Line::default();

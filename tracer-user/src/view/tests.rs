@@ -10,14 +10,14 @@ use super::reading::Reading;
 use super::screen::{PanelKind, ViewState};
 use super::ui_state::{Options, UiState};
 use super::{frame, view};
-use crate::event::{BucketsRead, Event, HeapRead, KernelCounters, ProbeEvent};
+use crate::event::{BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use crate::go::frame::Frame;
 use crate::go::memstats::HeapFigures;
 use crate::model::Model;
 use crate::model::rows::{
-    Allocated, Baseline, Cycle, Estimate, HeapNow, Losses, Overhead, Rate, RowId, SiteRow, Source,
-    StackRow, Status, Target,
+    Allocated, Baseline, Cycle, Estimate, HeapNow, History, Losses, Overhead, Rate, RowId, SiteRow,
+    Source, StackRow, Status, Target,
 };
 
 /// What must hold for every frame.
@@ -90,12 +90,20 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
             0u64..5,
             prop::option::of(estimate()),
         ),
-        (figure(), figure(), figure(), 0u64..3, 0u64..3),
+        (
+            figure(),
+            figure(),
+            figure(),
+            0u64..3,
+            0u64..3,
+            prop::option::of(Just(())),
+        ),
         prop::collection::vec(figure(), 0..14),
     )
         .prop_map(
             move |(site, (growth, growth_samples, rate), alloc, trend)| SiteRow {
                 id: RowId(id),
+                go_type: (site.2 % 2 == 0).then(|| site.1.clone()),
                 function: site.0,
                 file: site.1,
                 line: site.2,
@@ -110,9 +118,13 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
                     objects_per_min_err: rate.objects_err,
                 }),
                 alloc: Allocated {
-                    bytes: alloc.0,
-                    objects: alloc.1,
-                    bytes_per_sec: alloc.2,
+                    total: alloc.5.map(|()| Estimate {
+                        bytes: alloc.0,
+                        objects: alloc.1,
+                        ..Estimate::default()
+                    }),
+                    bytes_per_sec: alloc.5.map(|()| alloc.2),
+                    is_exact: alloc.3 == 1,
                     freed_samples: alloc.3,
                     born_samples: alloc.4,
                 },
@@ -167,10 +179,23 @@ fn target() -> impl Strategy<Value = Target> {
         any::<i64>(),
         any::<u64>(),
         any::<i64>(),
-        any::<bool>(),
+        (
+            prop::sample::select(vec![
+                Source::Sampler,
+                Source::Buckets,
+                Source::Spans,
+                Source::Exact,
+            ]),
+            prop_oneof![
+                Just(History::SinceStart),
+                Just(History::SinceAttach),
+                Just(History::SinceArmed),
+            ],
+            prop::collection::vec(".{0,90}", 0..3),
+        ),
     )
         .prop_map(
-            |(pid, name, go, started_unix_ns, attached_ns, attached_unix_ns, buckets)| Target {
+            |(pid, name, go, started_unix_ns, attached_ns, attached_unix_ns, attach)| Target {
                 pid,
                 name,
                 go,
@@ -178,11 +203,9 @@ fn target() -> impl Strategy<Value = Target> {
                 attached_ns,
                 attached_unix_ns,
                 main_module: None,
-                source: if buckets {
-                    Source::Buckets
-                } else {
-                    Source::Sampler
-                },
+                source: attach.0,
+                history: attach.1,
+                notes: attach.2,
             },
         )
 }
@@ -270,6 +293,12 @@ fn process() -> impl Strategy<Value = Reading> {
                 evicted: counts.2,
                 ..Losses::default()
             };
+            reading.duty = heap.1.map(|(wanted_cpu_fraction, on)| Duty {
+                at_ns: who.1,
+                on_fraction: on.unwrap_or(0.77),
+                wanted_cpu_fraction,
+                max_cpu_fraction: 0.01,
+            });
             reading.ready = counts.3;
             reading.final_cycles = counts.4;
             (reading.baselines, reading.active_baseline) = baselines;
@@ -413,6 +442,7 @@ fn first_read(buckets: &[(u64, u64, u64)]) -> Event {
         object_bytes: size,
         pcs: [bucket * 16 + 1, bucket * 16 + 2].into(),
         n_frames: 2,
+        go_type: None,
     };
     let counts = |&(bucket, allocs, frees): &(u64, u64, u64)| {
         let total = Counts {
@@ -507,6 +537,7 @@ fn rows_on_the_screen_are_never_equal() {
                 "example.com/very/long/module/path{id}/package.(*Receiver).MethodWithALongName"
             )
             .into(),
+            go_type: None,
             file: "".into(),
             line: 0,
             inuse: Estimate {

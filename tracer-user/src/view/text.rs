@@ -4,9 +4,11 @@ use super::columns::Column;
 use super::format;
 use super::names::{self, width};
 use super::order::Sort;
+use super::reading::notes;
+use super::selected::rate_to_zero;
 use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
 use crate::model::Model;
-use crate::model::rows::{Query, SiteRow, Source, Status};
+use crate::model::rows::{GroupBy, Query, SiteRow, Status};
 
 /// How a block is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +19,12 @@ pub struct TextOptions {
     pub wide: bool,
     /// Most rows.
     pub top: usize,
+    /// What a row is.
+    pub by: GroupBy,
     /// Order of the rows.
     pub sort: Sort,
+    /// It is the first block: what was found at the attach is told in it, and not again.
+    pub is_first: bool,
     /// Seconds east of UTC, for the time of day.
     pub utc_offset_s: i32,
 }
@@ -29,7 +35,9 @@ impl Default for TextOptions {
             width: None,
             wide: false,
             top: 50,
+            by: GroupBy::default(),
             sort: Sort::default(),
+            is_first: false,
             utc_offset_s: 0,
         }
     }
@@ -51,10 +59,20 @@ const LEAST_NAME: usize = 24;
 pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     let mut text = process_line(model, opts);
     text.push('\n');
+    if opts.is_first {
+        for note in notes(model.target(), model.rate_bytes()) {
+            for part in ["note: ", &note, "\n"] {
+                text.push_str(part);
+            }
+        }
+    }
     if !model.ready() {
         return text;
     }
-    let query = Query::default();
+    let query = Query {
+        by: opts.by,
+        cumulative: false,
+    };
     let mut rows = model.sites(&query);
     rows.sort_by(|a, b| opts.sort.compare(a, b, false));
     let figures: usize = COLUMNS.iter().map(|(_, width)| width + 1).sum();
@@ -108,10 +126,10 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
         Status::Exited { at_ns, .. } => *at_ns,
     };
     let losses = model.losses();
-    let (lost, fixed) = if target.source == Source::Buckets {
-        ("-".to_owned(), "-".to_owned())
-    } else {
+    let (lost, fixed) = if target.source.has_probes() {
         (losses.lost.to_string(), losses.repaired.to_string())
+    } else {
+        ("-".to_owned(), "-".to_owned())
     };
     let mut line = format!(
         "{} {} {} live {} goal {} rss {} lost {lost} fixed {fixed}",
@@ -125,10 +143,20 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
     if model.sampler_detached() {
         line.push_str(" budget: probes detached");
     }
+    if let Some(duty) = model.duty().filter(|duty| duty.on_fraction < 1.0) {
+        line.push_str(" budget: on ");
+        line.push_str(&format::percent(duty.on_fraction));
+        line.push_str(" % of the time");
+    }
     if let Some((from, to, _)) = model.rate_changed() {
-        let (from, to) = (format::rate(from), format::rate(to));
-        for part in [" rate was ", &from, ", is ", &to, ": estimates mix both"] {
-            line.push_str(part);
+        if to == 0 {
+            line.push(' ');
+            line.push_str(&rate_to_zero(from));
+        } else {
+            let (from, to) = (format::rate(from), format::rate(to));
+            for part in [" rate was ", &from, ", is ", &to, ": estimates mix both"] {
+                line.push_str(part);
+            }
         }
     }
     if let Status::Exited { how, .. } = model.status() {

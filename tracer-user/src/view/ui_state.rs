@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::columns::Set;
 use super::layout::Layout;
 use super::order::Sort;
 use super::popup::Popup;
 use super::reading::{MAX_PAUSED_STACKS, Reading};
 use super::typed::{Filter, LineEdit};
 use crate::model::Model;
-use crate::model::rows::{Query, RowId, SiteRow, Status};
+use crate::model::rows::{GroupBy, Query, RowId, SiteRow, Status};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Rows keep their order that long after a cursor move: what is about to be opened must not run away.
@@ -28,6 +29,8 @@ const LOSS_WINDOW_NS: u64 = 60 * SECOND_NS;
 pub struct Options {
     /// Order of the table at the start.
     pub sort: Sort,
+    /// What a row is at the start.
+    pub by: GroupBy,
     /// Seconds east of UTC, for times of day.
     pub utc_offset_s: i32,
 }
@@ -167,6 +170,10 @@ impl UiState {
         Self {
             options,
             sort: options.sort,
+            query: Query {
+                by: options.by,
+                cumulative: false,
+            },
             since: true,
             side_panel: true,
             ..Self::default()
@@ -176,6 +183,19 @@ impl UiState {
     /// Columns and rows of the terminal as last told.
     pub fn size(&self) -> (u16, u16) {
         self.size
+    }
+
+    /// Whether the source knows the types of objects.
+    pub(super) fn has_types(&self) -> bool {
+        self.reading.target.source.has_types()
+    }
+
+    /// Which columns exist.
+    pub(super) fn set(&self) -> Set {
+        Set {
+            since: self.since,
+            types: self.has_types(),
+        }
     }
 
     /// Whether the view is frozen.

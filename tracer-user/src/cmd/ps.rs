@@ -1,0 +1,76 @@
+//! `heaptop ps`: the Go processes that run here.
+
+use std::io::{ErrorKind, Write as _};
+
+use serde::Serialize;
+
+use crate::cli::PsArgs;
+use crate::exit::Exit;
+use crate::process::list::Lister;
+use crate::view::processes::{ListedProcess, table};
+
+/// Columns where nobody says how many there are.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// A process as one line of JSON; what is not known is `null`.
+#[derive(Serialize)]
+struct Line<'a> {
+    pid: u32,
+    name: &'a str,
+    container: Option<&'a str>,
+    go: Option<&'a str>,
+    stripped: Option<bool>,
+    sample_rate_bytes: Option<u64>,
+    source: &'static str,
+    rss_bytes: Option<u64>,
+}
+
+/// Runs the command.
+pub fn run(args: &PsArgs) -> anyhow::Result<Exit> {
+    let listing = Lister::default().list();
+    let text = if args.json {
+        let lines: Result<Vec<String>, _> = listing.processes.iter().map(json).collect();
+        lines?.concat()
+    } else if listing.processes.is_empty() {
+        String::new()
+    } else {
+        table(&listing.processes, columns())
+    };
+    if let Some(advice) = listing.advice().filter(|_| !args.json) {
+        let _ = writeln!(std::io::stderr(), "heaptop: {advice}");
+    }
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(err) if err.kind() != ErrorKind::BrokenPipe => Err(err.into()),
+        _ => Ok(Exit::Done),
+    }
+}
+
+fn json(process: &ListedProcess) -> serde_json::Result<String> {
+    let line = Line {
+        pid: process.pid,
+        name: &process.name,
+        container: process.container.as_deref(),
+        go: process.go.as_deref(),
+        stripped: process.stripped,
+        sample_rate_bytes: process.sample_rate_bytes,
+        source: process.source.word(),
+        rss_bytes: process.rss_bytes,
+    };
+    Ok(serde_json::to_string(&line)? + "\n")
+}
+
+/// Columns of the terminal, or as the environment says.
+fn columns() -> usize {
+    let of_terminal = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+    };
+    let of_variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    of_terminal()
+        .or_else(of_variable)
+        .unwrap_or(DEFAULT_COLUMNS)
+}

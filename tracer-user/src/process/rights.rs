@@ -1,0 +1,34 @@
+//! What this user may do, as the kernel says of heaptop itself.
+
+use procfs::process::Process;
+
+/// `CAP_SYS_PTRACE`: read the memory of processes of other users.
+pub const CAP_SYS_PTRACE: u8 = 19;
+/// `CAP_SYS_ADMIN`: all that probes need.
+pub const CAP_SYS_ADMIN: u8 = 21;
+/// `CAP_PERFMON`: attach probes, Linux 5.8 or later.
+pub const CAP_PERFMON: u8 = 38;
+/// `CAP_BPF`: load programs, Linux 5.8 or later.
+pub const CAP_BPF: u8 = 39;
+
+/// The effective capabilities of heaptop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights(u64);
+
+impl Rights {
+    /// As the kernel tells; none where it does not.
+    pub fn own() -> Self {
+        let status = Process::myself().and_then(|own| own.status());
+        Self(status.map_or(0, |status| status.capeff))
+    }
+
+    /// Whether a capability is effective.
+    pub fn has(self, capability: u8) -> bool {
+        self.0 >> capability & 1 == 1
+    }
+
+    /// Whether probes may be placed, as far as capabilities go: a namespace or a security module may still deny it.
+    pub fn may_probe(self) -> bool {
+        self.has(CAP_SYS_ADMIN) || (self.has(CAP_BPF) && self.has(CAP_PERFMON))
+    }
+}

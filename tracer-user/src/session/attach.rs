@@ -1,0 +1,332 @@
+//! From a pid to everything that a session runs on: which source fits, its probes, what the user has to know of it.
+
+use std::time::Duration;
+
+use super::collector::Collector;
+use super::edge::Edge;
+use super::marks_reader::MarksReader;
+use crate::cli::SourceChoice;
+use crate::clock::{local_time, monotonic_ns, unix_ns};
+use crate::go::alloc_counters::AllocCounters;
+use crate::go::facts::Facts;
+use crate::go::memstats::HeapFigures;
+use crate::go::profile::MappedFile;
+use crate::go::size_classes::CLASS_BYTES;
+use crate::model::rows::{History, Liveness, Source, Target};
+use crate::plan::{self, ProbePlan, Wanted};
+use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
+use crate::process::arm::{self, Armed, ArmedBy};
+use crate::process::go_process::GoProcess;
+use crate::refusal::Refusal;
+use crate::source;
+use crate::source::governor::{DEFAULT_MAX_CPU_FRACTION, least_cpu_fraction};
+use crate::symbolize::Symbolizer;
+
+/// `exact` follows so many objects of the live heap: a site with a twentieth of it has 800 samples, an error of 4 %.
+const FOLLOWED_OBJECTS: u64 = 16_384;
+/// Densest and thinnest that `exact` samples, bytes: below, a record would come with most allocations; above is the
+/// runtime's own rate.
+const MIN_RATE_BYTES: u64 = 4 << 10;
+const MAX_RATE_BYTES: u64 = 512 << 10;
+/// Ring of the sources that trap for many allocations: a record of a span takes 216 bytes, and 10 000 a second come.
+const ALLOC_RING_BYTES: u32 = 4 << 20;
+/// How long allocations are counted before `exact` is begun.
+const RATE_LOOK: Duration = Duration::from_millis(200);
+
+/// How to attach.
+#[derive(Clone, Debug, Default)]
+pub struct AttachSettings {
+    /// The source to use; `None` for the one that fits.
+    pub source: Option<SourceChoice>,
+    /// Switch the target's sampler on: see [`Armed`].
+    pub arm: bool,
+    /// Most that probes of allocations may take, as a share of one CPU; `None` for the default.
+    pub max_cpu_fraction: Option<f64>,
+    /// The watch ends by itself after a while: `exact` needs no other bound then.
+    pub is_short: bool,
+    /// Diagnostics of the kernel side.
+    pub log: bool,
+    /// Size of the ring buffer, bytes; `None` for the default.
+    pub ring_bytes: Option<u32>,
+}
+
+/// What an attach gives.
+pub(super) struct Attached {
+    pub(super) collector: Collector,
+    pub(super) target: Target,
+    pub(super) symbolizer: Symbolizer,
+    pub(super) mappings: Vec<MappedFile>,
+    pub(super) armed: Option<Armed>,
+    pub(super) armed_by: Option<ArmedBy>,
+}
+
+/// Attaches to the process `pid`.
+pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Refusal> {
+    let no_probes = settings.source == Some(SourceChoice::Buckets);
+    let loader = (!no_probes).then(Loader::start);
+    let go = GoProcess::open(pid)?;
+    let mut source = choose(&go, settings)?;
+    let mut notes = Vec::new();
+    let max_cpu_fraction = max_cpu_fraction(&go, source, settings)?;
+    // Once: the rate follows the size of the heap, and both sides must know the same.
+    let kind = kind(&go, source);
+    let placed = match loader {
+        Some(loader) => match place(loader, &go, kind, settings) {
+            Ok(placed) => Some(placed),
+            Err(refusal) => {
+                notes.push(fall_back(&go, source, settings, refusal)?);
+                source = Source::Buckets;
+                None
+            }
+        },
+        None => None,
+    };
+    let (probes, plan) = placed.unzip();
+    if let Some(plan) = &plan {
+        notes.extend(plan.notes.iter().cloned());
+    }
+    // Behind the probes: none of its samples goes unseen. From here on every way out puts the old rate back.
+    let armed = settings.arm.then(|| Armed::arm(&go)).transpose()?;
+    let armed_by = if armed.is_none() {
+        arm::armed_by(pid)
+    } else {
+        None
+    };
+    let history = match (&armed, &armed_by) {
+        (Some(armed), _) => {
+            notes.push(format!(
+                "armed at {}: what was allocated before is not in the figures",
+                local_time(armed.at_unix_ns())
+            ));
+            History::SinceArmed
+        }
+        (None, Some(by)) => {
+            notes.push(by.to_string());
+            History::SinceArmed
+        }
+        (None, None) if source.liveness() == Liveness::Marks => History::SinceAttach,
+        (None, None) => History::SinceStart,
+    };
+    let target = Target {
+        pid,
+        name: go.process.name().to_owned(),
+        go: go.program.version.clone(),
+        started_unix_ns: go.process.started_unix_ns(),
+        attached_ns: monotonic_ns(),
+        attached_unix_ns: unix_ns(),
+        main_module: go
+            .program
+            .build
+            .main_module
+            .as_ref()
+            .map(|module| module.path.clone()),
+        source,
+        history,
+        notes,
+    };
+    let symbolizer = Symbolizer::new(&go);
+    let mappings = go.mapped_files();
+    let edge = Edge::new(go, probes);
+    let collector = match (kind, plan) {
+        (Some(kind), Some(plan)) => {
+            let reader = MarksReader::new(&edge, kind, plan, max_cpu_fraction);
+            let reader = reader.map_err(|err| unreadable(&target, &err.to_string()))?;
+            Collector::of_marks(edge, reader)
+        }
+        _ => Collector::of_buckets(edge),
+    };
+    Ok(Attached {
+        collector,
+        target,
+        symbolizer,
+        mappings,
+        armed,
+        armed_by,
+    })
+}
+
+/// The source for a process: what was asked for where it works, else what fits.
+fn choose(go: &GoProcess, settings: &AttachSettings) -> Result<Source, Refusal> {
+    let pid = go.process.pid();
+    let rate_bytes = go.figures()?.rate_bytes;
+    if settings.arm {
+        arm::refuse_where_on(pid, rate_bytes).map_err(|(why, next)| {
+            let what = format!("will not arm {} (pid {pid})", go.process.name());
+            Refusal::new(what, why, next)
+        })?;
+        return Ok(Source::Sampler);
+    }
+    Ok(match settings.source {
+        None if rate_bytes == 0 => Source::Spans,
+        None => Source::Sampler,
+        Some(SourceChoice::Spans) => Source::Spans,
+        Some(SourceChoice::Exact) => Source::Exact,
+        Some(SourceChoice::Sampler) => {
+            go.require_sampling()?;
+            Source::Sampler
+        }
+        Some(SourceChoice::Buckets) => {
+            go.require_sampling()?;
+            Source::Buckets
+        }
+    })
+}
+
+/// The budget of the allocation probes; refuses `exact` where even its shortest turns would break it.
+fn max_cpu_fraction(
+    go: &GoProcess,
+    source: Source,
+    settings: &AttachSettings,
+) -> Result<f64, Refusal> {
+    match settings.max_cpu_fraction {
+        // A look of a bounded time is what the user accepts instead of a bounded share.
+        None if settings.is_short && source == Source::Exact => return Ok(f64::INFINITY),
+        Some(max) if max.is_infinite() => return Ok(max),
+        _ => {}
+    }
+    let max = settings
+        .max_cpu_fraction
+        .unwrap_or(DEFAULT_MAX_CPU_FRACTION);
+    if source != Source::Exact {
+        return Ok(max);
+    }
+    let per_sec = allocations_per_sec(go)?;
+    let least = least_cpu_fraction(per_sec);
+    if least <= max {
+        return Ok(max);
+    }
+    let (name, pid) = (go.process.name(), go.process.pid());
+    let percent = (least * 100.0).ceil();
+    Err(Refusal::new(
+        format!("exact would take too much of {name} (pid {pid})"),
+        format!(
+            "it allocates {per_sec:.0} times a second: at 1 us each, even half a second in a minute takes {:.1} % of a CPU, and {:.1} % are allowed",
+            least * 100.0,
+            max * 100.0
+        ),
+        format!(
+            "allow it (heaptop --exact --max-overhead {percent}% {pid}), or look for a short time (heaptop --exact --for 10s {pid})"
+        ),
+    ))
+}
+
+/// Allocations per second, by the runtime's own counters.
+fn allocations_per_sec(go: &GoProcess) -> Result<f64, Refusal> {
+    let read = || {
+        let program = &go.program;
+        AllocCounters::read(&go.memory(), program.facts, &program.vars)
+            .map_err(|err| go.unreadable(err))
+    };
+    let (begin, before) = (std::time::Instant::now(), read()?);
+    std::thread::sleep(RATE_LOOK);
+    let new = read()?.since(&before);
+    Ok(new.objects() as f64 / begin.elapsed().as_secs_f64())
+}
+
+/// Loads and places the probes of a source.
+fn place(
+    loader: Loader,
+    go: &GoProcess,
+    kind: Option<source::Kind>,
+    settings: &AttachSettings,
+) -> Result<(Probes, ProbePlan), Refusal> {
+    let wanted = match kind {
+        Some(source::Kind::Spans) => Wanted::Spans,
+        Some(source::Kind::Exact { .. }) => Wanted::Exact,
+        None => Wanted::Sampler,
+    };
+    let plan = plan::plan(&go.program, &*go.image, wanted)?;
+    let bias = go.program.bias;
+    let alloc = kind.map(|kind| AllocSettings {
+        layout: alloc_layout(go.program.facts),
+        exact: matches!(kind, source::Kind::Exact { .. }),
+        rate_bytes: match kind {
+            source::Kind::Exact { rate_bytes } => rate_bytes,
+            source::Kind::Spans => 0,
+        },
+        class_bytes: &CLASS_BYTES,
+        mallocgc: plan
+            .mallocgc
+            .map(|code| (code.start.wrapping_add(bias), code.end.wrapping_add(bias))),
+    });
+    let ebpf = loader.finish(LoadSettings {
+        special: go.program.facts.special,
+        jbe_filter: plan.jbe_filter(),
+        ring_bytes: settings
+            .ring_bytes
+            .or(alloc.is_some().then_some(ALLOC_RING_BYTES)),
+        log: settings.log,
+        alloc,
+    })?;
+    let probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
+    Ok((probes, plan))
+}
+
+/// Where probes cannot be placed for want of rights but the runtime's records can be read: goes on with these alone,
+/// unless something was asked for that needs probes. What the user is told of it.
+fn fall_back(
+    go: &GoProcess,
+    source: Source,
+    settings: &AttachSettings,
+    refusal: Refusal,
+) -> Result<String, Refusal> {
+    let asked_for_probes = settings.arm || settings.source.is_some();
+    if !refusal.lacks_rights || asked_for_probes || source != Source::Sampler {
+        return Err(refusal);
+    }
+    go.require_sampling()?;
+    Ok(format!(
+        "no rights for probes ({}): the runtime's records alone are read, as with --no-probes",
+        refusal.why
+    ))
+}
+
+/// The kind of a source by mark bits.
+fn kind(go: &GoProcess, source: Source) -> Option<source::Kind> {
+    match source {
+        Source::Spans => Some(source::Kind::Spans),
+        Source::Exact => Some(source::Kind::Exact {
+            rate_bytes: exact_rate_bytes(go.figures().ok()),
+        }),
+        Source::Sampler | Source::Buckets => None,
+    }
+}
+
+/// Mean bytes between two objects that `exact` follows: by the size of the heap.
+fn exact_rate_bytes(figures: Option<HeapFigures>) -> u64 {
+    let live = figures.map_or(0, |figures| figures.live_bytes);
+    (live / FOLLOWED_OBJECTS).clamp(MIN_RATE_BYTES, MAX_RATE_BYTES)
+}
+
+fn alloc_layout(facts: &Facts) -> AllocLayout {
+    let (mspan, scheduler, mcache) = (&facts.mspan, &facts.scheduler, &facts.mcache);
+    AllocLayout {
+        g_m: scheduler.g_m,
+        m_p: scheduler.m_p,
+        p_mcache: scheduler.p_mcache,
+        mcache_tiny: mcache.tiny,
+        mcache_tinyoffset: mcache.tinyoffset,
+        mcache_alloc: mcache.alloc,
+        span_start: mspan.start_addr,
+        span_freeindex: mspan.freeindex,
+        span_nelems: mspan.nelems,
+        span_index_bytes: mspan.index_size,
+        span_alloc_cache: mspan.alloc_cache,
+        span_alloc_bits: mspan.alloc_bits,
+        span_alloc_count: mspan.alloc_count,
+        span_spanclass: mspan.spanclass,
+        span_elemsize: mspan.elemsize,
+        has_headers: u64::from(facts.has_malloc_headers),
+    }
+}
+
+fn unreadable(target: &Target, why: &str) -> Refusal {
+    Refusal::new(
+        format!(
+            "cannot read the memory of {} (pid {})",
+            target.name, target.pid
+        ),
+        why,
+        "the process may have ended; else report this with its Go version",
+    )
+}

@@ -1,0 +1,315 @@
+//! The edge of the sources that follow objects by mark bits: drains, the runtime's allocation counters, checks of the
+//! mark bits after each GC, and the governor's turns.
+
+use std::sync::Arc;
+
+use super::edge::Edge;
+use crate::clock::monotonic_ns;
+use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
+use crate::go::alloc_counters::AllocCounters;
+use crate::go::liveness::{self, NotChecked};
+use crate::go::memory::{Memory as _, Unreadable};
+use crate::model::samples::is_kept;
+use crate::plan::{Kind, ProbePlan};
+use crate::source::governor::{Governor, Turn};
+use crate::source::{self, Lookup, Source, Window};
+
+/// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
+/// the next look.
+const MAX_CHECKS: usize = 3;
+/// Checks take at most this part of heaptop's own time: with a cycle every few ms not each is checked.
+const REST_PER_CHECK: u32 = 4;
+/// The kernel's counters of allocations are read so often: each of up to 16 384 is a system call.
+const COUNTS_EVERY_NS: u64 = 1_000_000_000;
+
+/// The kernel measures programs for so long: it costs each run of any program on the machine some 50 ns meanwhile.
+const TIMED_NS: u64 = 1_000_000_000;
+/// Traps that a mean is taken from, at least.
+const MIN_TIMED_HITS: f64 = 50.0;
+
+/// Follows objects.
+#[derive(Debug)]
+pub(super) struct MarksReader {
+    source: Source,
+    plan: ProbePlan,
+    governor: Governor,
+    /// The cycle whose marks were read last.
+    checked_cycle: Option<u32>,
+    /// A mark termination came since.
+    is_due: bool,
+    rest_until_ns: u64,
+    /// When the window before was closed.
+    window_ns: u64,
+    counted_ns: u64,
+    counts_allocations: bool,
+    was_on: bool,
+    /// Links on their way out are waited for before probes are placed again.
+    detaching: Option<tokio::task::JoinHandle<()>>,
+    thinned: u32,
+    /// The cost of a trap, while the programs are timed.
+    trap_ns: Option<f64>,
+    timed_until_ns: u64,
+}
+
+impl MarksReader {
+    /// Begins to follow what is allocated from now on.
+    ///
+    /// # Errors
+    /// When the runtime's allocation counters cannot be read.
+    pub(super) fn new(
+        edge: &Edge,
+        kind: source::Kind,
+        plan: ProbePlan,
+        max_cpu_fraction: f64,
+    ) -> Result<Self, Unreadable> {
+        let at_ns = monotonic_ns();
+        Ok(Self {
+            source: Source::new(kind, counters(edge)?),
+            plan,
+            governor: Governor::new(max_cpu_fraction, at_ns, 0),
+            checked_cycle: None,
+            is_due: false,
+            rest_until_ns: 0,
+            window_ns: at_ns,
+            counted_ns: 0,
+            counts_allocations: matches!(kind, source::Kind::Exact { .. }),
+            was_on: true,
+            detaching: None,
+            thinned: 0,
+            trap_ns: None,
+            timed_until_ns: 0,
+        })
+    }
+
+    /// What a trap was measured to cost on this machine, without its program; what ours take beside it, with their
+    /// stacks, is measured on the target itself.
+    pub(super) fn trap_costs(&mut self, edge: &mut Edge, ns: f64) {
+        self.trap_ns = Some(ns);
+        self.timed_until_ns = monotonic_ns().saturating_add(TIMED_NS);
+        if let Some(probes) = edge.probes_mut() {
+            probes.time_programs(true);
+        }
+    }
+
+    /// Ends the measurement of the programs once it has lasted long enough.
+    fn finish_timing(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        let now = monotonic_ns();
+        let Some(trap_ns) = self.trap_ns else { return };
+        if now < self.timed_until_ns {
+            return;
+        }
+        let Some(probes) = edge.probes_mut() else {
+            return;
+        };
+        let hits = probes.counters().hits;
+        let timed: Vec<(f64, f64)> = ALLOCATION_PROBES
+            .iter()
+            .filter_map(|&kind| Some((hits[kind as usize] as f64, probes.program_ns(kind)?)))
+            .collect();
+        let n_hits: f64 = timed.iter().map(|(hits, _)| hits).sum();
+        if n_hits < MIN_TIMED_HITS {
+            self.timed_until_ns = now.saturating_add(TIMED_NS);
+            return;
+        }
+        probes.time_programs(false);
+        self.trap_ns = None;
+        let program_ns = timed.iter().map(|(hits, ns)| hits * ns).sum::<f64>() / n_hits;
+        let ns = trap_ns + program_ns;
+        self.governor.hit_costs(ns);
+        batch.push(Event::HitCost { ns });
+    }
+
+    /// The first events: nothing is followed yet, and that is all of it.
+    pub(super) fn first_events(&mut self, edge: &mut Edge) -> Vec<Event> {
+        let mut events = Vec::new();
+        let heap = edge.read_heap();
+        events.extend(edge.probes().map(|probes| Event::Kernel(probes.counters())));
+        events.push(Event::Heap(heap));
+        let now = monotonic_ns();
+        self.checked_cycle = heap.runtime.map(|figures| figures.gc_cycles);
+        events.push(Event::Buckets(BucketsRead {
+            from_ns: now,
+            to_ns: now,
+            cycle: heap.runtime.map(|figures| figures.prof_cycle.number()),
+            swept: true,
+            complete: true,
+            ..BucketsRead::default()
+        }));
+        events.push(Event::Duty(self.governor.duty(now)));
+        events
+    }
+
+    /// One look: a window of records, the marks if a cycle has ended, counters, the governor.
+    pub(super) fn look(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        self.window(edge, batch);
+        let heap = edge.read_heap();
+        if let Some(figures) = heap.runtime
+            && self.checked_cycle != Some(figures.gc_cycles)
+        {
+            self.is_due = true;
+        }
+        if self.is_due && monotonic_ns() >= self.rest_until_ns {
+            self.check(edge, batch);
+        }
+        batch.push(Event::Heap(heap));
+        if self.counts_allocations && monotonic_ns() >= self.counted_ns + COUNTS_EVERY_NS {
+            self.count(edge, batch);
+        }
+        self.finish_timing(edge, batch);
+        self.govern(edge, batch);
+    }
+
+    /// Closes a window: what was drained becomes births and deaths.
+    pub(super) fn window(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        let counters = counters(edge).ok();
+        let mut records = Vec::new();
+        edge.drain_all_records(&mut records);
+        let now = monotonic_ns();
+        let window = Window {
+            records,
+            counters,
+            pause: self.governor.pause(self.window_ns, now),
+            on: self.was_on && self.governor.is_on(),
+        };
+        self.was_on = self.governor.is_on();
+        self.window_ns = now;
+        let events = self.source.window(window, &Tables(edge));
+        self.is_due |= events
+            .iter()
+            .any(|event| matches!(event, Event::Probe(ProbeEvent::GcMarked { .. })));
+        batch.extend(events);
+    }
+
+    /// Holds every followed object against the marks of the last cycle.
+    fn check(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        let begin = std::time::Instant::now();
+        for _ in 0..MAX_CHECKS {
+            match self.check_once(edge, batch) {
+                Ok(true) => break,
+                // A cycle ended meanwhile: what was found is of no one cycle.
+                Ok(false) => {}
+                // The target is ending, or the next look tells.
+                Err(err) => log::debug!("mark bits: {err}"),
+            }
+        }
+        let rest = begin.elapsed() * REST_PER_CHECK;
+        self.rest_until_ns =
+            monotonic_ns().saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(0));
+    }
+
+    /// One try; `false` if a cycle ended meanwhile.
+    fn check_once(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Result<bool, NotChecked> {
+        let cycle = gc_cycles(edge)?;
+        // Behind the look at the cycle: whatever was born before its marks were complete is followed now.
+        self.window(edge, batch);
+        let program = &edge.go.program;
+        let followed = self.source.followed();
+        let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
+        if checked.gc_cycles != cycle {
+            return Ok(false);
+        }
+        self.checked_cycle = Some(cycle);
+        self.is_due = false;
+        batch.extend(self.source.checked(monotonic_ns(), &checked));
+        Ok(true)
+    }
+
+    /// Reads the kernel's counters of allocations.
+    fn count(&mut self, edge: &Edge, batch: &mut Vec<Event>) {
+        let Some(probes) = edge.probes() else { return };
+        let counts = probes.counts();
+        let now = monotonic_ns();
+        self.counted_ns = now;
+        batch.extend(
+            self.source
+                .counted(now, &counts.objects, counts.overflow, &Tables(edge)),
+        );
+    }
+
+    /// Reads the kernel's counters, and turns the allocation probes off or on as the budget wants it.
+    pub(super) fn govern(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        let Some(probes) = edge.probes() else { return };
+        let counters = probes.counters();
+        batch.retain(|event| !matches!(event, Event::Kernel(_)));
+        batch.push(Event::Kernel(counters));
+        if self
+            .detaching
+            .as_ref()
+            .is_some_and(|detaching| !detaching.is_finished())
+        {
+            return; // Turns are counted from when the probes are really out.
+        }
+        self.detaching = None;
+        let turn = self
+            .governor
+            .look(counters.at_ns, allocation_hits(&counters));
+        match turn {
+            Turn::Same => return,
+            Turn::Off => {
+                let links = edge
+                    .probes_mut()
+                    .map(|probes| probes.take_links(&ALLOCATION_PROBES));
+                // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
+                self.detaching = Some(tokio::task::spawn_blocking(move || drop(links)));
+            }
+            Turn::On => {
+                if let Err(err) = edge.attach_more(&self.plan, &ALLOCATION_PROBES) {
+                    // The target is ending, or replaced itself: the loop notices.
+                    log::warn!("{err}");
+                }
+            }
+        }
+        batch.push(Event::Duty(self.governor.duty(counters.at_ns)));
+    }
+
+    /// The model keeps one in 2^`level` of the followed objects: so does the source.
+    pub(super) fn thin(&mut self, level: u32) {
+        if level <= self.thinned {
+            return;
+        }
+        self.thinned = level;
+        self.source.thin(|object| is_kept(object, level));
+    }
+}
+
+/// The probes that trap for allocations: what the governor turns off and on.
+const ALLOCATION_PROBES: [Kind; 3] = [Kind::Span, Kind::Large, Kind::Alloc];
+
+/// Traps of [`ALLOCATION_PROBES`].
+fn allocation_hits(counters: &KernelCounters) -> u64 {
+    ALLOCATION_PROBES
+        .iter()
+        .map(|&kind| counters.hits[kind as usize])
+        .sum()
+}
+
+/// GC cycles whose marks are complete.
+fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
+    let program = &edge.go.program;
+    let sweepgen = program
+        .vars
+        .mheap
+        .wrapping_add(program.facts.mheap.sweepgen);
+    Ok(edge.go.memory().u32(sweepgen)? / 2)
+}
+
+fn counters(edge: &Edge) -> Result<AllocCounters, Unreadable> {
+    let program = &edge.go.program;
+    AllocCounters::read(&edge.go.memory(), program.facts, &program.vars)
+}
+
+/// The target's own tables.
+struct Tables<'a>(&'a Edge);
+
+impl Lookup for Tables<'_> {
+    fn expand(&self, pcs: &[u64]) -> Vec<u64> {
+        let go = &self.0.go;
+        go.program.expand(&*go.image, &go.memory(), pcs)
+    }
+
+    fn type_name(&self, go_type: u64) -> Option<Arc<str>> {
+        let go = &self.0.go;
+        let found = go.program.type_at(&*go.image, &go.memory(), go_type)?;
+        Some(found.name)
+    }
+}
