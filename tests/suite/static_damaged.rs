@@ -102,7 +102,9 @@ fn damage(release: &str) {
         });
         let damaged = Damaged { image: &image, changes: changes.collect() };
         if let Ok(program) = Program::locate(&damaged, &damaged, 0) {
-            let _ = plan(&program, &damaged, Wanted::Sampler);
+            for wanted in [Wanted::Sampler, Wanted::Spans, Wanted::Exact] {
+                let _ = plan(&program, &damaged, wanted);
+            }
         }
         // What was located in a sound file, on tables that are damaged since.
         for pc in pcs {

@@ -12,7 +12,7 @@ use heaptop::go::frame::Frame;
 use heaptop::go::memory::{Memory, Unreadable};
 use heaptop::go::program::{Layout, Program};
 use heaptop::go::static_image::{Section, Segment, StaticImage};
-use heaptop::plan::{Instruction, Wanted, plan};
+use heaptop::plan::{Instruction, Kind as Probe, ProbePlan, Wanted, plan};
 use heaptop::process::image::Image;
 
 use crate::support::each_release;
@@ -241,11 +241,32 @@ fn check(release: &str, kind: Kind) -> bool {
 }
 
 fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path: &Path) {
-    let plan = plan(program, image, Wanted::Sampler)
-        .unwrap_or_else(|err| panic!("{release} {name}: {err}"));
-    assert_eq!(plan.points.len(), 5);
+    let planned = |wanted: Wanted| {
+        plan(program, image, wanted).unwrap_or_else(|err| panic!("{release} {name}: {err}"))
+    };
+    let sampler = planned(Wanted::Sampler);
+    assert_eq!(sampler.points.len(), 5);
+    let spans = planned(Wanted::Spans);
+    let exact = planned(Wanted::Exact);
+    let n_points = |plan: &ProbePlan, kind: Probe| {
+        let points = plan.points.iter();
+        points.filter(|point| point.kind == kind).count()
+    };
+    for plan in [&spans, &exact] {
+        for kind in [Probe::GcStart, Probe::GcMarked, Probe::Span, Probe::Large] {
+            assert_eq!(n_points(plan, kind), 1, "{release} {name}: {kind:?}");
+        }
+        assert_eq!(plan.notes, [""; 0], "{release} {name}");
+        assert_eq!(plan.mallocgc, None, "{release} {name}");
+    }
+    assert_eq!(n_points(&spans, Probe::Alloc), 0);
+    // Up to 1.26 one way leads to every allocation; then there are 14 functions of single size classes, and four others.
+    let is_specialised = release.starts_with("1.27.");
+    let n_allocs = n_points(&exact, Probe::Alloc);
+    assert_eq!(n_allocs, if is_specialised { 18 } else { 1 }, "{release}");
     let file = File::open(path).expect("the program exists");
-    for point in plan.points {
+    let points = [sampler.points, exact.points].concat();
+    for point in points {
         let mut bytes = [0; 2];
         file.read_exact_at(&mut bytes, point.file_offset)
             .expect("code");
