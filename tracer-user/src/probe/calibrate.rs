@@ -3,11 +3,13 @@
 use std::num::NonZeroU32;
 
 use aya::Ebpf;
-use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use aya::programs::{ProgramError, UProbe};
 use procfs::process::{MMapPath, Process};
 use rustix::time::{ClockId, clock_gettime};
 use tracer_ebpf::wire::programs;
+
+use super::load::{chain, load_unbound};
 
 /// Hits of one round: at 1 µs a hit a round takes 2 ms.
 const HITS: u32 = 2_000;
@@ -26,17 +28,34 @@ extern "C" fn called() {
 
 /// Loads the programs once more, on their own, and measures what a hit of them costs.
 pub fn measure_hit_cost_ns() -> Option<f64> {
-    let mut ebpf = super::load::load_unbound().ok()?;
+    trial().ok()
+}
+
+/// The same, and what stood in the way: whether programs load, maps are made and probes fire on this machine.
+///
+/// # Errors
+/// The kernel's words.
+pub fn trial() -> Result<f64, String> {
+    let mut ebpf =
+        load_unbound().map_err(|err| format!("programs do not load: {}", chain(&err)))?;
     hit_cost_ns(&mut ebpf)
 }
 
 /// Nanoseconds of CPU time per hit, measured with the program of a flush, which sends a record like any
 /// other. Takes about 0.2 s, most of it for the detach; the target is not touched.
-fn hit_cost_ns(ebpf: &mut Ebpf) -> Option<f64> {
-    let program: &mut UProbe = ebpf.program_mut(programs::FLUSHED)?.try_into().ok()?;
-    program.load().ok()?;
-    let offset = file_offset(called as *const () as u64)?;
-    let own = NonZeroU32::new(std::process::id())?;
+fn hit_cost_ns(ebpf: &mut Ebpf) -> Result<f64, String> {
+    let program = ebpf
+        .program_mut(programs::FLUSHED)
+        .ok_or("the object has no program to try")?;
+    let program: &mut UProbe = program
+        .try_into()
+        .map_err(|err: ProgramError| chain(&err))?;
+    program
+        .load()
+        .map_err(|err| format!("the kernel does not take a program: {}", chain(&err)))?;
+    let offset =
+        file_offset(called as *const () as u64).ok_or("no function of our own to try on")?;
+    let own = NonZeroU32::new(std::process::id()).ok_or("no pid of our own")?;
     let bare = round_ns();
     let link = program
         .attach(
@@ -44,10 +63,10 @@ fn hit_cost_ns(ebpf: &mut Ebpf) -> Option<f64> {
             "/proc/self/exe",
             UProbeScope::OneProcess(own),
         )
-        .ok()?;
+        .map_err(|err| format!("a probe cannot be placed: {}", chain(&err)))?;
     let probed = round_ns();
     let _ = program.detach(link);
-    Some((probed - bare).max(0.0))
+    Ok((probed - bare).max(0.0))
 }
 
 /// Median nanoseconds per call.
