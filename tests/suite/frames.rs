@@ -681,7 +681,7 @@ fn what_the_budget_does_is_said() {
     snapshots("spans-budget", &story, "");
     let block = text_block(&story.model, &TextOptions::default());
     assert!(
-        block.starts_with("02:") && block.contains("budget: on 77 % of the time\n"),
+        block.starts_with("03:") && block.contains("budget: on 77 % of the time\n"),
         "{block}"
     );
 }

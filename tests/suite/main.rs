@@ -4,6 +4,7 @@ mod arm;
 mod cli;
 mod frames;
 mod life;
+mod marks;
 mod probes;
 mod ps;
 mod pty;

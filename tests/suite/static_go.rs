@@ -235,6 +235,7 @@ fn check(release: &str, kind: Kind) -> bool {
 
     check_plan(release, name, &program, &image, &path);
     check_frames(release, name, &program, &image, &running, &live);
+    check_types(release, name, &program, &image, &running, &live);
     eprintln!("{release} {name}: located in {took:?}");
     true
 }
@@ -348,6 +349,37 @@ fn check_expansion(
     let entry = wrapper.start.wrapping_add(program.bias);
     assert!(expand(&[entry + 1]).is_empty(), "{release} {name}");
     assert_eq!(expand(&[0x1234]), [0x1234]);
+}
+
+fn check_types(
+    release: &str,
+    name: &str,
+    program: &Program,
+    image: &Image,
+    running: &Running,
+    live: &ProcessMemory,
+) {
+    let address = |hex: &str| u64::from_str_radix(&hex[2..], 16).expect("an address");
+    let type_at = |addr: &str| program.type_at(image, live, address(addr));
+    let mut n = 0;
+    for line in &running.lines {
+        let fields: Vec<&str> = line.split('\t').collect();
+        match fields[..] {
+            ["type", addr, size, told] => {
+                let found = type_at(addr).unwrap_or_else(|| panic!("{release} {name}: {told}"));
+                assert_eq!(&*found.name, told, "{release} {name}");
+                assert_eq!(
+                    found.size_bytes.to_string(),
+                    size,
+                    "{release} {name}: {told}"
+                );
+                n += 1;
+            }
+            ["made", addr] => assert_eq!(type_at(addr), None, "{release} {name}: by reflection"),
+            _ => {}
+        }
+    }
+    assert_eq!(n, 16, "{release} {name}");
 }
 
 fn check_release(release: &str) {

@@ -52,15 +52,25 @@ pub(crate) fn allocated(ctx: &ProbeContext) {
         return; // Counted in `mallocgc`.
     }
     let place = place(size, go_type);
-    let (stack, _) = stack::intern(caller);
-    // A stack whose record was lost is sent with the next one like it: its objects are counted under its id all the same.
-    maps::count_object(&CountKey {
+    let stack = stack::id(caller);
+    let key = CountKey {
         stack,
         go_type,
         object_bytes: place.object_bytes,
-    });
-    if is_drawn(place.object_bytes) && follow(ctx, size, go_type, stack, place).is_none() {
-        maps::count_lost(KIND_ALLOC);
+    };
+    // A key is there only if its stack was sent: the usual hit asks one map.
+    let is_known = maps::count_known(&key) || {
+        let is_told = stack::tell(stack, caller);
+        if !(is_told && maps::count_new(&key)) {
+            maps::count_overflow();
+        }
+        is_told
+    };
+    if is_drawn(place.object_bytes) {
+        let is_followed = is_known && follow(ctx, size, go_type, stack, place).is_some();
+        if !is_followed {
+            maps::count_lost(KIND_ALLOC);
+        }
     }
 }
 
@@ -205,11 +215,11 @@ fn follow(ctx: &ProbeContext, size: u64, go_type: u64, stack: u64, place: Place)
 /// Where a tiny object of `size` bytes begins in a block of which `used` bytes are taken.
 #[inline(always)]
 fn aligned(used: u64, size: u64) -> u64 {
-    let align = if size & 7 == 0 {
+    let align = if size.is_multiple_of(8) {
         8
-    } else if size & 3 == 0 {
+    } else if size.is_multiple_of(4) {
         4
-    } else if size & 1 == 0 {
+    } else if size.is_multiple_of(2) {
         2
     } else {
         1

@@ -207,20 +207,27 @@ pub(crate) fn header(kind: u32) -> RecordHeader {
     }
 }
 
-/// Counts an object; when the map is full, among those of unknown stack.
+/// Counts an object under a key that the map has; false when it has not.
 #[inline(always)]
-pub(crate) fn count_object(key: &CountKey) {
-    if let Some(counter) = COUNTS.get_ptr_mut(key) {
-        return regs::add_one(counter);
+pub(crate) fn count_known(key: &CountKey) -> bool {
+    let counter = COUNTS.get_ptr_mut(key);
+    if let Some(counter) = counter {
+        regs::add_one(counter);
     }
-    if COUNTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
-        return;
-    }
-    // Another CPU has inserted it meanwhile, or there is no room.
-    if let Some(counter) = COUNTS
-        .get_ptr_mut(key)
-        .or_else(|| COUNTS_OVERFLOW.get_ptr_mut(0))
-    {
+    counter.is_some()
+}
+
+/// Counts the first object of a key, whose stack was sent. False when there is no room.
+#[inline(always)]
+pub(crate) fn count_new(key: &CountKey) -> bool {
+    // If it cannot be inserted, another CPU may have done it meanwhile.
+    COUNTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() || count_known(key)
+}
+
+/// Counts an object whose stack userspace cannot know.
+#[inline(always)]
+pub(crate) fn count_overflow() {
+    if let Some(counter) = COUNTS_OVERFLOW.get_ptr_mut(0) {
         regs::add_one(counter);
     }
 }

@@ -46,10 +46,9 @@ fn send(ctx: &ProbeContext, kind: u32, address: u64) -> Option<()> {
     };
     let takes_stack = maps::source() == SOURCE_SPANS;
     let stack = if takes_stack {
-        match stack::intern(stack::of_body(ctx)) {
-            (id, true) => id,
-            _ => 0,
-        }
+        let caller = stack::of_body(ctx);
+        let id = stack::id(caller);
+        if stack::tell(id, caller) { id } else { 0 }
     } else {
         0
     };

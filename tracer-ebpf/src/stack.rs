@@ -79,23 +79,22 @@ impl Frame {
     }
 }
 
-/// The id of the stack that begins with `first`, which userspace knows from now on; 0 when its record was lost.
+/// Makes sure that userspace knows the stack that begins with `first`, by its id; false when its record is lost.
 #[inline(always)]
-pub(crate) fn intern(first: Frame) -> (u64, bool) {
-    let id = hash(first);
+pub(crate) fn tell(id: u64, first: Frame) -> bool {
     if maps::is_sent(id) {
-        return (id, true);
+        return true;
     }
     let is_sent = send(id, first);
     if is_sent {
         maps::remember_sent(id);
     }
-    (id, is_sent)
+    is_sent
 }
 
-/// Hashes the return addresses; never 0.
+/// The id of the stack that begins with `first`: a hash of its return addresses, never 0.
 #[inline(always)]
-fn hash(first: Frame) -> u64 {
+pub(crate) fn id(first: Frame) -> u64 {
     /// Any odd number with bits all over (that of SplitMix64).
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = FACTOR;

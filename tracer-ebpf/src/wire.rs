@@ -71,7 +71,7 @@ pub const fn size_class_index(size_bytes: u64) -> u64 {
     if size_bytes <= SMALL_SIZE_MAX {
         size_bytes.div_ceil(8)
     } else {
-        SIZE_CLASS_FINE as u64 + (size_bytes - 1024 + 127) / 128
+        SIZE_CLASS_FINE as u64 + size_bytes.saturating_sub(1024).div_ceil(128)
     }
 }
 
@@ -282,10 +282,10 @@ pub mod maps {
     /// LRU hash of `u64` → `u64`: stack ids that were sent. One that is forgotten is sent again, which costs the ring room
     /// and nothing else.
     pub const STACKS: &str = "STACKS";
-    /// Per-CPU hash of [`CountKey`](super::CountKey) → `u64`: objects allocated. What finds it full counts in
-    /// [`COUNTS_OVERFLOW`].
+    /// Per-CPU hash of [`CountKey`](super::CountKey) → `u64`: objects allocated. The stack of each key was sent before.
+    /// What finds the map full, or the ring when its stack is to be sent, counts in [`COUNTS_OVERFLOW`].
     pub const COUNTS: &str = "COUNTS";
-    /// Per-CPU array of one `u64`: objects that found [`COUNTS`] full: their stack is not known, their number is.
+    /// Per-CPU array of one `u64`: objects that are not in [`COUNTS`]: their stack is not known, their number is.
     pub const COUNTS_OVERFLOW: &str = "COUNTS_OVERFLOW";
     /// LRU hash of `u64` (address of the `g`) → what is to be followed and waits for its span. The programs' own.
     pub const PENDING: &str = "PENDING";

@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: what heaptop costs its target, how fast it starts, and what it takes itself.
 //!
-//! Prints a table of goals beside what was measured here, and writes it to `target/bench.md`. Modes that are compared are
+//! Prints a table of goals beside what was measured here, and writes it to `docs/benchmarks.md`, or to `target/bench.md` where it
+//! is quick. Modes that are compared are
 //! interleaved; figures are medians with a 95 % interval. A goal that is missed is a line in the table and no failure: on a busy
 //! machine times say little, and only the reader knows how busy it is.
 
 mod cost;
 mod own;
+mod sources;
 mod start;
 mod stats;
 
@@ -29,15 +31,24 @@ use crate::{
 };
 
 const MEBIBYTE: f64 = 1_048_576.0;
+/// Begins the page that is committed.
+const HEAD: &str = "# Benchmarks\n\nWritten by `cargo xtask bench`, run as root. Times depend on the machine; what is compared was interleaved on \
+                    it.\n\n";
 /// Of one CPU: what the probes may take of the target at saturation.
 const HITS_GOAL: f64 = 0.001;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Fewer and shorter rounds: about three minutes once everything is built
+    /// Fewer and shorter rounds: under four minutes once everything is built
     #[arg(long)]
     quick: bool,
+    /// Measure what each source costs the target, and nothing else
+    #[arg(long)]
+    only_sources: bool,
+    /// heaptop to measure instead of building it
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// What is measured, and how it is started.
@@ -46,6 +57,7 @@ struct Tools {
     heaptop: PathBuf,
     gateway: PathBuf,
     truth: PathBuf,
+    mixed: PathBuf,
 }
 
 impl Tools {
@@ -68,11 +80,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let begin = Instant::now();
     let privilege = Privilege::get("bench", "place probes in the measured programs")?;
     let go = Go::get()?;
-    let heaptop = build::heaptop("bench")?;
+    let heaptop = match &args.program {
+        Some(program) => program.clone(),
+        None => build::heaptop("bench")?,
+    };
     let folder = crate::target_dir().join("bench");
     let (gateway, truth) = (folder.join("gateway"), folder.join("truth"));
     go.build("bench", "gateway", None, &[], &gateway)?;
     go.build("bench", "truth", None, &[], &truth)?;
+    let mixed = folder.join("mixed");
+    go.build("bench", "mixed", None, &[], &mixed)?;
     let big = if args.quick {
         big::program("bench", &go)?
     } else {
@@ -85,13 +102,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         heaptop,
         gateway,
         truth,
+        mixed,
     };
 
+    if args.only_sources {
+        let table = sources::measure(&tools, &sources_plan(args.quick))?;
+        return std::io::stdout()
+            .write_all(table.as_bytes())
+            .context("cannot print the table");
+    }
     let plan = if args.quick {
         cost::Plan {
-            rounds: 6,
+            rounds: 4,
             window: Duration::from_secs(3),
-            warm_up: Duration::from_secs(10),
+            warm_up: Duration::from_secs(8),
         }
     } else {
         cost::Plan {
@@ -110,22 +134,44 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let window = Duration::from_secs(if args.quick { 10 } else { 60 });
     let own = own::measure(&tools, window)?;
 
+    let sources = sources::measure(&tools, &sources_plan(args.quick))?;
+
     let mut rows = target_rows(&cost);
     rows.extend(own_rows(&start, &own, model));
-    let text = table(&rows, &cost, &plan, args.quick);
-    let file = crate::target_dir().join("bench.md");
+    let mut text = table(&rows, &cost, &plan, args.quick);
+    let _ = write!(text, "\n## What each source costs the target\n{sources}");
+    let mut file = crate::target_dir().join("bench.md");
+    if !args.quick {
+        text.insert_str(0, HEAD);
+        file = crate::root().join("docs/benchmarks.md");
+        fs::create_dir_all(crate::root().join("docs")).context("cannot create docs")?;
+    }
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     user::give_back(&tools.privilege)?;
     std::io::stdout().write_all(text.as_bytes())?;
     say(
         "bench",
         &format!(
-            "done in {:.1} min; the table is in {}",
+            "done in {:.1} min; the tables are in {}",
             begin.elapsed().as_secs_f64() / 60.0,
             file.display()
         ),
     );
     Ok(())
+}
+
+fn sources_plan(quick: bool) -> sources::Plan {
+    if quick {
+        sources::Plan {
+            rounds: 1,
+            window: Duration::from_secs(2),
+        }
+    } else {
+        sources::Plan {
+            rounds: 8,
+            window: Duration::from_secs(4),
+        }
+    }
 }
 
 /// What the target pays.

@@ -84,8 +84,25 @@ const STEPS: &[Step] = &[
         let mut command = xtask_command(&["test", LONG_TEST])?;
         finish(command.env(LONG, "1"))
     }),
-    ("kernels", || xtask(&["vm", "--kernel", "5.10,6.1"])),
+    // The whole of it takes most of an hour: a part each day.
+    ("releases, builds and sources", || {
+        xtask(&["matrix", "--part", "today/14"])
+    }),
+    ("torture", || {
+        let seed = crate::today().to_string();
+        xtask(&["torture", "--for", "60s", "--seed", &seed])
+    }),
+    ("servers in the wild", || xtask(&["wild"])),
+    ("kernels", || {
+        // The oldest and a newer one each day.
+        let kernels = KERNELS[usize::try_from(crate::today())? % KERNELS.len()];
+        progress::say("ci", &format!("kernels of today: {kernels}"));
+        xtask(&["vm", "--kernel", kernels])
+    }),
 ];
+
+/// Kernels of one day.
+const KERNELS: [&str; 3] = ["5.10,7.2", "5.10,6.1", "5.10,6.12"];
 
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<()> {

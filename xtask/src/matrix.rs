@@ -57,7 +57,7 @@ fn parse_part(text: &str) -> Result<Part, String> {
         return Err(wrong());
     }
     let index = match index {
-        "today" => usize::try_from(days()).map_err(|_| wrong())? % of,
+        "today" => usize::try_from(crate::today()).map_err(|_| wrong())? % of,
         number => {
             number
                 .parse::<usize>()
@@ -68,12 +68,6 @@ fn parse_part(text: &str) -> Result<Part, String> {
         }
     };
     Ok(Part { index, of })
-}
-
-/// Days since 1970.
-fn days() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() / 86_400)
 }
 
 /// Whether a word of `--only` speaks of this cell.

@@ -66,8 +66,8 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 /// Ways to attach, with what the target must be for them.
 const WAYS: &[(&str, &[&str])] = &[
     ("arm", &["--arm"]),
-    ("spans", &["--max-overhead", "100%"]),
-    ("exact", &["--exact", "--max-overhead", "100%"]),
+    ("spans", &["--max-overhead", "off"]),
+    ("exact", &["--exact", "--max-overhead", "off"]),
     // The governor attaches and detaches by itself.
     ("spans", &[]),
     ("exact", &["--exact", "--max-overhead", "10%"]),

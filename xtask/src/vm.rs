@@ -15,6 +15,7 @@
 
 mod initramfs;
 mod kernels;
+mod sources;
 
 use std::{
     env,
@@ -38,6 +39,8 @@ use initramfs::Initramfs;
 const END: &str = "VM_TEST_EXIT=";
 /// Begins each fact.
 const FACT: &str = "VM: ";
+/// Facts of whole lines of JSON end so; they are judged and not shown.
+const BIG_FACTS: [&str; 2] = ["row", "truth"];
 const MUSL: &str = "x86_64-unknown-linux-musl";
 /// A site that the fixture was told to keep objects in.
 const KEEPER: &str = "main.keepBytes";
@@ -78,9 +81,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(program) => program.clone(),
         None => build_heaptop()?,
     };
-    let fixture = build_fixture(&crate::root().join(&args.fixture), &dir)?;
+    let fixture = build_fixture(&crate::root().join(&args.fixture), &dir.join("fixture"))?;
+    let mixed = build_fixture(
+        &crate::root().join("tests/programs/mixed"),
+        &dir.join("mixed"),
+    )?;
     let initrd = dir.join("initrd.gz");
-    fs::write(&initrd, pack(&busybox, &program, &fixture, args.count)?)?;
+    fs::write(
+        &initrd,
+        pack(&busybox, &program, &fixture, &mixed, args.count)?,
+    )?;
 
     let kernels = args
         .kernel
@@ -127,7 +137,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Everything the guest has, as one archive.
-fn pack(busybox: &Path, program: &Path, fixture: &Path, count: usize) -> Result<Vec<u8>> {
+fn pack(
+    busybox: &Path,
+    program: &Path,
+    fixture: &Path,
+    mixed: &Path,
+    count: usize,
+) -> Result<Vec<u8>> {
     let mut archive = Initramfs::new();
     for folder in ["bin", "dev", "proc", "sys", "tmp"] {
         archive.folder(folder)?;
@@ -136,6 +152,7 @@ fn pack(busybox: &Path, program: &Path, fixture: &Path, count: usize) -> Result<
         ("bin/busybox", busybox),
         ("heaptop", program),
         ("fixture", fixture),
+        ("mixed", mixed),
     ] {
         let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         is_static(&content)
@@ -205,12 +222,11 @@ fn build_heaptop() -> Result<PathBuf> {
 }
 
 /// A statically linked fixture.
-fn build_fixture(source: &Path, dir: &Path) -> Result<PathBuf> {
-    let fixture = dir.join("fixture");
+fn build_fixture(source: &Path, out: &Path) -> Result<PathBuf> {
     let status = crate::go::Go::get()?
         .command(None)?
         .args(["build", "-o"])
-        .arg(&fixture)
+        .arg(out)
         .arg(".")
         .current_dir(source)
         .status()
@@ -218,7 +234,7 @@ fn build_fixture(source: &Path, dir: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("`go build` in {} ended with {status}", source.display());
     }
-    Ok(fixture)
+    Ok(out.to_owned())
 }
 
 /// Runs one guest to its end or the limit; returns what it wrote on its serial console and shows the facts meanwhile.
@@ -286,7 +302,9 @@ fn tee(serial: impl Read) -> Result<Vec<u8>> {
         }
         let line = String::from_utf8_lossy(&log[begin..]);
         if let Some(fact) = line.trim().strip_prefix(FACT)
-            && !fact.starts_with("row=")
+            && !BIG_FACTS
+                .iter()
+                .any(|name| fact.split('=').next().unwrap_or_default().ends_with(name))
         {
             writeln!(stderr, "      {fact}").ok();
         }
@@ -347,6 +365,26 @@ fn verdict(log: &str, count: usize) -> Result<String, Vec<String>> {
             .filter(|_| !facts("heaptop_status").contains(&"0")),
     );
 
+    let one = |name: String| match facts(&name).as_slice() {
+        [value] => (*value).to_owned(),
+        _ => String::new(),
+    };
+    let mut seen = Vec::new();
+    for source in sources::ALL {
+        let facts = sources::Facts {
+            fill: one(format!("{source}_fill")),
+            status: one(format!("{source}_status")),
+            row: one(format!("{source}_row")),
+            truth: one(format!("{source}_truth")),
+            rate: one(format!("{source}_rate")),
+            check: one(format!("{source}_check")),
+            exit: one(format!("{source}_exit")),
+        };
+        match sources::verdict(source, &facts) {
+            Ok(words) => seen.push(format!("{source}: {words}")),
+            Err(found) => faults.extend(found.iter().map(|fault| format!("{source}: {fault}"))),
+        }
+    }
     let rows: Vec<Value> = facts("row")
         .iter()
         .filter_map(|row| serde_json::from_str(row).ok())
@@ -360,7 +398,8 @@ fn verdict(log: &str, count: usize) -> Result<String, Vec<String>> {
     }
     let summary = rows_verdict(&rows, &mut faults);
     if faults.is_empty() {
-        Ok(summary)
+        seen.insert(0, summary);
+        Ok(seen.join("; "))
     } else {
         Err(faults)
     }
@@ -457,8 +496,9 @@ mod tests {
     fn log(rows: &[String]) -> String {
         format!(
             "VM: keep=ok 400\r\nVM: gc=ok\r\nVM: churn=ok\r\nVM: heaptop_status=0\r\n{}VM: stop=ok\r\nVM: work=ok 12\r\n\
-             VM: target=alive\r\nVM: fixture_status=7\r\nVM_TEST_EXIT=0\r\n",
-            rows.concat()
+             VM: target=alive\r\nVM: fixture_status=7\r\n{}VM_TEST_EXIT=0\r\n",
+            rows.concat(),
+            sources::ALL.map(sources::good).concat()
         )
     }
 
@@ -470,7 +510,8 @@ mod tests {
     fn a_guest_with_every_fact_passes() {
         assert_eq!(
             verdict(&good(), 2).unwrap(),
-            "2 rows, 1 sites, GC cycles 4 to 9, 0 lost"
+            "2 rows, 1 sites, GC cycles 4 to 9, 0 lost; spans: 100 % of 4096 bytes; arm: 100 % of 4096 bytes; exact: 64 \
+             allocations counted, 100 % of 4096 bytes"
         );
     }
 

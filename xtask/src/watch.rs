@@ -25,8 +25,6 @@ const ALL: &str = "100000";
 pub(crate) struct Watch {
     running: Running,
     stderr: File,
-    /// Lines read so far.
-    lines: u64,
 }
 
 impl Watch {
@@ -62,7 +60,6 @@ impl Watch {
         Ok(Self {
             running: Running::start_as_root("heaptop", privilege, &mut command)?,
             stderr,
-            lines: 0,
         })
     }
 
@@ -75,20 +72,10 @@ impl Watch {
     pub(crate) fn next(&mut self, limit: Duration) -> Result<Value> {
         match self.running.expect_line(limit) {
             Ok(line) => {
-                self.lines += 1;
                 serde_json::from_str(&line).with_context(|| format!("heaptop wrote {line:?}"))
             }
             Err(err) => Err(self.in_its_words(err)),
         }
-    }
-
-    /// The newest of the lines that have come, one at least.
-    pub(crate) fn newest(&mut self, limit: Duration) -> Result<Value> {
-        let mut newest = self.next(limit)?;
-        while let Some(line) = self.running.line(Duration::ZERO)? {
-            newest = serde_json::from_str(&line).context("heaptop writes JSON lines")?;
-        }
-        Ok(newest)
     }
 
     /// Reads lines until one is as wanted, at most for `limit`; `None` where none was, with the last line read.

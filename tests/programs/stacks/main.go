@@ -1,7 +1,7 @@
 // Stacks prints how the runtime itself names the callers of functions of many kinds, then waits. The question:
 // does heaptop name them in the same words?
 //
-// A line "frame GROUP PC LINE STARTFUNC FUNCTION FILE" is one logical frame of a stack, innermost first. A line
+// A line "type ADDRESS SIZE NAME" is a type by the address of its descriptor. A line "frame GROUP PC LINE STARTFUNC FUNCTION FILE" is one logical frame of a stack, innermost first. A line
 // "rate ADDRESS" is the address of runtime.MemProfileRate.
 package main
 
@@ -9,10 +9,12 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/pprof"
 	"sort"
 	"strings"
+	"unsafe"
 )
 
 var group int
@@ -76,7 +78,24 @@ func closure() {
 	f(len(os.Args))
 }
 
+type list[T any] struct{ next *list[T] }
+
+// Types prints how the runtime names types of many kinds.
+func types() {
+	for _, value := range []any{
+		dog{}, &dog{}, []dog{}, [3]*dog{}, map[string][]dog{}, func(int) error { return nil }, make(chan dog),
+		struct{ name string }{}, list[int]{}, &list[dog]{}, "", 1.5, uint8(1), new(any), sort.StringSlice{}, &strings.Builder{},
+	} {
+		// An interface begins with the address of its value's type.
+		at := *(*uintptr)(unsafe.Pointer(&value))
+		fmt.Printf("type\t%#x\t%d\t%T\n", at, reflect.TypeOf(value).Size(), value)
+	}
+	made := any(reflect.New(reflect.ArrayOf(12345, reflect.TypeOf(0))).Interface())
+	fmt.Printf("made\t%#x\n", *(*uintptr)(unsafe.Pointer(&made)))
+}
+
 func main() {
+	types()
 	outer()
 	(&cache[int]{}).put(1)
 	(&cache[string]{}).put("x")

@@ -16,7 +16,7 @@ pub(crate) const A_RELEASE: &str = "1.26.6";
 /// Debian's package of the oldest release, which the module proxy does not have as a toolchain.
 const DEBIAN_GO_1_19: &str = "/usr/lib/go-1.19/bin/go";
 
-/// How a program is built.
+/// How a program is built. One named `experiment-X` is built with `GOEXPERIMENT=X`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -81,6 +81,7 @@ fn build(program: &str, release: &str, kind: Kind, key: &str) -> Option<PathBuf>
     let lock = File::create(fixtures.join(".lock")).expect("a lock file");
     flock(&lock, FlockOperation::LockExclusive).expect("a lock");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs");
+    let experiment = kind.name.strip_prefix("experiment-").unwrap_or_default();
     let status = go
         .arg("build")
         .args(kind.arguments)
@@ -89,6 +90,7 @@ fn build(program: &str, release: &str, kind: Kind, key: &str) -> Option<PathBuf>
         .arg(".")
         .current_dir(source.join(program))
         .env("CGO_ENABLED", if kind.cgo { "1" } else { "0" })
+        .env("GOEXPERIMENT", experiment)
         .status()
         .expect("go runs");
     assert!(

@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`buildinfo`] tells the release, [`facts`] holds what differs between releases,
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
-//! stripped binaries, [`layout`] ties these together for a file and [`program`] for one process; [`buckets`], [`specials`],
-//! [`memstats`] and [`alloc_counters`] read the live runtime.
+//! stripped binaries, [`layout`] ties these together for a file and [`program`]
+//! for one process, [`types`] names what is allocated; [`buckets`], [`specials`],
+//! [`memstats`], [`alloc_counters`] and [`liveness`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 

@@ -10,8 +10,8 @@ use crate::clock::{local_time, monotonic_ns, unix_ns};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::facts::Facts;
 use crate::go::memstats::HeapFigures;
+use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
-use crate::model::profile::MappedFile;
 use crate::model::rows::{History, Liveness, Source, Target};
 use crate::plan::{self, ProbePlan, Wanted};
 use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
@@ -98,15 +98,11 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
                 "armed at {}: what was allocated before is not in the figures",
                 local_time(armed.at_unix_ns())
             ));
-            History::SinceArmed {
-                at_unix_ns: armed.at_unix_ns(),
-            }
+            History::SinceArmed
         }
         (None, Some(by)) => {
             notes.push(by.to_string());
-            History::SinceArmed {
-                at_unix_ns: by.since_unix_ns,
-            }
+            History::SinceArmed
         }
         (None, None) if source.liveness() == Liveness::Marks => History::SinceAttach,
         (None, None) => History::SinceStart,

@@ -169,7 +169,7 @@ impl MarksReader {
         let window = Window {
             records,
             counters,
-            backlog_share: self.governor.backlog_share(self.window_ns, now),
+            pause: self.governor.pause(self.window_ns, now),
             on: self.was_on && self.governor.is_on(),
         };
         self.was_on = self.governor.is_on();

@@ -3,6 +3,7 @@
 //! Pure: it is told what the probes have cost so far and answers when they go off and on. Detaching takes the kernel
 //! 0.1 s a probe, so turns are of seconds, not of milliseconds.
 
+use super::Pause;
 use crate::event::Duty;
 use crate::model::gc::SECOND_NS;
 
@@ -126,17 +127,26 @@ impl Governor {
         }
     }
 
-    /// What part of the allocations of the last pause the window from `from_ns` to `at_ns` takes over: they are spread
-    /// over the turn.
-    pub fn backlog_share(&self, from_ns: u64, at_ns: u64) -> f64 {
+    /// What the window from `from_ns` to `at_ns` takes over of the allocations of the last pause: they are spread over
+    /// the turn.
+    pub fn pause(&self, from_ns: u64, at_ns: u64) -> Pause {
         let Phase::On { since_ns, .. } = self.phase else {
-            return 1.0;
+            return Pause::NONE;
         };
-        let ends = since_ns + self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
-        if at_ns >= ends {
-            return 1.0;
+        if self.off_ns == 0 {
+            return Pause::NONE;
         }
-        at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+        let turn_ns = self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
+        let ends = since_ns + turn_ns;
+        let share = if at_ns >= ends {
+            1.0
+        } else {
+            at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+        };
+        Pause {
+            share,
+            off_per_on: self.off_ns as f64 / turn_ns as f64,
+        }
     }
 
     /// What is shown of it.
@@ -210,14 +220,16 @@ mod tests {
     #[test]
     fn the_pause_is_shared_out_over_the_turn() {
         let mut governor = Governor::new(0.01, 0, 0);
+        assert_eq!(governor.look(2 * SECOND_NS, 100_000), Turn::Off);
+        assert_eq!(governor.look(90 * SECOND_NS, 100_000), Turn::On);
         let mut backlog = 1.0;
-        for i in 0..20u64 {
-            backlog -=
-                backlog * governor.backlog_share(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
-            assert!(i < 4 || backlog < 0.5);
+        for i in 900..920u64 {
+            let pause = governor.pause(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
+            assert!(pause.off_per_on > 5.0);
+            backlog -= backlog * pause.share;
+            assert!(i > 908 || backlog > 0.5);
         }
         assert!(backlog.abs() < 1e-9);
-        governor.look(0, 0);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{Checked, Followed};
 use followed::Objects;
+pub use shares::Pause;
 use shares::{Class, Promise, Shares};
 use sites::Sites;
 use tracer_ebpf::wire::CountKey;
@@ -47,9 +48,8 @@ pub struct Window {
     pub records: Vec<Record>,
     /// Read before the drain, so that no allocation is counted whose record could not have been drained.
     pub counters: Option<AllocCounters>,
-    /// What of the allocations while the probes were off this window takes over, 0 to 1: they are spread over the
-    /// windows of a turn.
-    pub backlog_share: f64,
+    /// What this window takes over of the allocations while the probes were off.
+    pub pause: Pause,
     /// The allocation probes were on from the window before to this one.
     pub on: bool,
 }
@@ -90,7 +90,7 @@ impl Source {
             .collect();
         let worth = self
             .shares
-            .share(&promises, window.backlog_share, self.is_complete());
+            .share(&promises, window.pause, self.is_complete());
         let mut promises = promises.iter();
         let mut events = Out::default();
         for record in window.records {

@@ -52,7 +52,7 @@ fn window(records: Vec<Record>, allocated: u64) -> Window {
     Window {
         records,
         counters: Some(counters(allocated)),
-        backlog_share: 1.0,
+        pause: Pause::NONE,
         on: true,
     }
 }

@@ -229,13 +229,14 @@ fn words(ui: &UiState) -> Vec<Line> {
 fn without_history(missing: &str, columns: u16) -> Vec<Line> {
     // Beside the graph there may be figures of the process.
     let room = usize::from(columns).saturating_sub(4).min(76);
-    let mut text = format!(
-        "{missing}. What lives from before is in no row. Growth needs GCs seen from now on."
-    );
+    let mut text =
+        format!("{missing}. What lives from before is in no row. Growth needs GCs from now on.");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    wrap(&text, room)
+    let mut lines = wrap(&text, room);
+    lines.push("e saves a pprof profile of this moment.".to_owned());
+    lines
         .into_iter()
         .map(|line| Line::plain(format!("  {line}")))
         .collect()

@@ -326,6 +326,27 @@ fn equal_ones<S: AsRef<str>>(names: &[S], short: &[String]) -> Vec<usize> {
     equal
 }
 
+/// A Go type in at most `room` cells: whole; without packages, `map[string]*Schema`; then its middle.
+pub fn short_type(go_type: &str, room: usize) -> String {
+    if width(go_type) <= room {
+        return go_type.to_owned();
+    }
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | '.');
+    let mut text = String::new();
+    let mut rest = go_type;
+    while let Some(first) = rest.chars().next() {
+        let end = if is_name(first) {
+            rest.find(|c| !is_name(c)).unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
+        let (word, behind) = rest.split_at(end);
+        text.push_str(word.rsplit('.').next().unwrap_or(word));
+        rest = behind;
+    }
+    without_middle(&text, room, |letters| letters / 2)
+}
+
 /// The last element of a path: `cache.go` of `…/memorycache/cache.go`.
 pub fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)

@@ -130,3 +130,24 @@ proptest! {
         prop_assert_eq!(distinct.len(), whole.len());
     }
 }
+
+#[test]
+fn types_lose_their_packages_before_their_middle() {
+    for (go_type, room, short) in [
+        ("[]uint8", 16, "[]uint8"),
+        ("*memorycache.Item", 16, "*Item"),
+        ("map[string]*openapi3.Schema", 18, "map[string]*Schema"),
+        ("map[string]*openapi3.Schema", 16, "map[st...*Schema"),
+        (
+            "func(context.Context, ...string) error",
+            40,
+            "func(context.Context, ...string) error",
+        ),
+        ("世界世界世界世界世界", 5, "..."),
+        ("x.y", 0, ""),
+    ] {
+        let text = short_type(go_type, room);
+        assert!(width(&text) <= room, "{text}");
+        assert_eq!(text, short);
+    }
+}

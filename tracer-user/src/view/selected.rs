@@ -8,7 +8,7 @@ use super::screen::{Line, Panel, PanelKind, Role};
 use super::table::{alloc_per_second, label};
 use super::ui_state::UiState;
 use crate::event::Duty;
-use crate::model::rows::{SiteRow, Status};
+use crate::model::rows::{History, SiteRow, Status};
 
 /// Notes of the attach are shown for so long.
 const NOTES_NS: u64 = 60_000_000_000;
@@ -146,7 +146,7 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
         // The table has the error of in-use; this one is for wider screens.
         growth.truncate(at);
     }
-    vec![
+    let mut figures = vec![
         (
             format::many(&format::count(row.inuse.objects), "object"),
             Role::Plain,
@@ -160,7 +160,11 @@ fn figures(ui: &UiState, row: &SiteRow, room: usize) -> Vec<(String, Role)> {
             format!("alloc {}/s, {}", alloc_per_second(row, false), freed(row)),
             Role::Plain,
         ),
-    ]
+    ];
+    if let Some(go_type) = &row.go_type {
+        figures.push((format!("type {}", names::clean(go_type)), Role::Plain));
+    }
+    figures
 }
 
 /// What it means that nothing is sampled from some moment on.
@@ -188,14 +192,23 @@ fn budget(duty: Duty, source: &str, room: usize) -> String {
 }
 
 /// Notes of the attach take turns in the first minute; the help has them for ever.
-fn note_of_the_moment(ui: &UiState) -> Option<String> {
+fn note_of_the_moment(ui: &UiState, room: usize) -> Option<String> {
     let mut notes = ui.reading.notes();
+    if let (Some(first), History::SinceAttach) = (notes.first_mut(), ui.reading.target.history)
+        && names::width(first) > room
+    {
+        "no history: in-use counts from the attach".clone_into(first);
+    }
     let since_ns = ui.now_ns.saturating_sub(ui.reading.target.attached_ns);
     if notes.is_empty() || since_ns >= NOTES_NS {
         return None;
     }
     let turn = usize::try_from(since_ns / NOTE_NS).unwrap_or(0) % notes.len();
-    Some(notes.swap_remove(turn))
+    let note = notes.swap_remove(turn);
+    if names::width(&note) <= room {
+        return Some(note);
+    }
+    Some(format!("{}...", names::cut(&note, room.saturating_sub(3))))
 }
 
 /// What the user must hear now: the answer to a key, else what impairs the figures.
@@ -246,7 +259,7 @@ fn notice(ui: &UiState, room: usize) -> Option<Line> {
             )
         };
         ("RATE", Role::Warn, text)
-    } else if let Some(note) = note_of_the_moment(ui) {
+    } else if let Some(note) = note_of_the_moment(ui, room.saturating_sub(2)) {
         let mut line = Line::plain(" ");
         line.push(note, Role::Warn);
         return Some(line);

@@ -50,7 +50,9 @@ fn told(
 
 /// The text of a cell and what it means.
 pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Role) {
-    let idle = row.alloc.born_samples == 0 && row.alloc.freed_samples == 0;
+    let idle = row.alloc.born_samples == 0
+        && row.alloc.freed_samples == 0
+        && row.alloc.total.is_none_or(|total| total.objects <= 0.0);
     // Nothing born and nothing freed is counted, and needs no slope.
     let rate = |pick: fn(&crate::model::rows::Rate) -> (f64, f64)| match &row.rate {
         None if idle && options.rates_known => Some((0.0, 0.0)),
@@ -102,7 +104,7 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
         ),
         Column::Type => match &row.go_type {
             Some(go_type) => (
-                names::shorten(&names::clean(go_type), options.width),
+                names::short_type(&names::clean(go_type), options.width),
                 Role::Plain,
             ),
             None => ("-".to_owned(), Role::Dim),
@@ -285,12 +287,16 @@ fn empty(ui: &UiState, layout: &Layout) -> Line {
             ),
             ui.hidden()
         )
+    } else if !ui.reading.is_sampled() {
+        "nothing allocated since the attach is in use after a GC".to_owned()
     } else {
-        let rate = ui
-            .reading
-            .rate_bytes
-            .map_or_else(|| "512Ki".to_owned(), format::rate);
-        format!("no sample is in use; they come one per {rate} allocated")
+        match ui.reading.rate_bytes {
+            Some(0) => "nothing is sampled: MemProfileRate is 0".to_owned(),
+            rate => {
+                let rate = rate.map_or_else(|| "512Ki".to_owned(), format::rate);
+                format!("no sample is in use; they come one per {rate} allocated")
+            }
+        }
     };
     let blank = layout.table.cells().saturating_sub(width(&text)) / 2;
     let mut line = Line::default();

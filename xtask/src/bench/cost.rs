@@ -23,9 +23,9 @@ use super::{
 use crate::{processes::Running, progress::say, user};
 
 /// Ends the memory of an attach before the next mode: detaching takes about 0.1 s a probe.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
 /// The first tracing of a binary by bpftrace parses its symbols.
-const ATTACHED_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const ATTACHED_WITHIN: Duration = Duration::from_secs(60);
 /// heaptop's own figure of hits per second covers this long.
 const HITS_WINDOW: Duration = Duration::from_secs(6);
 const STATS_SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -129,28 +129,13 @@ fn one(tools: &Tools, gateway: &Gateway, mode: Mode, window: Duration) -> Result
     let pid = gateway.target.pid().to_string();
     let mut tracer = match mode {
         Mode::Untraced => None,
-        Mode::Heaptop => Some(tools.heaptop(&["--json", &pid])?),
-        Mode::Bpftrace => {
-            let probe = format!(
-                "uprobe:{}:runtime.mallocgc {{ @ = count(); }} interval:ms:200 {{ printf(\"up\\n\"); }}",
-                tools.gateway.display()
-            );
-            let mut command = tools.privilege.command("bpftrace");
-            command.args(["-B", "line", "-p", &pid, "-e", &probe]);
-            Some(Running::start_as_root(
-                "bpftrace",
-                &tools.privilege,
-                command.stderr(Stdio::null()),
-            )?)
+        Mode::Heaptop => {
+            let mut heaptop = tools.heaptop(&["--json", &pid])?;
+            heaptop.expect_line(ATTACHED_WITHIN)?;
+            Some(heaptop)
         }
+        Mode::Bpftrace => Some(bpftrace(tools, &tools.gateway, &pid, "@ = count();")?),
     };
-    if let Some(tracer) = &mut tracer {
-        tracer.expect_line(ATTACHED_WITHIN)?;
-        if mode == Mode::Bpftrace {
-            // "Attaching 2 probes..." came first.
-            while tracer.expect_line(ATTACHED_WITHIN)? != "up" {}
-        }
-    }
     let before = cpu_seconds(gateway.target.pid())?;
     let (requests, seconds) = gateway.load(window)?;
     let cpu = cpu_seconds(gateway.target.pid())? - before;
@@ -159,6 +144,21 @@ fn one(tools: &Tools, gateway: &Gateway, mode: Mode, window: Duration) -> Result
         thread::sleep(SETTLE);
     }
     Ok((cpu * 1e6 / requests, requests / seconds))
+}
+
+/// A bpftrace that runs `action` at each call of `runtime.mallocgc` in a process, once it is attached.
+pub(super) fn bpftrace(tools: &Tools, program: &Path, pid: &str, action: &str) -> Result<Running> {
+    let probe = format!(
+        "uprobe:{}:runtime.mallocgc {{ {action} }} interval:ms:200 {{ printf(\"up\\n\"); }}",
+        program.display()
+    );
+    let mut command = tools.privilege.command("bpftrace");
+    command.args(["-B", "line", "-p", pid, "-e", &probe]);
+    let mut bpftrace =
+        Running::start_as_root("bpftrace", &tools.privilege, command.stderr(Stdio::null()))?;
+    // "Attaching 2 probes..." comes first.
+    while bpftrace.expect_line(ATTACHED_WITHIN)? != "up" {}
+    Ok(bpftrace)
 }
 
 /// Hits per second and what they take, over one more window with the kernel's own accounting on.
@@ -257,16 +257,22 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) fn start(tools: &Tools) -> Result<Self> {
+        Self::start_with(tools, &[])
+    }
+
+    /// The same with environment variables for the gateway.
+    pub(super) fn start_with(tools: &Tools, variables: &[(&str, &str)]) -> Result<Self> {
         let mut upstream =
             Running::start("the upstream", &mut command(&tools.gateway, &["upstream"]))?;
         let words = upstream.ready()?;
         let upstream_address = words.get(1).context("the upstream names its address")?;
         let mut target = Running::start(
             "the gateway",
-            &mut command(
+            command(
                 &tools.gateway,
                 &["--leak=none", "--upstream", upstream_address],
-            ),
+            )
+            .envs(variables.iter().copied()),
         )?;
         let words = target.ready()?;
         Ok(Self {

@@ -75,8 +75,8 @@ impl Source {
             Self::Sampler => &[],
             Self::Buckets => &["--no-probes"],
             Self::Arm => &["--arm"],
-            Self::Spans => &["--max-overhead", "100%"],
-            Self::Exact => &["--exact", "--max-overhead", "100%"],
+            Self::Spans => &["--max-overhead", "off"],
+            Self::Exact => &["--exact", "--max-overhead", "off"],
         }
     }
 

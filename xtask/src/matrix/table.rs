@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Co
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    cell::{Cell, SOURCES},
-    days,
-};
+use super::cell::{Cell, SOURCES};
 use crate::{go::RELEASES, mixed::BUILDS, progress::say};
 
 /// One cell as it is kept, by `goRELEASE BUILD SOURCE`.
@@ -26,7 +23,7 @@ impl Found {
         Self {
             worst: cell.worst.as_ref().map(|(worst, _)| *worst),
             faults: cell.faults.clone(),
-            day: days(),
+            day: crate::today(),
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# Runs as pid 1 in the guest of `cargo xtask vm`: starts the fixture, runs heaptop on it, tells the serial console what
+# Runs as pid 1 in the guest of `cargo xtask vm`: starts the fixtures, runs heaptop on them, tells the serial console what
 # happened. It judges nothing: each fact is a line `VM: name=value`, and the host reads them. The very last line is
 # VM_TEST_EXIT, which no panicking or hanging guest prints.
 /bin/busybox --install -s /bin
@@ -67,12 +67,56 @@ run() {
 	echo 'exit 7' >&3
 	wait $target
 	fact fixture_status $?
-	dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|segfault|traps:|invalid opcode' | while read -r line; do
-		fact kernel_message "$line"
-	done
+	exec 3>&-
 	return 0
 }
 
-run
-echo "VM_TEST_EXIT=$?"
+# A program that samples nothing, watched by one source: name, MiB to allocate, heaptop's arguments.
+watch_by() {
+	source=$1 mib=$2
+	shift 2
+	: > /tmp/answers
+	: > /tmp/rows
+	rm -f /tmp/commands
+	mkfifo /tmp/commands
+	/mixed -goroutines 2 < /tmp/commands > /tmp/answers 2>&1 &
+	target=$!
+	exec 3> /tmp/commands
+	wait_for '^ready ' /tmp/answers 300 || { fact mixed "$(cat /tmp/answers)"; return 1; }
+	fact "command" "heaptop --json --interval 500ms --top 1000 --max-overhead off $* $target"
+	/heaptop --json --interval 500ms --top 1000 --max-overhead off "$@" $target > /tmp/rows 2> /tmp/stderr &
+	tracer=$!
+	wait_for schema /tmp/rows 300
+	ask mark > /dev/null
+	fact "${source}_fill" "$(ask "fill $mib")"
+	# Twice, and time to read what each has left.
+	ask gc1 > /dev/null
+	sleep 2
+	fact "${source}_gc" "$(ask gc1)"
+	sleep 4
+	kill -TERM $tracer
+	wait $tracer
+	fact "${source}_status" $?
+	while read -r line; do fact stderr "$line"; done < /tmp/stderr
+	fact "${source}_row" "$(tail -n 1 /tmp/rows)"
+	fact "${source}_truth" "$(ask truth)"
+	fact "${source}_rate" "$(ask rate)"
+	fact "${source}_check" "$(ask check)"
+	echo 'exit 7' >&3
+	wait $target
+	fact "${source}_exit" $?
+	exec 3>&-
+	return 0
+}
+
+run &&
+	watch_by spans 16 --source spans &&
+	watch_by arm 32 --arm &&
+	# Few: under emulation a trap takes up to 65 us.
+	watch_by exact 2 --exact
+status=$?
+dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|segfault|traps:|invalid opcode' | while read -r line; do
+	fact kernel_message "$line"
+done
+echo "VM_TEST_EXIT=$status"
 poweroff -f

@@ -1,6 +1,7 @@
 //! As much of HTTP/1.1 as a load needs: one connection, one request after another.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
@@ -36,22 +37,22 @@ impl Client {
         content_type: &str,
         body: &[u8],
     ) -> Result<Vec<u8>> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.address)
-                    .with_context(|| format!("cannot connect to {}", self.address))?;
-                stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-                stream.set_nodelay(true)?;
-                BufReader::new(stream)
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(&self.address)
+                .with_context(|| format!("cannot connect to {}", self.address))?;
+            stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+            stream.set_nodelay(true)?;
+            BufReader::new(stream)
         };
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         if !content_type.is_empty() {
-            request.push_str(&format!(
-                "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
-                body.len()
-            ));
+            let length = body.len();
+            write!(
+                request,
+                "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
+            )?;
         }
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();

@@ -1,6 +1,7 @@
 //! The servers: how each is started, and what load of its own kind it gets.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
@@ -419,9 +420,11 @@ fn victoria(program: &Path, folder: Folder) -> Result<Server> {
                 let path = "/api/v1/query?query=sum(load_value)by(host)";
                 return client.get(path).map(drop);
             }
-            let lines: String = (0..20)
-                .map(|i| format!("load,host=h{} value={}\n", (n + i * 7) % 2000, n % 97))
-                .collect();
+            let mut lines = String::new();
+            for i in 0..20 {
+                let host = (n + i * 7) % 2000;
+                writeln!(lines, "load,host=h{host} value={}", n % 97)?;
+            }
             client
                 .request("POST", "/write", "text/plain", lines.as_bytes())
                 .map(drop)
