@@ -459,7 +459,7 @@ fn a_ring_that_is_too_small_loses_counts_and_is_repaired() {
             ring_bytes: Some(4096),
             ..AttachSettings::default()
         };
-        let mut watched = Watched::attach(truth.pid(), settings).expect("it attaches");
+        let mut watched = Watched::attach(truth.pid(), &settings).expect("it attaches");
         watched.settle();
         // Bursts of births and of frees, each larger than the ring, few enough for the budget.
         for round in 0..4 {

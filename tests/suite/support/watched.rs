@@ -24,13 +24,13 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn attach(pid: u32, settings: AttachSettings) -> Result<Self, Refusal> {
+    pub(crate) fn attach(pid: u32, settings: &AttachSettings) -> Result<Self, Refusal> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let session = runtime.block_on(Session::attach(pid, &settings))?;
+        let session = runtime.block_on(Session::attach(pid, settings))?;
         Ok(Self {
             runtime,
             session: Some(session),
@@ -39,7 +39,7 @@ impl Watched {
 
     /// With probes and no other wish.
     pub(crate) fn by_probes(pid: u32) -> Self {
-        let watched = Self::attach(pid, AttachSettings::default());
+        let watched = Self::attach(pid, &AttachSettings::default());
         watched.unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 

@@ -155,20 +155,16 @@ impl Loader {
             if let Some(bytes) = settings.ring_bytes {
                 loader.map_max_entries(maps::EVENTS, bytes);
             }
-            match &settings.alloc {
-                Some(alloc) => {
-                    alloc_globals = alloc.globals();
-                    for (name, value) in &alloc_globals {
-                        loader.override_global(name, value, true);
-                    }
-                    if !alloc.exact {
-                        shrink(&mut loader, &EXACT_MAPS);
-                    }
+            if let Some(alloc) = &settings.alloc {
+                alloc_globals = alloc.globals();
+                for (name, value) in &alloc_globals {
+                    loader.override_global(name, value, true);
                 }
-                None => {
-                    shrink(&mut loader, &EXACT_MAPS);
-                    shrink(&mut loader, &[maps::STACKS]);
-                }
+            } else {
+                shrink(&mut loader, &[maps::STACKS]);
+            }
+            if !settings.alloc.as_ref().is_some_and(|alloc| alloc.exact) {
+                shrink(&mut loader, &EXACT_MAPS);
             }
             let mut ebpf = loader.load(OBJECT)?;
             if let Some(alloc) = settings.alloc.filter(|alloc| alloc.exact) {

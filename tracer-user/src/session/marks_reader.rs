@@ -9,7 +9,6 @@ use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
-use crate::go::types;
 use crate::model::samples::is_kept;
 use crate::plan::{Kind, ProbePlan};
 use crate::source::governor::{Governor, Turn};
@@ -310,6 +309,7 @@ impl Lookup for Tables<'_> {
 
     fn type_name(&self, go_type: u64) -> Option<Arc<str>> {
         let go = &self.0.go;
-        types::name(&go.memory(), &go.program, go_type)
+        let found = go.program.type_at(&*go.image, &go.memory(), go_type)?;
+        Some(found.name)
     }
 }
