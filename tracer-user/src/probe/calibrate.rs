@@ -7,11 +7,13 @@ use std::num::NonZeroU32;
 
 use aya::Ebpf;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya::programs::{ProgramInfo, UProbe};
+use aya::programs::{ProgramError, ProgramInfo, UProbe};
 use aya::sys::{Stats, enable_stats};
 use procfs::process::{MMapPath, Process};
 use rustix::time::{ClockId, clock_gettime};
 use tracer_ebpf::wire::programs;
+
+use super::load::{chain, load_unbound};
 
 /// Hits of one round: at 1 µs a hit a round takes 2 ms.
 const HITS: u32 = 2_000;
@@ -39,17 +41,34 @@ pub struct HitCost {
 
 /// Loads the programs once more, on their own, and measures what a hit of them costs.
 pub fn measure_hit_cost() -> Option<HitCost> {
-    let mut ebpf = super::load::load_unbound().ok()?;
+    trial().ok()
+}
+
+/// The same, and what stood in the way: whether programs load, maps are made and probes fire on this machine.
+///
+/// # Errors
+/// The kernel's words.
+pub fn trial() -> Result<HitCost, String> {
+    let mut ebpf =
+        load_unbound().map_err(|err| format!("programs do not load: {}", chain(&err)))?;
     hit_cost(&mut ebpf)
 }
 
 /// Measured with the program of a flush, which sends a record like any other. Takes about 0.2 s, most of it for the
 /// detach; the target is not touched.
-fn hit_cost(ebpf: &mut Ebpf) -> Option<HitCost> {
-    let program: &mut UProbe = ebpf.program_mut(programs::FLUSHED)?.try_into().ok()?;
-    program.load().ok()?;
-    let offset = file_offset(called as *const () as u64)?;
-    let own = NonZeroU32::new(std::process::id())?;
+fn hit_cost(ebpf: &mut Ebpf) -> Result<HitCost, String> {
+    let program = ebpf
+        .program_mut(programs::FLUSHED)
+        .ok_or("the object has no program to try")?;
+    let program: &mut UProbe = program
+        .try_into()
+        .map_err(|err: ProgramError| chain(&err))?;
+    program
+        .load()
+        .map_err(|err| format!("the kernel does not take a program: {}", chain(&err)))?;
+    let offset =
+        file_offset(called as *const () as u64).ok_or("no function of our own to try on")?;
+    let own = NonZeroU32::new(std::process::id()).ok_or("no pid of our own")?;
     let bare = round_ns();
     let link = program
         .attach(
@@ -57,7 +76,7 @@ fn hit_cost(ebpf: &mut Ebpf) -> Option<HitCost> {
             "/proc/self/exe",
             UProbeScope::OneProcess(own),
         )
-        .ok()?;
+        .map_err(|err| format!("a probe cannot be placed: {}", chain(&err)))?;
     let record_ns = (round_ns() - bare).max(0.0);
     // Apart from the measurement above: it costs time itself.
     let program_ns = enable_stats(Stats::RunTime).ok().and_then(|_on| {
@@ -65,7 +84,7 @@ fn hit_cost(ebpf: &mut Ebpf) -> Option<HitCost> {
         mean_run_ns(&program.info().ok()?)
     });
     let _ = program.detach(link);
-    Some(HitCost {
+    Ok(HitCost {
         record_ns,
         trap_ns: (record_ns - program_ns.unwrap_or(0.0)).max(0.0),
     })
