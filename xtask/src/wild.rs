@@ -42,6 +42,8 @@ const WORKERS: usize = 4;
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Top sites that must have names.
 const TOP: usize = 10;
+/// The row of what was counted without a stack.
+const UNKNOWN: &str = "(stack unknown)";
 /// In continuous integration, with the package manager at hand, fewer of Debian's servers are a failure.
 const LEAST_OF_DEBIAN: usize = 3;
 /// Times that a GC cycle may come between two profiles.
@@ -306,6 +308,9 @@ fn judged(line: &Value) -> Result<String> {
     ensure!(!sites.is_empty(), "it has no row");
     for site in sites.iter().take(TOP) {
         let name = site["function"].as_str().unwrap_or_default();
+        if name == UNKNOWN {
+            continue;
+        }
         ensure!(
             !name.is_empty() && !name.starts_with("0x"),
             "a row has no name: {site}"
