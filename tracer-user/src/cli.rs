@@ -46,6 +46,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// List the Go processes that run here, in containers too
     Ps(PsArgs),
+    /// Try what a watch needs, say what is missing and what to do; status 0 if it would run
+    Doctor(DoctorArgs),
     /// Write one pprof heap profile from the target's own records, without probes
     Snapshot(SnapshotArgs),
 }
@@ -154,6 +156,17 @@ impl WatchArgs {
         }
         Ok(())
     }
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The process that is to be watched, as for `heaptop TARGET`; without it the machine alone is looked at
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// One JSON object a line for each check: check, state (ok, degraded, missing), detail, next
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `ps`.

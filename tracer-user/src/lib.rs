@@ -7,7 +7,7 @@
 //! it; [`export`] writes profiles and lines.
 //!
 //! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`ui`] the
-//! terminal; [`session`] runs them for one target, [`cmd`] holds one file per command.
+//! terminal; [`session`] runs them for one target, [`doctor`] tries what they need, [`cmd`] holds one file per command.
 
 #![deny(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod cmd;
 pub mod decode;
+pub mod doctor;
 pub mod event;
 pub mod exit;
 pub mod export;
@@ -40,6 +41,7 @@ pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
     match cli.command {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
         Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
+        Some(cli::Command::Doctor(args)) => cmd::doctor::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod doctor;
 pub mod files;
 pub mod patience;
 pub mod ps;

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
+use crate::process::rights::raise_memlock;
 use crate::process::target;
 use crate::session::signals::Signals;
 use crate::session::{AttachSettings, Session, lines, screen};
@@ -34,6 +35,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };
+    if !args.no_probes {
+        // Before Linux 5.11 the maps count against it. Where it cannot be raised, loading them tells.
+        let _ = raise_memlock();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

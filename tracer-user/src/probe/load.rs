@@ -163,11 +163,12 @@ impl Loader {
             } else {
                 shrink(&mut loader, &[maps::STACKS]);
             }
-            if !settings.alloc.as_ref().is_some_and(|alloc| alloc.exact) {
+            let exact = settings.alloc.filter(|alloc| alloc.exact);
+            if exact.is_none() {
                 shrink(&mut loader, &EXACT_MAPS);
             }
             let mut ebpf = loader.load(OBJECT)?;
-            if let Some(alloc) = settings.alloc.filter(|alloc| alloc.exact) {
+            if let Some(alloc) = exact {
                 fill(&mut ebpf, &alloc)?;
             }
             Ok(ebpf)

@@ -1,6 +1,7 @@
 //! What this user may do, as the kernel says of heaptop itself.
 
 use procfs::process::Process;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// `CAP_SYS_PTRACE`: read the memory of processes of other users.
 pub const CAP_SYS_PTRACE: u8 = 19;
@@ -31,4 +32,20 @@ impl Rights {
     pub fn may_probe(self) -> bool {
         self.has(CAP_SYS_ADMIN) || (self.has(CAP_BPF) && self.has(CAP_PERFMON))
     }
+}
+
+/// Lifts the limit of locked memory, which the maps of programs count against before Linux 5.11; returns what holds
+/// now, `None` for no limit.
+pub fn raise_memlock() -> Option<u64> {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    // Without CAP_SYS_RESOURCE as far as one may.
+    if setrlimit(Resource::Memlock, unlimited).is_err() {
+        let maximum = getrlimit(Resource::Memlock).maximum;
+        let current = maximum;
+        let _ = setrlimit(Resource::Memlock, Rlimit { current, maximum });
+    }
+    getrlimit(Resource::Memlock).current
 }

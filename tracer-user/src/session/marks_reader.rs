@@ -81,7 +81,7 @@ impl MarksReader {
         })
     }
 
-    /// What a trap with a small program was measured to cost on this machine; what ours take beside it, with their
+    /// What a trap was measured to cost on this machine, without its program; what ours take beside it, with their
     /// stacks, is measured on the target itself.
     pub(super) fn trap_costs(&mut self, edge: &mut Edge, ns: f64) {
         self.trap_ns = Some(ns);
