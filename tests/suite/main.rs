@@ -4,6 +4,7 @@ mod cli;
 mod frames;
 mod life;
 mod marks;
+mod plugged;
 mod probes;
 mod pty;
 mod static_damaged;
