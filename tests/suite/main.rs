@@ -5,6 +5,7 @@ mod cli;
 mod frames;
 mod life;
 mod marks;
+mod plugged;
 mod probes;
 mod ps;
 mod pty;
