@@ -123,7 +123,12 @@ impl Source {
                         weight,
                     });
                 }
-                Record::Event(other) => events.push(Event::Probe(other)),
+                Record::Event(other) => {
+                    if matches!(other, ProbeEvent::GcMarked { .. }) {
+                        self.objects.marked();
+                    }
+                    events.push(Event::Probe(other));
+                }
             }
         }
         events.finish()
@@ -180,9 +185,9 @@ impl Source {
         matches!(self.kind, Kind::Exact { .. }) && !self.sampled_in_time
     }
 
-    /// The followed objects, in no order: what the next check reads.
+    /// The followed objects that were born before the last mark termination, in no order: what a check reads.
     pub fn followed(&self) -> Vec<Followed> {
-        self.objects.all()
+        self.objects.born_before_mark()
     }
 
     /// How many objects are followed.
