@@ -64,7 +64,7 @@ fn lines_of(check: &Check, colours: bool) -> String {
     );
     if let Some(next) = &check.next {
         let blank = " ".repeat(STATE_WIDTH + 1 + CHECK_WIDTH + 1);
-        text += &format!("{blank}next: {}\n", clean(next));
+        text = text + &blank + "next: " + &clean(next) + "\n";
     }
     text
 }
