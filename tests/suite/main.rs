@@ -2,6 +2,8 @@
 
 mod arm;
 mod cli;
+mod doctor;
+mod follow;
 mod frames;
 mod life;
 mod marks;
