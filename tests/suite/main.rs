@@ -1,5 +1,6 @@
 //! Tests of the whole: real programs, real files.
 
+mod allocations;
 mod arm;
 mod cli;
 mod doctor;
