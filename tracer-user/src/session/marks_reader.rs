@@ -196,6 +196,7 @@ impl MarksReader {
                 Err(err) => log::debug!("mark bits: {err}"),
             }
         }
+        log::debug!("marks read in {:?}", begin.elapsed());
         let rest = begin.elapsed() * REST_PER_CHECK;
         self.rest_until_ns =
             monotonic_ns().saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(0));
@@ -212,6 +213,12 @@ impl MarksReader {
         if checked.gc_cycles != cycle {
             return Ok(false);
         }
+        log::debug!(
+            "marks of cycle {cycle}: {} followed, {} dead, {} unknown",
+            followed.len(),
+            checked.dead.len(),
+            checked.unknown
+        );
         self.checked_cycle = Some(cycle);
         self.is_due = false;
         let now = monotonic_ns();
