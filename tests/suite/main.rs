@@ -1,5 +1,6 @@
 //! Tests of the whole: real programs, real files.
 
+mod allocations;
 mod arm;
 mod cli;
 mod doctor;
@@ -7,6 +8,7 @@ mod follow;
 mod frames;
 mod life;
 mod marks;
+mod plugged;
 mod probes;
 mod ps;
 mod pty;

@@ -1,8 +1,11 @@
 //! Damaged Go programs: the readers of [`heaptop::go`] refuse or go on, but never panic and never grow
 //! without bound.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 
+use heaptop::go::dwarf::Runtime;
 use heaptop::go::memory::{Memory, Unreadable};
 use heaptop::go::program::Program;
 use heaptop::go::static_image::{Section, Segment, StaticImage};
@@ -10,7 +13,7 @@ use heaptop::plan::{Wanted, plan};
 use heaptop::process::image::Image;
 use proptest::prelude::*;
 
-use crate::support::go::{STRIPPED, fixture};
+use crate::support::go::{A_RELEASE, PLAIN, STRIPPED, fixture};
 
 /// An image with some bytes changed.
 struct Damaged<'a> {
@@ -102,7 +105,9 @@ fn damage(release: &str) {
         });
         let damaged = Damaged { image: &image, changes: changes.collect() };
         if let Ok(program) = Program::locate(&damaged, &damaged, 0) {
-            let _ = plan(&program, &damaged, Wanted::Sampler);
+            for wanted in [Wanted::Sampler, Wanted::Spans, Wanted::Exact] {
+                let _ = plan(&program, &damaged, wanted);
+            }
         }
         // What was located in a sound file, on tables that are damaged since.
         for pc in pcs {
@@ -122,4 +127,47 @@ fn damaged_programs_of_go_1_19_never_panic() {
 #[test]
 fn damaged_programs_of_go_1_26_never_panic() {
     damage("1.26.6");
+}
+
+#[test]
+fn damaged_debug_information_never_panics() {
+    let Some(path) = fixture("stacks", A_RELEASE, PLAIN) else {
+        return;
+    };
+    let image = Image::open(File::open(path).expect("the program exists")).expect("an ELF file");
+    let names = [
+        ".debug_info",
+        ".debug_abbrev",
+        ".debug_str",
+        ".debug_addr",
+        ".debug_line",
+    ];
+    let sections: HashMap<&str, Vec<u8>> = names
+        .into_iter()
+        .filter_map(|name| Some((name, image.debug_section(name)?)))
+        .collect();
+    let read = |sections: &HashMap<&str, Vec<u8>>| {
+        let section = |name: &str| Cow::Owned(sections.get(name).cloned().unwrap_or_default());
+        Runtime::read(section).and_then(|runtime| runtime.facts(26))
+    };
+    assert!(read(&sections).is_ok());
+    let changes = prop::collection::vec(
+        (0..names.len(), any::<u32>(), any::<u8>(), any::<bool>()),
+        1..40,
+    );
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(40)
+    };
+    proptest!(config, |(changes in changes)| {
+        let mut damaged = sections.clone();
+        for (section, at, byte, near) in changes {
+            let Some(bytes) = damaged.get_mut(names[section]) else {
+                continue;
+            };
+            let size = if near { bytes.len().min(512) } else { bytes.len() };
+            bytes[at as usize % size] = byte;
+        }
+        let _ = read(&damaged);
+    });
 }

@@ -4,19 +4,21 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use heaptop::go::facts::Facts;
 use heaptop::go::frame::Frame;
 use heaptop::go::memory::{Memory, Unreadable};
-use heaptop::go::program::{Layout, Program};
+use heaptop::go::program::{FactsFrom, Layout, Program};
 use heaptop::go::static_image::{Section, Segment, StaticImage};
-use heaptop::plan::{Instruction, Wanted, plan};
+use heaptop::plan::{Instruction, Kind as Probe, ProbePlan, Wanted, plan};
 use heaptop::process::image::Image;
+use heaptop::refusal::Refusal;
 
 use crate::support::each_release;
-use crate::support::go::{Kind, PIE_STRIPPED, PLAIN, STRIPPED, fixture};
+use crate::support::go::{Kind, PIE_STRIPPED, PLAIN, STRIPPED, copy_program, fixture};
 
 const KINDS: [Kind; 7] = [
     PLAIN,
@@ -208,6 +210,7 @@ fn check(release: &str, kind: Kind) -> bool {
         .unwrap_or_else(|err| panic!("{release} {name}: {err}"));
     let took = begun.elapsed();
     assert_eq!(program.version, format!("go{release}"));
+    assert_eq!(program.facts_from, FactsFrom::Table);
     assert_eq!(program.build.path, "example.com/stacks");
     assert!(program.vars.sweep_state.is_some(), "{release} {name}");
     for stripped in [
@@ -241,11 +244,32 @@ fn check(release: &str, kind: Kind) -> bool {
 }
 
 fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path: &Path) {
-    let plan = plan(program, image, Wanted::Sampler)
-        .unwrap_or_else(|err| panic!("{release} {name}: {err}"));
-    assert_eq!(plan.points.len(), 5);
+    let planned = |wanted: Wanted| {
+        plan(program, image, wanted).unwrap_or_else(|err| panic!("{release} {name}: {err}"))
+    };
+    let sampler = planned(Wanted::Sampler);
+    assert_eq!(sampler.points.len(), 5);
+    let spans = planned(Wanted::Spans);
+    let exact = planned(Wanted::Exact);
+    let n_points = |plan: &ProbePlan, kind: Probe| {
+        let points = plan.points.iter();
+        points.filter(|point| point.kind == kind).count()
+    };
+    for plan in [&spans, &exact] {
+        for kind in [Probe::GcStart, Probe::GcMarked, Probe::Span, Probe::Large] {
+            assert_eq!(n_points(plan, kind), 1, "{release} {name}: {kind:?}");
+        }
+        assert_eq!(plan.notes, [""; 0], "{release} {name}");
+        assert_eq!(plan.mallocgc, None, "{release} {name}");
+    }
+    assert_eq!(n_points(&spans, Probe::Alloc), 0);
+    // Up to 1.26 one way leads to every allocation; then there are 14 functions of single size classes, and four others.
+    let is_specialised = release.starts_with("1.27.");
+    let n_allocs = n_points(&exact, Probe::Alloc);
+    assert_eq!(n_allocs, if is_specialised { 18 } else { 1 }, "{release}");
     let file = File::open(path).expect("the program exists");
-    for point in plan.points {
+    let points = [sampler.points, exact.points].concat();
+    for point in points {
         let mut bytes = [0; 2];
         file.read_exact_at(&mut bytes, point.file_offset)
             .expect("code");
@@ -391,3 +415,100 @@ fn check_release(release: &str) {
 }
 
 each_release!(check_release);
+
+/// A copy of a program in which the linker has written another release.
+fn as_another_release(path: &Path, release: &str, written: &str) -> PathBuf {
+    let (from, to) = (format!("go{release}"), format!("go{written}"));
+    assert_eq!(from.len(), to.len());
+    let mut bytes = std::fs::read(path).expect("a program");
+    let find = |what: &[u8], from: usize| {
+        let mut windows = bytes[from..].windows(what.len());
+        from + windows
+            .position(|window| window == what)
+            .expect("it is there")
+    };
+    // Go's linker aligns it; the same text in the reader of build information is not.
+    let mut mark = find(b"\xff Go buildinf:", 0);
+    while mark % 16 != 0 {
+        mark = find(b"\xff Go buildinf:", mark + 1);
+    }
+    let version = find(from.as_bytes(), mark);
+    assert!(version - mark < 64, "the version follows the mark");
+    bytes[version..version + to.len()].copy_from_slice(to.as_bytes());
+    let copy = path.with_file_name(format!("as-{written}"));
+    // Written to another file first: see `copy_program`.
+    let written = copy.with_extension("bytes");
+    std::fs::write(&written, bytes).expect("room");
+    let mode = std::fs::metadata(path).expect("a program").permissions();
+    std::fs::set_permissions(&written, mode).expect("own file");
+    copy_program(&written, &copy);
+    copy
+}
+
+/// What [`Program::locate`] makes of a program, and what it prints.
+fn locate(path: &Path) -> (Result<Program, Refusal>, Image, Running) {
+    let running = Running::start(path);
+    let image = Image::open(File::open(path).expect("own copy")).expect("an ELF file");
+    let bias = running.bias(&image, path);
+    let located = Program::locate(&image, &running.memory(), bias);
+    (located, image, running)
+}
+
+/// A release that nobody has measured, of which this program says it is, is read as the table has it.
+fn reads_by_dwarf(release: &str) {
+    let minor = release.split('.').nth(1).expect("1.N.P");
+    let newer = format!("1.9{}", &release[3..]);
+    for kind in [PLAIN, KINDS[5], KINDS[3]] {
+        let name = format!("{release} {}", kind.name);
+        let Some(path) = fixture("stacks", release, kind) else {
+            return;
+        };
+        let copy = as_another_release(&path, release, &newer);
+        let begun = Instant::now();
+        let (located, image, running) = locate(&copy);
+        let took = begun.elapsed();
+        let program = located.unwrap_or_else(|err| panic!("{name}: {err}"));
+        assert_eq!(program.facts_from, FactsFrom::Dwarf);
+        assert_eq!(program.version, format!("go{newer}"));
+        let minor: u16 = minor.parse().expect("a number");
+        let facts = Facts {
+            minor,
+            ..*program.facts
+        };
+        assert_eq!(Some(&facts), Facts::of_minor(minor), "{name}");
+        check_frames(
+            release,
+            &name,
+            &program,
+            &image,
+            &running,
+            &running.memory(),
+        );
+        eprintln!("{name}: by DWARF in {took:?}");
+    }
+    let stripped = fixture("stacks", release, STRIPPED).expect("built before");
+    let (located, ..) = locate(&as_another_release(&stripped, release, &newer));
+    let refusal = located.expect_err("nothing is known of it");
+    assert!(refusal.why.contains("no debug information"), "{refusal}");
+    assert!(refusal.next.contains("-ldflags=-w"), "{refusal}");
+}
+
+each_release! { reads_by_dwarf;
+    dwarf_1_19 "1.19.8", dwarf_1_24 "1.24.11", dwarf_1_25 "1.25.5", dwarf_1_27 "1.27.3",
+}
+
+#[test]
+fn facts_that_fail_a_check_give_way_to_dwarf() {
+    let (release, wrong) = ("1.25.5", "1.24.5");
+    let Some(path) = fixture("stacks", release, PLAIN) else {
+        return;
+    };
+    let (located, ..) = locate(&as_another_release(&path, release, wrong));
+    let program = located.unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!(program.facts_from, FactsFrom::Dwarf);
+    let facts = Facts {
+        minor: 25,
+        ..*program.facts
+    };
+    assert_eq!(Some(&facts), Facts::of_minor(25));
+}

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files that see bytes and plain values only.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "go",
     "plan",
     "decode.rs",
     "model",
+    "source",
     "view",
     "export",
     "event.rs",

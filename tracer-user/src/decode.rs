@@ -205,7 +205,7 @@ mod tests {
                 span_class: 11,
             })))
         );
-        let mut span = vec![1, 0xc010, 0xc000, 16, 500 << 32 | 512, 5 << 32 | 1];
+        let mut span = vec![1, 0xc010, 0xc000, 16, (500 << 32) + 512, (5 << 32) + 1];
         span.extend(2..18);
         let Ok(Record::Event(ProbeEvent::Span(taken))) = record(&bytes(wire::KIND_SPAN, &span))
         else {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_stack_has_as_many_addresses_as_it_says() {
         let stack = |n_pcs: u64| {
-            let mut words = vec![0x1d, 1 << 32 | n_pcs];
+            let mut words = vec![0x1d, (1 << 32) + n_pcs];
             words.extend(100..100 + MAX_STACK_PCS as u64);
             record(&bytes(wire::KIND_STACK, &words))
         };

@@ -90,12 +90,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     go.build("bench", "truth", None, &[], &truth)?;
     let mixed = folder.join("mixed");
     go.build("bench", "mixed", None, &[], &mixed)?;
-    let big = if args.quick {
-        big::program("bench", &go)?
-    } else {
-        big::larger("bench", &go)?
-    };
-    let model = model_speed()?;
     user::give_back(&privilege)?;
     let tools = Tools {
         privilege,
@@ -111,6 +105,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .write_all(table.as_bytes())
             .context("cannot print the table");
     }
+    let big = if args.quick {
+        big::program("bench", &go)?
+    } else {
+        big::larger("bench", &go)?
+    };
+    let model = model_speed()?;
+    user::give_back(&tools.privilege)?;
     let plan = if args.quick {
         cost::Plan {
             rounds: 4,

@@ -167,7 +167,8 @@ func siteMap() unsafe.Pointer {
 
 //go:noinline
 func siteAppend() unsafe.Pointer {
-	var all []uint64
+	// Not from nothing: a first array of 8 bytes would share its block with strings of siteTiny, and live as long as they.
+	all := make([]uint64, 0, 4)
 	for i := uint64(0); i < appended; i++ {
 		all = append(all, i*mixer)
 	}
@@ -231,7 +232,7 @@ func isAppended(p unsafe.Pointer) bool {
 
 // capOfAppended is the slot of the last array that appending makes: a capacity fills its size class.
 func capOfAppended() uint64 {
-	var all []uint64
+	all := make([]uint64, 0, 4)
 	for i := uint64(0); i < appended; i++ {
 		all = append(all, i)
 	}

@@ -45,9 +45,9 @@ pub fn examine() -> Machine {
     checks.extend(hidepid(rights));
     checks.push(notes());
     let probes = match calibrate::trial() {
-        Ok(ns) => Ok(format!(
+        Ok(cost) => Ok(format!(
             "programs load, maps are made, and a probe on a function of heaptop itself fires: {:.1} us a hit",
-            ns / 1_000.0
+            cost.record_ns / 1_000.0
         )),
         Err(why) if rights.may_probe() => Err((
             why,

@@ -23,6 +23,17 @@ use super::facts::{
 /// Units that are read: the runtime, with all types, and the package that defines ids of functions from 1.21 on.
 const UNITS: [&str; 2] = ["runtime", "internal/abi"];
 
+/// Sections that are needed for it; `.debug_line` only because units name it.
+const SECTIONS: [&str; 7] = [
+    ".debug_info",
+    ".debug_abbrev",
+    ".debug_str",
+    ".debug_line_str",
+    ".debug_str_offsets",
+    ".debug_addr",
+    ".debug_line",
+];
+
 /// Most fields of a struct and most units that are looked at: honest programs stay far below.
 const MAX_FIELDS: usize = 4096;
 const MAX_UNITS: usize = 1 << 20;
@@ -65,7 +76,11 @@ impl Runtime {
     ///
     /// What is damaged or missing.
     pub fn read<'a>(section: impl Fn(&str) -> Cow<'a, [u8]>) -> Result<Self, String> {
-        let sections = DwarfSections::load(|id| Ok::<_, gimli::Error>(section(id.name())));
+        let sections = DwarfSections::load(|id| {
+            let is_needed = SECTIONS.contains(&id.name());
+            let bytes = is_needed.then(|| section(id.name()));
+            Ok::<_, gimli::Error>(bytes.unwrap_or_default())
+        });
         let sections = sections.map_err(damaged)?;
         let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
         let mut runtime = Self::default();

@@ -1,6 +1,9 @@
 //! What the file of a Go program alone tells: its release, and where its tables, variables and functions lie.
 
+use std::borrow::Cow;
+
 use super::buildinfo::BuildInfo;
+use super::dwarf::Runtime;
 use super::facts::Facts;
 use super::memory::Memory;
 use super::moduledata::Moduledata;
@@ -9,6 +12,15 @@ use super::program::{Code, PROBED_FUNCTIONS};
 use super::static_image::StaticImage;
 use super::variables::{self, Source, Variables};
 use crate::refusal::Refusal;
+
+/// Where the facts of a program's release come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactsFrom {
+    /// The table of releases that were measured.
+    Table,
+    /// The program's own debug information: its release is newer than the table, or the table's facts failed a check.
+    Dwarf,
+}
 
 /// Everything about a Go program that is the same in all processes that run its file: all addresses are link-time ones.
 ///
@@ -22,6 +34,8 @@ use crate::refusal::Refusal;
 pub struct Layout {
     /// Offsets and constants of its release.
     pub facts: &'static Facts,
+    /// Where they come from.
+    pub facts_from: FactsFrom,
     /// What the linker wrote about the program.
     pub build: BuildInfo,
     /// The executable's own module, without the plugins behind it.
@@ -58,10 +72,36 @@ impl Layout {
         Self::find(image, Some((live, bias)))
     }
 
+    /// As [`Layout::of_process`], by the program's debug information, whatever the table has of its release: for when a
+    /// check of the table's facts fails. Reads all of that information: with 60 MiB of it, about a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::of_file`], and when there is no debug information.
+    pub fn by_dwarf(
+        image: &dyn StaticImage,
+        live: Option<(&dyn Memory, u64)>,
+    ) -> Result<Self, Refusal> {
+        let build = BuildInfo::read(image)?;
+        let runtime = read_dwarf(image);
+        let facts = runtime.and_then(|runtime| Ok((runtime.facts(build.minor)?, runtime)));
+        let (facts, runtime) = facts.map_err(|why| unknown_release(&build, &why))?;
+        let facts = facts.with_experiments(&build.experiments).kept();
+        Self::with_facts(image, live, build, facts, Some(&runtime))
+    }
+
     fn find(image: &dyn StaticImage, live: Option<(&dyn Memory, u64)>) -> Result<Self, Refusal> {
         let build = BuildInfo::read(image)?;
-        let facts = facts_for(&build)?;
-        Self::with_facts(image, live, build, facts)
+        let newest = Facts::known_minors().max().unwrap_or(0);
+        match Facts::of_minor(build.minor) {
+            Some(facts) => {
+                let facts = facts.with_experiments(&build.experiments).kept();
+                Self::with_facts(image, live, build, facts, None)
+                    .or_else(|refusal| Self::by_dwarf(image, live).map_err(|_| refusal))
+            }
+            None if build.minor > newest => Self::by_dwarf(image, live),
+            None => Err(unknown_release(&build, "")),
+        }
     }
 
     fn with_facts(
@@ -69,6 +109,7 @@ impl Layout {
         live: Option<(&dyn Memory, u64)>,
         build: BuildInfo,
         facts: &'static Facts,
+        runtime: Option<&Runtime>,
     ) -> Result<Self, Refusal> {
         let failed = |why: String| failed_check(&build, why);
         let pclntab = Pclntab::find(image, &facts.func)?;
@@ -113,11 +154,16 @@ impl Layout {
             image,
             facts,
             module: &moduledata,
+            known: &|name| runtime?.variable(name),
             code: &code,
         })
         .map_err(failed)?;
         Ok(Self {
             facts,
+            facts_from: match runtime {
+                Some(_) => FactsFrom::Dwarf,
+                None => FactsFrom::Table,
+            },
             build,
             moduledata,
             pclntab,
@@ -146,28 +192,46 @@ pub(super) fn code_at(text: u64, range: FuncRange) -> Code {
     }
 }
 
-/// The facts of the release, or why there are none.
-fn facts_for(build: &BuildInfo) -> Result<&'static Facts, Refusal> {
-    if let Some(facts) = Facts::of_minor(build.minor) {
-        return Ok(facts.with_experiments(&build.experiments).kept());
+/// The structs of the runtime as the program's debug information has them.
+fn read_dwarf(image: &dyn StaticImage) -> Result<Runtime, String> {
+    let section = |name: &str| -> Cow<'static, [u8]> {
+        let bytes = image.debug_section(name);
+        bytes.unwrap_or_default().into()
+    };
+    if section(".debug_abbrev").is_empty() {
+        return Err("the program has no debug information (DWARF) to read its structs from".into());
     }
+    Runtime::read(section)
+}
+
+/// A refusal of a release that the table does not have; `dwarf`: why the program's debug information does not serve.
+fn unknown_release(build: &BuildInfo, dwarf: &str) -> Refusal {
     let known: Vec<String> = Facts::known_minors()
         .map(|minor| format!("1.{minor}"))
         .collect();
     let newest = Facts::known_minors().max().unwrap_or(0);
-    let next = if build.minor > newest {
-        "update heaptop to a release that knows this Go, or build the program with an older Go"
+    let (why, next) = if build.minor > newest {
+        (
+            format!(
+                "heaptop knows Go {} only, does not guess, and {dwarf}",
+                known.join(", ")
+            ),
+            "update heaptop to a release that knows this Go, or build the program with its debug information: without -ldflags=-w or -s, and not stripped",
+        )
     } else {
-        "build the program with one of these releases of Go"
+        (
+            format!(
+                "heaptop knows Go {} only, and does not guess",
+                known.join(", ")
+            ),
+            "build the program with one of these releases of Go",
+        )
     };
-    Err(Refusal::new(
+    Refusal::new(
         format!("cannot read the runtime of {}", build.version),
-        format!(
-            "heaptop knows Go {} only, and does not guess",
-            known.join(", ")
-        ),
+        why,
         next,
-    ))
+    )
 }
 
 fn failed_check(build: &BuildInfo, why: String) -> Refusal {

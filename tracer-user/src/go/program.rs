@@ -18,7 +18,7 @@ use super::static_image::StaticImage;
 use super::variables::Variables;
 use crate::refusal::Refusal;
 
-pub use super::layout::Layout;
+pub use super::layout::{FactsFrom, Layout};
 
 /// Functions that carry probes. They are looked up together with those of the variables' rules, in one
 /// pass over the tables.
@@ -74,6 +74,8 @@ pub struct Program {
     pub version: String,
     /// Offsets and constants of that release.
     pub facts: &'static Facts,
+    /// Where they come from.
+    pub facts_from: FactsFrom,
     /// What the linker wrote about the program.
     pub build: BuildInfo,
     /// Run-time minus link-time address of the executable; 0 unless it is a PIE.
@@ -96,10 +98,20 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When it is no Go program, its release is not in the table, or a check against live memory fails.
+    /// When it is no Go program, or a check against live memory fails or its release is not in the table, and its debug
+    /// information does not help.
     pub fn locate(image: &dyn StaticImage, live: &dyn Memory, bias: u64) -> Result<Self, Refusal> {
         let layout = Layout::of_process(image, live, bias)?;
-        Self::in_process(&layout, live, bias)
+        Self::in_process(&layout, live, bias).or_else(|refusal| {
+            // A process that has ended fails every check.
+            let is_there = live.u8(layout.vars.at(bias).numgc).is_ok();
+            if layout.facts_from == FactsFrom::Dwarf || !is_there {
+                return Err(refusal);
+            }
+            let by_dwarf = Layout::by_dwarf(image, Some((live, bias)));
+            let program = by_dwarf.and_then(|layout| Self::in_process(&layout, live, bias));
+            program.map_err(|_| refusal)
+        })
     }
 
     /// The program that a file's layout describes, in one process of it: a handful of reads, which hold the layout
@@ -134,6 +146,7 @@ impl Program {
         let mut program = Self {
             version: layout.build.version.clone(),
             facts,
+            facts_from: layout.facts_from,
             build: layout.build.clone(),
             bias,
             modules: vec![main],

@@ -72,6 +72,12 @@ pub trait StaticImage: Memory {
     /// in a stripped file.
     fn variable_symbols(&self, names: &[&str]) -> Vec<Option<u64>>;
 
+    /// The bytes of a section of debug information, such as `.debug_info`, uncompressed: up to tens of megabytes. `None`
+    /// where there is none, or not in a form that can be read.
+    fn debug_section(&self, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Offset in the file of a link-time address, for uprobes: `None` outside the file-backed parts.
     fn file_offset(&self, vaddr: u64) -> Option<u64> {
         self.segments().iter().find_map(|segment| {

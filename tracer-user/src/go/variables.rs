@@ -123,12 +123,12 @@ const NUMGC: Rule = Rule {
     behind: |facts| facts.mstats.numgc,
     place: Place::Bss,
 };
-/// Finds a field inside of `sweep`, so the symbol only bounds it.
+/// Finds a field inside of `sweep`.
 const SWEEP_STATE: Rule = Rule {
     symbol: "runtime.sweep",
     function: "runtime.(*mheap).alloc.func1",
     k: 0,
-    behind: START,
+    behind: START, // Of the field.
     place: Place::Bss,
 };
 
@@ -151,15 +151,14 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
 /// Most bytes of a function's code that are looked at; the largest of the rules has 700.
 const MAX_CODE_BYTES: usize = 16 << 10;
 
-/// Bytes of `sweepdata`, in which `sweep.active.state` must lie.
-const SWEEP_BYTES: u64 = 64;
-
 /// What the rules look at.
 pub(super) struct Source<'a> {
     pub(super) image: &'a dyn StaticImage,
     pub(super) facts: &'static Facts,
     /// The executable's module, at link-time addresses.
     pub(super) module: &'a Moduledata,
+    /// Link-time addresses of variables from elsewhere than the symbol table, by full name.
+    pub(super) known: &'a dyn Fn(&str) -> Option<u64>,
     /// Link-time bounds of a function's code.
     pub(super) code: &'a dyn Fn(&str) -> Option<(u64, u64)>,
 }
@@ -174,7 +173,8 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
     let symbols = source.image.variable_symbols(&names);
     let symbol = |rule: &Rule| {
         let at = RULES.iter().position(|known| known.symbol == rule.symbol)?;
-        symbols.get(at).copied()?
+        let symbol = symbols.get(at).copied()?;
+        symbol.or_else(|| (source.known)(rule.symbol))
     };
     let addr = |rule: &Rule| {
         let (found, by) = match symbol(rule) {
@@ -200,11 +200,12 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
             addr(&NUMGC)?
         ));
     }
-    let sweep_state = operand(source, &SWEEP_STATE).ok().filter(|&state| {
-        is_in_place(source.module, SWEEP_STATE.place, state)
-            && symbol(&SWEEP_STATE)
-                .is_none_or(|sweep| (sweep..sweep.saturating_add(SWEEP_BYTES)).contains(&state))
-    });
+    let sweep_state = match symbol(&SWEEP_STATE) {
+        Some(sweep) => sweep.checked_add(source.facts.sweep_state),
+        None => operand(source, &SWEEP_STATE).ok(),
+    };
+    let sweep_state =
+        sweep_state.filter(|&state| is_in_place(source.module, SWEEP_STATE.place, state));
     Ok(Variables {
         mbuckets: addr(&MBUCKETS)?,
         mem_profile_rate: addr(&MEM_PROFILE_RATE)?,

@@ -42,9 +42,11 @@ impl Axis {
     /// Takes a final cycle that ended at `at_ns`; says whether slots became wider, so that every
     /// [`Steps`] must be thinned by [`Steps::halve`].
     pub fn push(&mut self, at_ns: u64) -> bool {
+        // A cycle may have ended between the first probe and the attach, which is told later.
+        let at_ns = at_ns.max(self.slots.back().map_or(0, |last| last.1));
         let slot = self.slot_at(at_ns);
         match self.slots.back_mut() {
-            Some(last) if last.0 >= slot => last.1 = at_ns.max(last.1),
+            Some(last) if last.0 >= slot => last.1 = at_ns,
             _ => self.slots.push_back((slot, at_ns)),
         }
         // One slot before the window stays: it holds the value with which the window begins.
@@ -280,6 +282,15 @@ mod tests {
         );
         let (_, turnover) = steps.window(&axis);
         assert!((280..=320).contains(&turnover), "{turnover}");
+    }
+
+    #[test]
+    fn a_cycle_that_ended_before_the_attach_ends_with_it() {
+        let mut axis = Axis::default();
+        axis.begin(1_000_000_007);
+        axis.push(1_000_000_003);
+        assert_eq!(axis.spaced(2).len(), 2);
+        assert!(axis.minutes().abs() < f64::EPSILON);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use aya::sys::{Stats, enable_stats};
 use aya_log::EbpfLogger;
 use tracer_ebpf::wire::{CountKey, N_KINDS, N_PROBES, maps, programs};
 
+use super::calibrate::mean_run_ns;
 use super::load::chain;
 use crate::clock::monotonic_ns;
 use crate::decode;
@@ -263,9 +264,7 @@ impl Probes {
     /// leads to it. `None` before it has run under [`Probes::time_programs`].
     pub fn program_ns(&self, kind: Kind) -> Option<f64> {
         let program = self.ebpf.program(programs::BY_KIND[kind as usize])?;
-        let info = program.info().ok()?;
-        let n_runs = info.run_count();
-        (n_runs > 0).then(|| info.run_time().as_secs_f64() * 1e9 / n_runs as f64)
+        mean_run_ns(&program.info().ok()?)
     }
 
     /// The ring, to wait on.

@@ -1,10 +1,14 @@
 //! What one probe hit costs on this machine: our own program on a function of our own.
+//!
+//! A hit is a trap and the run of a program. The trap costs the same wherever it is; programs of allocations walk stacks as
+//! deep as the target has them, so their run is measured there: [`super::Probes::program_ns`].
 
 use std::num::NonZeroU32;
 
 use aya::Ebpf;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya::programs::{ProgramError, UProbe};
+use aya::programs::{ProgramError, ProgramInfo, UProbe};
+use aya::sys::{Stats, enable_stats};
 use procfs::process::{MMapPath, Process};
 use rustix::time::{ClockId, clock_gettime};
 use tracer_ebpf::wire::programs;
@@ -26,8 +30,17 @@ extern "C" fn called() {
     core::arch::naked_asm!("push rbp", "mov rbp, rsp", "pop rbp", "ret");
 }
 
+/// Nanoseconds of CPU time for each hit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HitCost {
+    /// A trap with a program that sends one record.
+    pub record_ns: f64,
+    /// The trap alone: add the run of the program.
+    pub trap_ns: f64,
+}
+
 /// Loads the programs once more, on their own, and measures what a hit of them costs.
-pub fn measure_hit_cost_ns() -> Option<f64> {
+pub fn measure_hit_cost() -> Option<HitCost> {
     trial().ok()
 }
 
@@ -35,15 +48,15 @@ pub fn measure_hit_cost_ns() -> Option<f64> {
 ///
 /// # Errors
 /// The kernel's words.
-pub fn trial() -> Result<f64, String> {
+pub fn trial() -> Result<HitCost, String> {
     let mut ebpf =
         load_unbound().map_err(|err| format!("programs do not load: {}", chain(&err)))?;
-    hit_cost_ns(&mut ebpf)
+    hit_cost(&mut ebpf)
 }
 
-/// Nanoseconds of CPU time per hit, measured with the program of a flush, which sends a record like any
-/// other. Takes about 0.2 s, most of it for the detach; the target is not touched.
-fn hit_cost_ns(ebpf: &mut Ebpf) -> Result<f64, String> {
+/// Measured with the program of a flush, which sends a record like any other. Takes about 0.2 s, most of it for the
+/// detach; the target is not touched.
+fn hit_cost(ebpf: &mut Ebpf) -> Result<HitCost, String> {
     let program = ebpf
         .program_mut(programs::FLUSHED)
         .ok_or("the object has no program to try")?;
@@ -64,9 +77,23 @@ fn hit_cost_ns(ebpf: &mut Ebpf) -> Result<f64, String> {
             UProbeScope::OneProcess(own),
         )
         .map_err(|err| format!("a probe cannot be placed: {}", chain(&err)))?;
-    let probed = round_ns();
+    let record_ns = (round_ns() - bare).max(0.0);
+    // Apart from the measurement above: it costs time itself.
+    let program_ns = enable_stats(Stats::RunTime).ok().and_then(|_on| {
+        round_ns();
+        mean_run_ns(&program.info().ok()?)
+    });
     let _ = program.detach(link);
-    Ok((probed - bare).max(0.0))
+    Ok(HitCost {
+        record_ns,
+        trap_ns: (record_ns - program_ns.unwrap_or(0.0)).max(0.0),
+    })
+}
+
+/// Nanoseconds of a run, on average over those that the kernel has measured; `None` without any.
+pub(super) fn mean_run_ns(info: &ProgramInfo) -> Option<f64> {
+    let n_runs = info.run_count();
+    (n_runs > 0).then(|| info.run_time().as_secs_f64() * 1e9 / n_runs as f64)
 }
 
 /// Median nanoseconds per call.

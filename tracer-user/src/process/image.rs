@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +37,9 @@ const MAX_SMALL_TABLE_BYTES: u64 = 64 << 10;
 /// Most symbols that are looked through: programs of 200 MB have about 500 000.
 const MAX_SYMBOLS: u64 = 8 << 20;
 
+/// Most bytes of a section of debug information, uncompressed: programs of 200 MB have some 60 MiB of the largest.
+const MAX_DEBUG_BYTES: u64 = 512 << 20;
+
 /// Symbols read at once.
 const SYMBOL_BATCH: usize = 4096;
 
@@ -59,6 +62,8 @@ pub struct Image {
     segments: Vec<Segment>,
     sections: Vec<(String, Section)>,
     symbols: Option<(Table, Table)>,
+    /// Sections of debug information, and whether each is compressed.
+    debug: Vec<(String, Table, bool)>,
     build_id: Option<Vec<u8>>,
     go_build_id: Option<Vec<u8>>,
 }
@@ -80,6 +85,7 @@ impl Image {
             pie: header.pie,
             segments,
             symbols: symbol_tables(&sections),
+            debug: debug_sections(&sections),
             sections: sections
                 .into_iter()
                 .filter(|section| section.header.sh_flags.get(LE) & u64::from(elf::SHF_ALLOC) != 0)
@@ -178,6 +184,35 @@ impl StaticImage for Image {
         }
         found
     }
+
+    fn debug_section(&self, name: &str) -> Option<Vec<u8>> {
+        let (_, table, compressed) = self.debug.iter().find(|(known, ..)| known == name)?;
+        let size = usize::try_from(table.size.min(self.blocks.len())).ok()?;
+        let mut bytes = vec![0; size];
+        // Read once: it would only drive other blocks out of the cache.
+        let file = &self.blocks.file;
+        file.read_exact_at(&mut bytes, table.offset).ok()?;
+        if *compressed {
+            uncompressed(&bytes)
+        } else {
+            Some(bytes)
+        }
+    }
+}
+
+/// The contents of a compressed section: `Elf64_Chdr`, then a zlib stream.
+fn uncompressed(bytes: &[u8]) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 24;
+    let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let kind = word(0)? & u64::from(u32::MAX);
+    let size = word(8)?;
+    if kind != u64::from(elf::ELFCOMPRESS_ZLIB) || size > MAX_DEBUG_BYTES {
+        return None;
+    }
+    let mut contents = Vec::new();
+    let mut stream = flate2::read::ZlibDecoder::new(bytes.get(HEADER_BYTES..)?).take(size);
+    stream.read_to_end(&mut contents).ok()?;
+    (contents.len() as u64 == size).then_some(contents)
 }
 
 impl Image {
@@ -380,6 +415,25 @@ fn symbol_tables(sections: &[NamedSection]) -> Option<(Table, Table)> {
     (sane(&symbols) && sane(&strings)).then_some((symbols, strings))
 }
 
+/// Where the sections of debug information lie, and whether each is compressed.
+fn debug_sections(sections: &[NamedSection]) -> Vec<(String, Table, bool)> {
+    let debug = sections.iter().filter(|section| {
+        let size = section.header.sh_size.get(LE);
+        section.name.starts_with(".debug_") && size <= MAX_DEBUG_BYTES
+    });
+    debug
+        .map(|section| {
+            let table = Table {
+                offset: section.header.sh_offset.get(LE),
+                size: section.header.sh_size.get(LE),
+            };
+            let flags = section.header.sh_flags.get(LE);
+            let compressed = flags & u64::from(elf::SHF_COMPRESSED) != 0;
+            (section.name.clone(), table, compressed)
+        })
+        .collect()
+}
+
 /// The GNU and the Go build id from the note segments.
 fn read_build_ids(blocks: &Blocks, header: &Header) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
     const GO_BUILD_ID: u32 = 4; // cmd/link/internal/ld/elf.go, ELF_NOTE_GOBUILDID_TAG
@@ -472,6 +526,11 @@ impl Blocks {
             file,
             cache: Mutex::default(),
         }
+    }
+
+    /// Bytes of the file now.
+    fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 
     /// Fills `buf` from the file offset, or fails at the end of the file.

@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::go::memory::Unreadable;
 use crate::model::ReadRequest;
 use crate::plan::Kind;
+use crate::probe::calibrate::HitCost;
 
 /// The ring is drained at least so often: births and frees come without a wake-up, which would cost more
 /// than they do.
@@ -38,7 +39,7 @@ pub enum Request {
     /// Read these buckets.
     Read(ReadRequest),
     /// What a hit costs: the budget counts with it.
-    HitCost(f64),
+    HitCost(HitCost),
     /// Follow one in 2^n of the objects.
     Thin(u32),
 }
@@ -191,9 +192,11 @@ impl Collector {
             (Request::Read(request), Reader::Buckets { reader, .. }) => {
                 reader.answer(&mut self.edge, request, batch).await;
             }
-            (Request::HitCost(ns), Reader::Buckets { budget, .. }) => budget.hit_cost_ns = ns,
-            (Request::HitCost(ns), Reader::Marks(reader)) => {
-                reader.trap_costs(&mut self.edge, ns);
+            (Request::HitCost(cost), Reader::Buckets { budget, .. }) => {
+                budget.hit_cost_ns = cost.record_ns;
+            }
+            (Request::HitCost(cost), Reader::Marks(reader)) => {
+                reader.trap_costs(&mut self.edge, cost.trap_ns);
             }
             (Request::Thin(level), Reader::Marks(reader)) => reader.thin(level),
             // The model asks nobody else for these.

@@ -7,7 +7,7 @@ use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
-use crate::go::liveness::{self, NotChecked};
+use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::model::samples::is_kept;
 use crate::plan::{Kind, ProbePlan};
@@ -37,6 +37,8 @@ pub(super) struct MarksReader {
     checked_cycle: Option<u32>,
     /// A mark termination came since.
     is_due: bool,
+    /// That marks were read, while it cannot be told yet.
+    unsettled: Option<Event>,
     rest_until_ns: u64,
     /// When the window before was closed.
     window_ns: u64,
@@ -69,6 +71,7 @@ impl MarksReader {
             governor: Governor::new(max_cpu_fraction, at_ns, 0),
             checked_cycle: None,
             is_due: false,
+            unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
             counted_ns: 0,
@@ -81,7 +84,7 @@ impl MarksReader {
         })
     }
 
-    /// What a trap with a small program was measured to cost on this machine; what ours take beside it, with their
+    /// What a trap was measured to cost on this machine, without its program; what ours take beside it, with their
     /// stacks, is measured on the target itself.
     pub(super) fn trap_costs(&mut self, edge: &mut Edge, ns: f64) {
         self.trap_ns = Some(ns);
@@ -151,6 +154,7 @@ impl MarksReader {
         if self.is_due && monotonic_ns() >= self.rest_until_ns {
             self.check(edge, batch);
         }
+        self.settle(batch);
         batch.push(Event::Heap(heap));
         if self.counts_allocations && monotonic_ns() >= self.counted_ns + COUNTS_EVERY_NS {
             self.count(edge, batch);
@@ -210,8 +214,23 @@ impl MarksReader {
         }
         self.checked_cycle = Some(cycle);
         self.is_due = false;
-        batch.extend(self.source.checked(monotonic_ns(), &checked));
+        let now = monotonic_ns();
+        let Checked { dead, .. } = checked;
+        batch.push(self.source.dead(now, dead));
+        self.unsettled = Some(Event::MarksRead {
+            at_ns: now,
+            number: cycle,
+        });
+        self.settle(batch);
         Ok(true)
+    }
+
+    /// Tells that the marks of a cycle were read, once nothing that was born before it is still to come: what was
+    /// allocated in a pause is told in the turn behind it, and until then in-use would fall and then jump.
+    fn settle(&mut self, batch: &mut Vec<Event>) {
+        if self.governor.has_told_all(monotonic_ns()) {
+            batch.extend(self.unsettled.take());
+        }
     }
 
     /// Reads the kernel's counters of allocations.

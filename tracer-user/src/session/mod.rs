@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId};
-use crate::probe::calibrate;
+use crate::probe::calibrate::{self, HitCost};
 use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
@@ -44,7 +44,7 @@ pub struct Session {
     mappings: Vec<pprof::MappedFile>,
     batches: Batches,
     requests: mpsc::Sender<Request>,
-    hit_cost: mpsc::Receiver<f64>,
+    hit_cost: mpsc::Receiver<HitCost>,
     collector: tokio::task::JoinHandle<std::io::Result<()>>,
     /// What all names were known for, and the model's generation then: a look through all stacks every frame would
     /// cost more than the frame.
@@ -105,8 +105,8 @@ impl Session {
         if has_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
             tokio::task::spawn_blocking(move || {
-                if let Some(ns) = calibrate::measure_hit_cost_ns() {
-                    let _ = cost_sender.blocking_send(ns);
+                if let Some(cost) = calibrate::measure_hit_cost() {
+                    let _ = cost_sender.blocking_send(cost);
                 }
             });
         }
@@ -132,9 +132,9 @@ impl Session {
                 Some(batch) => self.apply(batch),
                 None => return false,
             },
-            Some(ns) = self.hit_cost.recv() => {
-                self.model.apply(Event::HitCost { ns });
-                let _ = self.requests.try_send(Request::HitCost(ns));
+            Some(cost) = self.hit_cost.recv() => {
+                self.model.apply(Event::HitCost { ns: cost.record_ns });
+                let _ = self.requests.try_send(Request::HitCost(cost));
             }
         }
         let thinnings = self.model.thinnings();

@@ -45,6 +45,8 @@ pub(super) const SOURCES: [Source; 5] = [
 const RATE: &str = "65536";
 /// What is allocated in each of the two fills, MiB.
 const FILL_MIB: u32 = 192;
+/// Every allocation is a trap: less of it, and a few minutes less.
+const EXACT_FILL_MIB: u32 = 128;
 const QUICK_FILL_MIB: u32 = 64;
 /// A site is judged when it holds at least this part of the live heap.
 const JUDGED_FROM: f64 = 0.05;
@@ -180,7 +182,11 @@ impl Measure<'_> {
             cell.faults.push(format!("its source is {told:?}"));
         }
         mixed.ask("mark")?;
-        let mib = if self.quick { QUICK_FILL_MIB } else { FILL_MIB };
+        let mib = match (self.quick, source) {
+            (true, _) => QUICK_FILL_MIB,
+            (false, Source::Exact) => EXACT_FILL_MIB,
+            (false, _) => FILL_MIB,
+        };
         mixed.ask(&format!("fill {mib}"))?;
         mixed.ask("gc1")?;
         mixed.ask(&format!("fill {mib}"))?;
