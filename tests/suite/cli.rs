@@ -539,7 +539,7 @@ fn an_own_target_of_a_user_without_privileges_can_be_read_but_not_probed() {
         .expect("it ran before");
     assert!(output.status.success(), "{output:?}");
     let output = nobody(&program)
-        .args(["--json", &pid])
+        .args(["--json", "--count", "1", &pid])
         .output()
         .expect("it ran before");
     // Without a word about it, that would be half a truth.

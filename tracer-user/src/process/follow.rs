@@ -1,7 +1,10 @@
 //! `--follow`: which process is the same service as one that has ended.
 //!
-//! A process that replaced itself by exec keeps its pid. Otherwise it is the youngest that began after
-//! the watch of the old one began, and that TARGET means as well; for a TARGET that is a pid, one of the same name in the same container or pod.
+//! A process that replaced itself by exec keeps its pid. Otherwise it is the youngest that did not run beside the old
+//! one when the watch began, and that TARGET means as well; for a TARGET that is a pid, one of the same name in the
+//! same container or pod.
+
+use std::collections::HashSet;
 
 use procfs::process::Process;
 
@@ -17,8 +20,8 @@ pub struct Follower {
     pid: u32,
     started_ticks: u64,
     stack_start: u64,
-    /// Clock ticks since boot when the watch began: others of the same name that ran then are not the next one.
-    watched_ticks: u64,
+    /// Pid and start time of those that ran beside it when the watch began: none of them is the next one.
+    beside: HashSet<(u32, u64)>,
 }
 
 impl Follower {
@@ -27,15 +30,22 @@ impl Follower {
         let process = LiveProcess::open(pid).ok()?;
         let proc = Process::new(pid.cast_signed()).ok()?;
         let stat = proc.stat().ok()?;
-        Some(Self {
+        let mut follower = Self {
             target: target.to_owned(),
             name: process.name().to_owned(),
             belongs: Belongs::of(&proc),
             pid,
             started_ticks: stat.starttime,
             stack_start: stat.startstack,
-            watched_ticks: now_ticks(),
-        })
+            beside: HashSet::new(),
+        };
+        let beside = procfs::process::all_processes().ok()?;
+        follower.beside = beside
+            .filter_map(Result::ok)
+            .filter(|proc| proc.pid.unsigned_abs() != pid && follower.means(proc))
+            .filter_map(|proc| Some((proc.pid.unsigned_abs(), proc.stat().ok()?.starttime)))
+            .collect();
+        Some(follower)
     }
 
     /// What a user calls it.
@@ -53,7 +63,10 @@ impl Follower {
             let is_next = if is_same {
                 stat.startstack != self.stack_start
             } else {
-                stat.starttime >= self.watched_ticks && self.means(&proc)
+                !self
+                    .beside
+                    .contains(&(proc.pid.unsigned_abs(), stat.starttime))
+                    && self.means(&proc)
             };
             let is_alive = !matches!(stat.state, 'Z' | 'X') && proc.pid.unsigned_abs() != own;
             (is_next && is_alive).then_some((stat.starttime, proc.pid.unsigned_abs()))
@@ -72,13 +85,4 @@ impl Follower {
         live::exe_name(proc).as_deref() == Some(&*self.name)
             && self.belongs.shares(&Belongs::of(proc))
     }
-}
-
-/// Now, in the unit of start times.
-fn now_ticks() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let per_second = procfs::ticks_per_second();
-    // Never negative: the clock begins at the boot.
-    let part = now.tv_nsec.unsigned_abs() * per_second / 1_000_000_000;
-    now.tv_sec.unsigned_abs() * per_second + part
 }
