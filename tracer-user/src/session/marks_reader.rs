@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::edge::Edge;
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, thread_cpu_ns};
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, Checked, NotChecked};
@@ -17,8 +17,10 @@ use crate::source::{self, Lookup, Source, Window};
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
 /// the next look.
 const MAX_CHECKS: usize = 3;
-/// Checks take at most this part of heaptop's own time: with a cycle every few ms not each is checked.
-const REST_PER_CHECK: u32 = 4;
+/// After a check heaptop rests so many times what it took of a CPU: with a cycle every few ms not each is checked.
+const REST_PER_CHECK: u64 = 4;
+/// Yet rows are never older than this, and what a check takes.
+const LONGEST_REST_NS: u64 = 500_000_000;
 /// The kernel's counters of allocations are read so often: each of up to 16 384 is a system call.
 const COUNTS_EVERY_NS: u64 = 1_000_000_000;
 
@@ -186,7 +188,7 @@ impl MarksReader {
 
     /// Holds every followed object against the marks of the last cycle.
     fn check(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
-        let begin = std::time::Instant::now();
+        let begin = thread_cpu_ns();
         for _ in 0..MAX_CHECKS {
             match self.check_once(edge, batch) {
                 Ok(true) => break,
@@ -196,10 +198,10 @@ impl MarksReader {
                 Err(err) => log::debug!("mark bits: {err}"),
             }
         }
-        log::debug!("marks read in {:?}", begin.elapsed());
-        let rest = begin.elapsed() * REST_PER_CHECK;
-        self.rest_until_ns =
-            monotonic_ns().saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(0));
+        let spent_ns = thread_cpu_ns().saturating_sub(begin);
+        log::debug!("marks read in {spent_ns} ns of CPU");
+        let rest_ns = spent_ns.saturating_mul(REST_PER_CHECK).min(LONGEST_REST_NS);
+        self.rest_until_ns = monotonic_ns().saturating_add(rest_ns);
     }
 
     /// One try; `false` if a cycle ended meanwhile.
