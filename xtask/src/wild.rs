@@ -198,9 +198,12 @@ impl Tried<'_> {
         let before = load.answered();
         let (mut heaptop, mut line) = Watch::start(self.privilege, self.heaptop, arguments, pid)?;
         let begin = Instant::now();
+        let mut shares = Vec::new();
         while begin.elapsed() < Duration::from_secs(self.args.seconds) {
             line = heaptop.next(Duration::from_secs(10))?;
+            shares.extend(line["overhead"]["cpu_fraction"].as_f64());
         }
+        let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         let (status, words) = heaptop.end()?;
         ended_well(status, &words)?;
         let answered = load.answered() - before;
@@ -214,7 +217,11 @@ impl Tried<'_> {
         );
         let traps = changed_code(pid)?;
         ensure!(traps.is_empty(), "traps are left at {traps:#x?}");
-        Ok(format!("{}; {answered} requests", judged(&line)?))
+        Ok(format!(
+            "{}, {:.2} % of a CPU in the mean; {answered} requests",
+            judged(&line)?,
+            share * 100.0
+        ))
     }
 
     /// The profile that heaptop reads against the server's own.
@@ -314,18 +321,12 @@ fn judged(line: &Value) -> Result<String> {
         lost.is_u64() || line["source"] == "buckets",
         "losses.lost is {lost}"
     );
-    let figure = |value: &Value| {
-        value
-            .as_f64()
-            .map_or("?".to_owned(), |value| format!("{value:.4}"))
-    };
     Ok(format!(
-        "{} rows, {} after {} cycles, {lost} lost, {} unnamed pcs, {} of a CPU",
+        "{} rows, {} after {} cycles, {lost} lost, {} unnamed pcs",
         sites.len(),
         sites[0]["function"].as_str().unwrap_or_default(),
         line["heap"]["gc_cycles"],
-        line["losses"]["unnamed_pcs"],
-        figure(&line["overhead"]["cpu_fraction"])
+        line["losses"]["unnamed_pcs"]
     ))
 }
 

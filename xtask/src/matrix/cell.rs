@@ -195,9 +195,20 @@ impl Measure<'_> {
         mixed.ask("release")?;
         mixed.ask("stop-churn")?;
         one_cycle(&mut mixed, &mut heaptop)?;
-        let line = one_cycle(&mut mixed, &mut heaptop)?;
+        let mut line = one_cycle(&mut mixed, &mut heaptop)?;
         let truth = mixed.truth()?;
-        self.judge(source, &line, &truth, cell);
+        // Rows tell of a cycle before every mark bit has been read: on a busy machine that takes a while.
+        let begin = Instant::now();
+        let before = cell.faults.clone();
+        loop {
+            self.judge(source, &line, &truth, cell);
+            if cell.faults == before || begin.elapsed() >= ROWS_WITHIN {
+                break;
+            }
+            cell.faults.clone_from(&before);
+            (cell.worst, cell.judged) = (None, 0);
+            line = heaptop.next(ROWS_WITHIN)?;
+        }
 
         let (status, words) = heaptop.end()?;
         if let Err(err) = ended_well(status, &words) {
@@ -292,18 +303,13 @@ impl Measure<'_> {
 
 /// One GC cycle, and the rows that know of it.
 fn one_cycle(mixed: &mut Mixed, heaptop: &mut Watch) -> Result<Value> {
-    /// Rows may tell of a cycle before every mark bit has been read; these lines more, and they have.
-    const LINES_AFTER: u32 = 4;
     let cycle = mixed.ask_number("gc1")?;
-    let (mut line, seen) = heaptop.until(ROWS_WITHIN, |line| gc_cycles(line) >= cycle)?;
+    let (line, seen) = heaptop.until(ROWS_WITHIN, |line| gc_cycles(line) >= cycle)?;
     ensure!(
         seen,
         "GC cycle {cycle} is over, and the rows after {} s tell of {}",
         ROWS_WITHIN.as_secs(),
         gc_cycles(&line)
     );
-    for _ in 0..LINES_AFTER {
-        line = heaptop.next(ROWS_WITHIN)?;
-    }
     Ok(line)
 }

@@ -466,21 +466,15 @@ fn redisapi(program: &Path, folder: Folder) -> Result<Server> {
     let at = words.get(1).context("it names its address")?;
     Ok(Server {
         worker: http(at, |client, n| {
-            let path = format!("/session/user-{}", n % 3000);
-            if n % 2 == 0 {
+            // Written, and by the same worker's next request read again.
+            let path = format!("/session/user-{}", n.div_ceil(2) % 3000);
+            if n % 2 == 1 {
                 let body = format!("data of {n} ").repeat(20);
                 return client
                     .request("PUT", &path, "text/plain", body.as_bytes())
                     .map(drop);
             }
-            // Written by this worker one request ago.
-            let path = format!("/session/user-{}", (n - 1) % 3000);
-            let body = if n % 3000 < 2 {
-                client.get("/count")
-            } else {
-                client.get(&path)
-            };
-            body.map(drop)
+            client.get(&path).map(drop)
         }),
         running,
         pprof: None,
