@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use heaptop::event::{Birth, BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent};
+use heaptop::export::json::line;
 use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::frame::Frame;
 use heaptop::go::memstats::HeapFigures;
@@ -13,6 +14,7 @@ use heaptop::ui::draw::{Look, draw};
 use heaptop::ui::glyphs::Glyphs;
 use heaptop::ui::theme::{Depth, Theme};
 use heaptop::view::input::{Action, Input, Key, handle};
+use heaptop::view::order::Sort;
 use heaptop::view::{Options, TextOptions, UiState, text_block, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -723,6 +725,55 @@ fn exact_has_types_and_counts() {
         ..TextOptions::default()
     };
     insta::assert_snapshot!("pipe-by-type", text_block(&story.model, &by_type));
+}
+
+#[test]
+fn json_of_exact_has_types_counts_and_notes_and_null_for_what_was_not_counted() {
+    let mut story = Story::attached_by_marks(Source::Exact, TYK, &["allocLarge was inlined"]);
+    for _ in 0..6 {
+        story.gc_by_marks();
+    }
+    let line = |story: &Story, by| -> serde_json::Value {
+        serde_json::from_str(&line(&story.model, by, Sort::default(), 50)).expect("JSON")
+    };
+    let set = |sites: &serde_json::Value| -> Vec<serde_json::Value> {
+        sites.as_array().expect("sites").clone()
+    };
+    let before = line(&story, GroupBy::Function);
+    assert_eq!(before["source"], "exact");
+    assert_eq!(before["rate_bytes"], 0);
+    assert_eq!(before["target"]["notes"][0], "allocLarge was inlined");
+    assert!(before["overhead"]["on_fraction"].is_null());
+    for key in ["alloc_bytes", "alloc_objects", "alloc_bytes_per_sec"] {
+        assert!(before["sites"][0][key].is_null(), "{key}");
+    }
+    story.model.apply(Event::Counted {
+        at_ns: story.now_ns,
+        objects: vec![(0x1000, 1234.0)],
+        exact: true,
+    });
+    story.model.apply(Event::Duty(Duty {
+        at_ns: story.now_ns,
+        on_fraction: 1.0,
+        wanted_cpu_fraction: 0.001,
+        max_cpu_fraction: 0.01,
+    }));
+    let after = line(&story, GroupBy::Function);
+    assert_eq!(after["overhead"]["max_cpu_fraction"], 0.01);
+    let cache = set(&after["sites"])
+        .into_iter()
+        .find(|site| site["line"] == 30)
+        .expect("the site");
+    assert_eq!(cache["alloc_objects"], 1234);
+    assert_eq!(cache["alloc_bytes"], 1234 * 48);
+    assert_eq!(cache["type"], "*memorycache.Item");
+    let types = line(&story, GroupBy::Type);
+    assert!(
+        set(&types["sites"])
+            .iter()
+            .any(|site| site["function"] == "[]uint8" && site["type"] == "[]uint8"),
+        "{types}"
+    );
 }
 
 #[test]

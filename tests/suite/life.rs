@@ -156,7 +156,7 @@ fn a_rate_that_changes_is_noticed() {
 }
 
 #[test]
-fn a_program_that_samples_nothing_is_refused() {
+fn a_program_that_samples_nothing_is_refused_where_its_records_are_needed() {
     let Some(path) = fixture("noprof", A_RELEASE, STRIPPED) else {
         return;
     };
@@ -168,10 +168,10 @@ fn a_program_that_samples_nothing_is_refused() {
     let lines = crate::support::lines::Lines::of(noprof.stdout.take().expect("a pipe"));
     assert!(lines.next().is_some_and(|line| line.starts_with("ready ")));
     let pid = noprof.id().to_string();
+    // What rests on the runtime's records alone; a watch by probes does not.
     for arguments in [
-        &[&*pid][..],
-        &["--json", &pid],
-        &["--no-probes", &pid],
+        &["--no-probes", &*pid][..],
+        &["--json", "--source", "sampler", &pid],
         &["snapshot", &pid],
     ] {
         let refused = refused(&heaptop(arguments));

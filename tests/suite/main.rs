@@ -1,10 +1,14 @@
 //! Tests of the whole: real programs, real files.
 
+mod allocations;
 mod arm;
 mod cli;
+mod doctor;
+mod follow;
 mod frames;
 mod life;
 mod marks;
+mod plugged;
 mod probes;
 mod ps;
 mod pty;

@@ -539,3 +539,44 @@ fn the_screen_with_probes_shows_growth_and_leaves_nothing() {
     // The program goes on as before.
     scene.truth.ask("work 50");
 }
+
+#[test]
+fn without_a_target_one_is_picked_from_a_list() {
+    let Some(scene) = Scene::new() else { return };
+    let pid = scene.truth.pid();
+    for (columns, rows) in [(80, 24), (60, 15)] {
+        let mut terminal = scene.at().sized(columns, rows).heaptop(&["--no-probes"]);
+        terminal.see("pick one to watch");
+        terminal.press(&format!("/{pid}"), &format!("/{pid}"));
+        terminal.until("the one process", |rows| {
+            let listed = rows.iter().filter(|row| row.contains("truth"));
+            listed.count() == 1
+        });
+        terminal.press(ENTER, "main.keepBytes");
+        terminal.keys("q");
+        assert_eq!(terminal.ended(), 0);
+    }
+    let mut terminal = scene.at().heaptop(&[]);
+    terminal.see("pick one to watch");
+    terminal.keys("j");
+    terminal.keys("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
+#[test]
+fn the_old_rows_stay_until_a_followed_target_starts_again() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let mut terminal = scene.watch(scene.at().sized(120, 40), &["--follow"]);
+    scene.truth.exec();
+    scene.truth.ask("keep 3000 1024");
+    scene.truth.ask("gc");
+    terminal.see("started again, pid");
+    terminal.see("main.keepBytes");
+    scene.truth.kill();
+    terminal.see("waiting for truth to start again");
+    terminal.see("main.keepBytes");
+    terminal.keys("q");
+    assert_eq!(terminal.ended(), 0);
+}

@@ -76,7 +76,8 @@ impl Span {
             if index >= self.n_slots {
                 return None;
             }
-            free = !regs::read_u64(self.alloc_bits.wrapping_add(index / 8))?;
+            // A page that is not there is one that nobody has set a bit in yet.
+            free = !regs::read_u64(self.alloc_bits.wrapping_add(index / 8)).unwrap_or(0);
         }
         None
     }

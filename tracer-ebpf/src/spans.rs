@@ -83,10 +83,13 @@ fn fill(
     header: RecordHeader,
 ) {
     let record = place.as_mut_ptr();
+    // Bits that nobody has set yet may lie in a page that is not there: without objects there are none. Else a slot that
+    // may hold one must not be told to be free.
+    let unread = if n_taken == 0 { 0 } else { u64::MAX };
     for i in 0..ALLOC_BITS_WORDS {
         let is_used = kind != KIND_LARGE && (i as u64) * 64 < span.n_slots;
         let word = if is_used {
-            regs::read_u64(span.alloc_bits.wrapping_add(i as u64 * 8)).unwrap_or(u64::MAX)
+            regs::read_u64(span.alloc_bits.wrapping_add(i as u64 * 8)).unwrap_or(unread)
         } else {
             0
         };

@@ -9,6 +9,12 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
+/// CPU time of this thread, nanoseconds: what work takes, however busy the machine is.
+pub fn thread_cpu_ns() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
 /// Unix time, nanoseconds.
 pub fn unix_ns() -> i64 {
     let now = clock_gettime(ClockId::Realtime);

@@ -1,5 +1,6 @@
 //! `heaptop doctor`: what would work and what is missing.
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use crate::cli::DoctorArgs;
@@ -64,7 +65,8 @@ fn lines_of(check: &Check, colours: bool) -> String {
     );
     if let Some(next) = &check.next {
         let blank = " ".repeat(STATE_WIDTH + 1 + CHECK_WIDTH + 1);
-        text += &format!("{blank}next: {}\n", clean(next));
+        // A string takes all that is written to it.
+        let _ = writeln!(text, "{blank}next: {}", clean(next));
     }
     text
 }

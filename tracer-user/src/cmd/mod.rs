@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod files;
 pub mod patience;
+pub mod pick;
 pub mod ps;
 pub mod snapshot;
 pub mod watch;

@@ -10,8 +10,9 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 use aya::programs::{ProgramError, ProgramInfo, UProbe};
 use aya::sys::{Stats, enable_stats};
 use procfs::process::{MMapPath, Process};
-use rustix::time::{ClockId, clock_gettime};
 use tracer_ebpf::wire::programs;
+
+use crate::clock::thread_cpu_ns;
 
 use super::load::{chain, load_unbound};
 
@@ -98,18 +99,13 @@ pub(super) fn mean_run_ns(info: &ProgramInfo) -> Option<f64> {
 
 /// Median nanoseconds per call.
 fn round_ns() -> f64 {
-    // CPU time of this thread: the machine is busy, or nobody would look at it.
-    let cpu_ns = || {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
-    };
     let mut rounds = [0.0; ROUNDS];
     for round in &mut rounds {
-        let start = cpu_ns();
+        let start = thread_cpu_ns();
         for _ in 0..HITS {
             std::hint::black_box(called as extern "C" fn())();
         }
-        *round = (cpu_ns() - start) / f64::from(HITS);
+        *round = (thread_cpu_ns() - start) as f64 / f64::from(HITS);
     }
     rounds.sort_by(f64::total_cmp);
     rounds[ROUNDS / 2]

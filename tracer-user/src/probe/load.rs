@@ -8,7 +8,7 @@ use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::wire::{self, globals, maps};
 
-use crate::go::facts::SpecialFacts;
+use crate::go::facts::{Facts, SpecialFacts};
 use crate::refusal::Refusal;
 
 /// The programs, as built by `cargo xtask ebpf` and checked in beside their source.
@@ -79,6 +79,31 @@ pub struct AllocLayout {
     pub span_elemsize: u64,
     /// 1 where objects with pointers of more than 512 bytes have a malloc header (go1.22 and later), else 0.
     pub has_headers: u64,
+}
+
+impl AllocLayout {
+    /// As these facts have them.
+    pub fn of(facts: &Facts) -> Self {
+        let (mspan, scheduler, mcache) = (&facts.mspan, &facts.scheduler, &facts.mcache);
+        Self {
+            g_m: scheduler.g_m,
+            m_p: scheduler.m_p,
+            p_mcache: scheduler.p_mcache,
+            mcache_tiny: mcache.tiny,
+            mcache_tinyoffset: mcache.tinyoffset,
+            mcache_alloc: mcache.alloc,
+            span_start: mspan.start_addr,
+            span_freeindex: mspan.freeindex,
+            span_nelems: mspan.nelems,
+            span_index_bytes: mspan.index_size,
+            span_alloc_cache: mspan.alloc_cache,
+            span_alloc_bits: mspan.alloc_bits,
+            span_alloc_count: mspan.alloc_count,
+            span_spanclass: mspan.spanclass,
+            span_elemsize: mspan.elemsize,
+            has_headers: u64::from(facts.has_malloc_headers),
+        }
+    }
 }
 
 impl AllocSettings {

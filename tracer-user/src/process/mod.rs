@@ -1,6 +1,7 @@
 //! The target process: edges that do I/O and hand over values.
 
 pub mod arm;
+pub mod follow;
 pub mod go_process;
 pub mod image;
 pub mod list;

@@ -30,12 +30,8 @@ pub fn resolve(target: &str) -> Result<u32, Refusal> {
         && is_container_prefix(container)
         && let Ok(inner) = inner.parse::<i32>()
     {
-        let is_inner = |proc: &Process| {
-            proc.status()
-                .is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
-        };
         let found: Vec<Process> = others()
-            .filter(|p| in_container(p, container) && is_inner(p))
+            .filter(|p| in_container(p, container) && is_inner(p, inner))
             .collect();
         return only(
             target,
@@ -62,6 +58,25 @@ pub fn resolve(target: &str) -> Result<u32, Refusal> {
         ));
     }
     only(target, &format!("are named {target}"), &named)
+}
+
+/// Whether a TARGET that is no pid means this process.
+pub(super) fn means(target: &str, proc: &Process) -> bool {
+    if let Some((container, inner)) = target.rsplit_once(':')
+        && is_container_prefix(container)
+        && let Ok(inner) = inner.parse::<i32>()
+    {
+        return in_container(proc, container) && is_inner(proc, inner);
+    }
+    let is_meant =
+        is_named(proc, target) || (is_container_prefix(target) && in_container(proc, target));
+    is_meant && is_go_program(proc)
+}
+
+/// Whether the process has this pid in its own pid namespace.
+fn is_inner(proc: &Process, inner: i32) -> bool {
+    proc.status()
+        .is_ok_and(|status| status.nspid.is_some_and(|pids| pids.last() == Some(&inner)))
 }
 
 fn others() -> impl Iterator<Item = Process> {
@@ -103,15 +118,35 @@ fn in_container(proc: &Process, prefix: &str) -> bool {
 /// The container that a process runs in, by its cgroups: 64 hexadecimal digits, or where there is none the id of its
 /// pod.
 pub(super) fn container_of(proc: &Process) -> Option<String> {
-    let cgroups: Vec<String> = proc
-        .cgroups()
-        .ok()?
-        .into_iter()
-        .map(|group| group.pathname)
-        .collect();
-    let container = cgroups.iter().find_map(|path| container_id(path));
-    let pod = || cgroups.iter().find_map(|path| pod_id(path));
-    container.map(str::to_owned).or_else(pod)
+    let belongs = Belongs::of(proc);
+    belongs.container.or(belongs.pod)
+}
+
+/// Where a process belongs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Belongs {
+    container: Option<String>,
+    pod: Option<String>,
+}
+
+impl Belongs {
+    /// By its cgroups.
+    pub(super) fn of(proc: &Process) -> Self {
+        let Ok(cgroups) = proc.cgroups() else {
+            return Self::default();
+        };
+        let paths: Vec<String> = cgroups.into_iter().map(|group| group.pathname).collect();
+        let container = paths.iter().find_map(|path| container_id(path));
+        Self {
+            container: container.map(str::to_owned),
+            pod: paths.iter().find_map(|path| pod_id(path)),
+        }
+    }
+
+    /// Whether both are in the same container or pod (whose containers get new ids), or both in none.
+    pub(super) fn shares(&self, other: &Self) -> bool {
+        self.container == other.container || (self.pod.is_some() && self.pod == other.pod)
+    }
 }
 
 /// The id of a pod in a cgroup path of Kubernetes, with `-` between its parts: behind the last `pod` of a part whose

@@ -8,7 +8,6 @@ use super::marks_reader::MarksReader;
 use crate::cli::SourceChoice;
 use crate::clock::{local_time, monotonic_ns, unix_ns};
 use crate::go::alloc_counters::AllocCounters;
-use crate::go::facts::Facts;
 use crate::go::memstats::HeapFigures;
 use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
@@ -238,7 +237,7 @@ fn place(
     let plan = plan::plan(&go.program, &*go.image, wanted)?;
     let bias = go.program.bias;
     let alloc = kind.map(|kind| AllocSettings {
-        layout: alloc_layout(go.program.facts),
+        layout: AllocLayout::of(go.program.facts),
         exact: matches!(kind, source::Kind::Exact { .. }),
         rate_bytes: match kind {
             source::Kind::Exact { rate_bytes } => rate_bytes,
@@ -296,28 +295,6 @@ fn kind(go: &GoProcess, source: Source) -> Option<source::Kind> {
 fn exact_rate_bytes(figures: Option<HeapFigures>) -> u64 {
     let live = figures.map_or(0, |figures| figures.live_bytes);
     (live / FOLLOWED_OBJECTS).clamp(MIN_RATE_BYTES, MAX_RATE_BYTES)
-}
-
-fn alloc_layout(facts: &Facts) -> AllocLayout {
-    let (mspan, scheduler, mcache) = (&facts.mspan, &facts.scheduler, &facts.mcache);
-    AllocLayout {
-        g_m: scheduler.g_m,
-        m_p: scheduler.m_p,
-        p_mcache: scheduler.p_mcache,
-        mcache_tiny: mcache.tiny,
-        mcache_tinyoffset: mcache.tinyoffset,
-        mcache_alloc: mcache.alloc,
-        span_start: mspan.start_addr,
-        span_freeindex: mspan.freeindex,
-        span_nelems: mspan.nelems,
-        span_index_bytes: mspan.index_size,
-        span_alloc_cache: mspan.alloc_cache,
-        span_alloc_bits: mspan.alloc_bits,
-        span_alloc_count: mspan.alloc_count,
-        span_spanclass: mspan.spanclass,
-        span_elemsize: mspan.elemsize,
-        has_headers: u64::from(facts.has_malloc_headers),
-    }
 }
 
 fn unreadable(target: &Target, why: &str) -> Refusal {

@@ -2,9 +2,10 @@
 
 use std::io::{ErrorKind, Write as _};
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Session;
+use super::follow::{Follow, next, over};
 use super::signals::Signals;
 use crate::cli::WatchArgs;
 use crate::clock::local_offset_s;
@@ -18,11 +19,11 @@ use crate::view::{TextOptions, text_block};
 pub async fn run(
     mut session: Session,
     mut signals: Signals,
+    mut follow: Option<Follow>,
     args: &WatchArgs,
 ) -> anyhow::Result<Exit> {
-    for note in &session.model().target().notes {
-        say(note);
-    }
+    tell_notes(&session);
+    let deadline = args.duration.map(|duration| Instant::now() + duration);
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
@@ -30,6 +31,7 @@ pub async fn run(
         let ended = tokio::select! {
             biased;
             exit = signals.next() => break exit,
+            () = over(deadline) => break Exit::Done,
             _ = timer.tick() => false,
             more = session.turn() => {
                 if more {
@@ -52,12 +54,32 @@ pub async fn run(
             exit = signals.next() => break exit,
             written = tokio::task::spawn_blocking(move || write(&text)) => written??,
         };
-        if ended || !written || args.count.is_some_and(|count| blocks >= count) {
+        let is_enough = args.count.is_some_and(|count| blocks >= count);
+        if !written || is_enough || (ended && follow.is_none()) {
             break Exit::Done;
+        }
+        if ended {
+            if let Some(follow) = &follow {
+                say(&format!("EXITED  {}", follow.words()));
+            }
+            session = tokio::select! {
+                biased;
+                exit = signals.next() => break exit,
+                () = over(deadline) => break Exit::Done,
+                next = next(&mut follow) => next,
+            };
+            tell_notes(&session);
+            timer.reset_immediately();
         }
     };
     session.end().await?;
     Ok(exit)
+}
+
+fn tell_notes(session: &Session) {
+    for note in &session.model().target().notes {
+        say(note);
+    }
 }
 
 /// One block of text or JSON.

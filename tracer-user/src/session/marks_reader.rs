@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::edge::Edge;
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, thread_cpu_ns};
 use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
-use crate::go::liveness::{self, NotChecked};
+use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::model::samples::is_kept;
 use crate::plan::{Kind, ProbePlan};
@@ -17,8 +17,10 @@ use crate::source::{self, Lookup, Source, Window};
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
 /// the next look.
 const MAX_CHECKS: usize = 3;
-/// Checks take at most this part of heaptop's own time: with a cycle every few ms not each is checked.
-const REST_PER_CHECK: u32 = 4;
+/// After a check heaptop rests so many times what it took of a CPU: with a cycle every few ms not each is checked.
+const REST_PER_CHECK: u64 = 4;
+/// Yet rows are never older than this, and what a check takes.
+const LONGEST_REST_NS: u64 = 500_000_000;
 /// The kernel's counters of allocations are read so often: each of up to 16 384 is a system call.
 const COUNTS_EVERY_NS: u64 = 1_000_000_000;
 
@@ -37,6 +39,8 @@ pub(super) struct MarksReader {
     checked_cycle: Option<u32>,
     /// A mark termination came since.
     is_due: bool,
+    /// That marks were read, while it cannot be told yet.
+    unsettled: Option<Event>,
     rest_until_ns: u64,
     /// When the window before was closed.
     window_ns: u64,
@@ -69,6 +73,7 @@ impl MarksReader {
             governor: Governor::new(max_cpu_fraction, at_ns, 0),
             checked_cycle: None,
             is_due: false,
+            unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
             counted_ns: 0,
@@ -151,6 +156,7 @@ impl MarksReader {
         if self.is_due && monotonic_ns() >= self.rest_until_ns {
             self.check(edge, batch);
         }
+        self.settle(batch);
         batch.push(Event::Heap(heap));
         if self.counts_allocations && monotonic_ns() >= self.counted_ns + COUNTS_EVERY_NS {
             self.count(edge, batch);
@@ -182,7 +188,7 @@ impl MarksReader {
 
     /// Holds every followed object against the marks of the last cycle.
     fn check(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
-        let begin = std::time::Instant::now();
+        let begin = thread_cpu_ns();
         for _ in 0..MAX_CHECKS {
             match self.check_once(edge, batch) {
                 Ok(true) => break,
@@ -192,9 +198,10 @@ impl MarksReader {
                 Err(err) => log::debug!("mark bits: {err}"),
             }
         }
-        let rest = begin.elapsed() * REST_PER_CHECK;
-        self.rest_until_ns =
-            monotonic_ns().saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(0));
+        let spent_ns = thread_cpu_ns().saturating_sub(begin);
+        log::debug!("marks read in {spent_ns} ns of CPU");
+        let rest_ns = spent_ns.saturating_mul(REST_PER_CHECK).min(LONGEST_REST_NS);
+        self.rest_until_ns = monotonic_ns().saturating_add(rest_ns);
     }
 
     /// One try; `false` if a cycle ended meanwhile.
@@ -208,10 +215,31 @@ impl MarksReader {
         if checked.gc_cycles != cycle {
             return Ok(false);
         }
+        log::debug!(
+            "marks of cycle {cycle}: {} followed, {} dead, {} unknown",
+            followed.len(),
+            checked.dead.len(),
+            checked.unknown
+        );
         self.checked_cycle = Some(cycle);
         self.is_due = false;
-        batch.extend(self.source.checked(monotonic_ns(), &checked));
+        let now = monotonic_ns();
+        let Checked { dead, .. } = checked;
+        batch.push(self.source.dead(now, dead));
+        self.unsettled = Some(Event::MarksRead {
+            at_ns: now,
+            number: cycle,
+        });
+        self.settle(batch);
         Ok(true)
+    }
+
+    /// Tells that the marks of a cycle were read, once nothing that was born before it is still to come: what was
+    /// allocated in a pause is told in the turn behind it, and until then in-use would fall and then jump.
+    fn settle(&mut self, batch: &mut Vec<Event>) {
+        if self.governor.has_told_all(monotonic_ns()) {
+            batch.extend(self.unsettled.take());
+        }
     }
 
     /// Reads the kernel's counters of allocations.

@@ -7,6 +7,7 @@ mod bucket_reader;
 pub mod budget;
 pub mod collector;
 mod edge;
+pub mod follow;
 pub mod lines;
 mod marks_reader;
 mod readiness;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
 use nix::errno::Errno;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
+use super::follow::{Follow, next, over};
 use super::signals::Signals;
 use super::{Interest, Session};
 use crate::cli::WatchArgs;
@@ -24,7 +25,40 @@ use crate::view::{Options, UiState, view};
 const FRAME_EVERY: Duration = Duration::from_millis(250);
 
 /// Shows the screen until the user quits or a signal comes.
-pub async fn run(mut session: Session, signals: Signals, args: &WatchArgs) -> anyhow::Result<Exit> {
+pub async fn run(
+    mut session: Session,
+    signals: Signals,
+    follow: Option<Follow>,
+    args: &WatchArgs,
+) -> anyhow::Result<Exit> {
+    let options = options(args);
+    let deadline = args.duration.map(|duration| Instant::now() + duration);
+    let mut ui = UiState::new(Options {
+        sort: Sort::from(args.sort),
+        by: args.by.into(),
+        utc_offset_s: local_offset_s(),
+    });
+    // The answer comes in by what will be the keyboard's: it is waited for before that is read.
+    let mut terminal = Terminal::enter(options.ask_background())?;
+    let shown = show(
+        &mut session,
+        &mut ui,
+        &mut terminal,
+        signals,
+        (follow, deadline),
+    )
+    .await;
+    let left = terminal.leave();
+    session.end().await?;
+    match shown.and_then(|exit| left.map(|()| exit).map_err(Into::into)) {
+        // Its window was closed: there is nothing to give back, and nobody to tell.
+        Err(err) if is_gone(&err) => Ok(Exit::Terminated),
+        other => other,
+    }
+}
+
+/// The screen as the command line and the environment ask for it.
+pub fn options(args: &WatchArgs) -> ScreenOptions {
     let mut options = ScreenOptions::from_env();
     if args.no_mouse {
         options = options.without_mouse();
@@ -35,21 +69,7 @@ pub async fn run(mut session: Session, signals: Signals, args: &WatchArgs) -> an
     if args.high_contrast {
         options = options.high_contrast();
     }
-    let mut ui = UiState::new(Options {
-        sort: Sort::from(args.sort),
-        by: args.by.into(),
-        utc_offset_s: local_offset_s(),
-    });
-    // The answer comes in by what will be the keyboard's: it is waited for before that is read.
-    let mut terminal = Terminal::enter(options.ask_background())?;
-    let shown = show(&mut session, &mut ui, &mut terminal, signals).await;
-    let left = terminal.leave();
-    session.end().await?;
-    match shown.and_then(|exit| left.map(|()| exit).map_err(Into::into)) {
-        // Its window was closed: there is nothing to give back, and nobody to tell.
-        Err(err) if is_gone(&err) => Ok(Exit::Terminated),
-        other => other,
-    }
+    options
 }
 
 /// Whether an error says that there is no terminal any more.
@@ -64,6 +84,7 @@ async fn show(
     ui: &mut UiState,
     terminal: &mut Terminal,
     mut signals: Signals,
+    (mut follow, deadline): (Option<Follow>, Option<Instant>),
 ) -> anyhow::Result<Exit> {
     let mut inputs = EventStream::new();
     let mut reader = input::Reader::default();
@@ -74,6 +95,7 @@ async fn show(
         tokio::select! {
             biased;
             exit = signals.next() => return Ok(exit),
+            () = over(deadline) => return Ok(Exit::Done),
             event = inputs.next() => {
                 // The terminal is gone: there is nobody to show anything to.
                 let Some(Ok(event)) = event else { return Ok(Exit::Terminated) };
@@ -98,6 +120,18 @@ async fn show(
                     // The collector has ended by itself: why, is told by the end of the session.
                     return Ok(Exit::CouldNot);
                 }
+                if let (false, Some(follow)) = (live, &follow) {
+                    let how = Some(follow.words());
+                    session.apply(vec![Event::Exited { at_ns: monotonic_ns(), how }]);
+                }
+            }
+            next = next(&mut follow), if !live => {
+                // The old collector has ended, and detaches on a thread of its own.
+                *session = next;
+                *ui = ui.anew();
+                let target = session.model().target();
+                ui.notify(format!("{} started again, pid {}", target.name, target.pid));
+                live = true;
             }
         }
     }

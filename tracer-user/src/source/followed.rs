@@ -8,13 +8,31 @@ use crate::go::liveness::Followed;
 /// Followed objects. Bounded by the model's bound on live samples: what it gives up is forgotten here too.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
-    by_address: BTreeMap<u64, Followed>,
+    by_address: BTreeMap<u64, Object>,
+    /// Mark terminations seen.
+    epoch: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Object {
+    followed: Followed,
+    born_epoch: u64,
 }
 
 impl Objects {
     /// An object is born; an older one at its address is dead (the model knows: it has the same rule).
     pub(super) fn born(&mut self, followed: Followed) {
-        self.by_address.insert(followed.object, followed);
+        let born_epoch = self.epoch;
+        let object = Object {
+            followed,
+            born_epoch,
+        };
+        self.by_address.insert(followed.object, object);
+    }
+
+    /// Marking has ended: all that was born before can be looked for in the mark bits.
+    pub(super) fn marked(&mut self) {
+        self.epoch += 1;
     }
 
     /// An object is dead.
@@ -31,8 +49,14 @@ impl Objects {
         self.by_address.len()
     }
 
-    pub(super) fn all(&self) -> Vec<Followed> {
-        self.by_address.values().copied().collect()
+    /// Those that were born before the last mark termination. A younger one may not have been handed out yet, and its
+    /// slot would pass for free.
+    pub(super) fn born_before_mark(&self) -> Vec<Followed> {
+        self.by_address
+            .values()
+            .filter(|object| object.born_epoch < self.epoch)
+            .map(|object| object.followed)
+            .collect()
     }
 
     /// A span is taken: followed objects in its memory that are of another span, or whose slot was free, are dead.
@@ -49,7 +73,7 @@ impl Objects {
         let dead: Vec<u64> = self
             .by_address
             .range(taken.start..end)
-            .filter(|(_, followed)| !lives_in(followed, taken))
+            .filter(|(_, object)| !lives_in(&object.followed, taken))
             .map(|(object, _)| *object)
             .collect();
         for object in &dead {
@@ -116,6 +140,16 @@ mod tests {
             3,
             "below the free index everything is allocated"
         );
+    }
+
+    #[test]
+    fn only_what_was_born_before_the_mark_is_checked() {
+        let mut objects = Objects::default();
+        objects.born(followed(0));
+        assert!(objects.born_before_mark().is_empty());
+        objects.marked();
+        objects.born(followed(1));
+        assert_eq!(objects.born_before_mark(), [followed(0)]);
     }
 
     #[test]

@@ -149,6 +149,16 @@ impl Governor {
         }
     }
 
+    /// Whether all that was allocated up to `at_ns` has been told: not in a pause, and not while a turn takes it over.
+    pub fn has_told_all(&self, at_ns: u64) -> bool {
+        match self.phase {
+            Phase::Off { .. } => false,
+            Phase::On { since_ns, .. } => {
+                self.off_ns == 0 || at_ns >= since_ns + self.on_ns.clamp(SHORTEST_ON_NS, ON_NS)
+            }
+        }
+    }
+
     /// What is shown of it.
     pub fn duty(&self, at_ns: u64) -> Duty {
         let on = self.on_ns as f64;

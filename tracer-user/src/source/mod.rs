@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
-use crate::go::liveness::{Checked, Followed};
+use crate::go::liveness::Followed;
 use followed::Objects;
 pub use shares::Pause;
 use shares::{Class, Promise, Shares};
@@ -123,7 +123,12 @@ impl Source {
                         weight,
                     });
                 }
-                Record::Event(other) => events.push(Event::Probe(other)),
+                Record::Event(other) => {
+                    if matches!(other, ProbeEvent::GcMarked { .. }) {
+                        self.objects.marked();
+                    }
+                    events.push(Event::Probe(other));
+                }
             }
         }
         events.finish()
@@ -180,9 +185,9 @@ impl Source {
         matches!(self.kind, Kind::Exact { .. }) && !self.sampled_in_time
     }
 
-    /// The followed objects, in no order: what the next check reads.
+    /// The followed objects that were born before the last mark termination, in no order: what a check reads.
     pub fn followed(&self) -> Vec<Followed> {
-        self.objects.all()
+        self.objects.born_before_mark()
     }
 
     /// How many objects are followed.
@@ -190,21 +195,12 @@ impl Source {
         self.objects.len()
     }
 
-    /// Takes the result of a check of [`Source::followed`].
-    pub fn checked(&mut self, at_ns: u64, checked: &Checked) -> Vec<Event> {
-        for object in &checked.dead {
+    /// Objects that a check of [`Source::followed`] found dead are followed no longer.
+    pub fn dead(&mut self, at_ns: u64, objects: Vec<u64>) -> Event {
+        for object in &objects {
             self.objects.dead(*object);
         }
-        vec![
-            Event::Dead {
-                at_ns,
-                objects: checked.dead.clone(),
-            },
-            Event::MarksRead {
-                at_ns,
-                number: checked.gc_cycles,
-            },
-        ]
+        Event::Dead { at_ns, objects }
     }
 
     /// Follows from now on only the objects for which `is_kept` holds.

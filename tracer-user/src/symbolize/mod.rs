@@ -37,7 +37,13 @@ impl Symbolizer {
 
     /// The frame of each return address of a bucket, in their order. The runtime has expanded inlined
     /// calls already, one address a frame. An address without a name gets [`Frame::unnamed`].
+    ///
+    /// Where one is in no Go code that is known, plugins that were loaded since are looked for, once for all of them.
     pub fn names(&mut self, pcs: &[u64]) -> Vec<(u64, Arc<Frame>)> {
+        let is_known = |pc: &u64| self.program.module_at(pc.wrapping_sub(1)).is_some();
+        if !pcs.iter().all(is_known) {
+            Arc::make_mut(&mut self.program).refresh_modules(&self.live);
+        }
         pcs.iter()
             .map(|&pc| (pc, Arc::new(self.name(pc))))
             .collect()

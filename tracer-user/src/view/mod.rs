@@ -24,6 +24,7 @@ mod moves;
 pub mod names;
 pub mod news;
 pub mod order;
+pub mod picker;
 pub mod popup;
 pub mod processes;
 pub mod reading;

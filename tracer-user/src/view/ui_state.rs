@@ -203,6 +203,21 @@ impl UiState {
         self.paused.is_some()
     }
 
+    /// The state for another process in the place of this one: with its order, its rows and its filter.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let options = Options {
+            sort: self.sort,
+            by: self.query.by,
+            ..self.options
+        };
+        let mut anew = Self::new(options);
+        anew.set_filter(self.filter.clone());
+        anew.earlier_filters.clone_from(&self.earlier_filters);
+        anew.now_ns = self.now_ns;
+        anew
+    }
+
     /// Tells the user something, for some seconds, in the place of the selected row's second line.
     pub fn notify(&mut self, text: impl Into<String>) {
         self.notice = Some((
