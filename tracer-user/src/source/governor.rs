@@ -8,7 +8,7 @@ use crate::event::Duty;
 use crate::model::gc::SECOND_NS;
 
 /// Length of a turn with the probes on, where the budget allows it.
-const ON_NS: u64 = 2 * SECOND_NS;
+const ON_NS: u64 = SECOND_NS;
 /// Shortest turn: below it the first windows, in which stacks are new, and the detach are most of it.
 pub const SHORTEST_ON_NS: u64 = SECOND_NS / 2;
 /// Shortest time off that is worth a detach.
@@ -46,7 +46,8 @@ pub struct Governor {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     On { since_ns: u64, hits: u64 },
-    Off { until_ns: u64 },
+    /// Since the turn before began, with so many traps then.
+    Off { since_ns: u64, hits: u64 },
 }
 
 impl Governor {
@@ -75,30 +76,47 @@ impl Governor {
         matches!(self.phase, Phase::On { .. })
     }
 
+    /// What the traps from `before` to `hits` have taken of a CPU.
+    fn spent_ns(&self, before: u64, hits: u64) -> f64 {
+        hits.saturating_sub(before) as f64 * self.hit_cost_ns
+    }
+
+    /// How long after the first of these traps their mean is within the budget.
+    fn paid_after(&self, before: u64, hits: u64) -> u64 {
+        nanoseconds(self.spent_ns(before, hits) / self.max_cpu_fraction)
+    }
+
     /// Looks at the traps taken so far by the allocation probes, `hits`, at `at_ns`.
     pub fn look(&mut self, at_ns: u64, hits: u64) -> Turn {
         match self.phase {
-            Phase::Off { until_ns } if at_ns >= until_ns => {
+            Phase::Off {
+                since_ns,
+                hits: before,
+            } => {
+                // Probes on their way out go on to trap, for 0.1 s each: that is paid for as well.
+                let ends_ns = since_ns.saturating_add(self.paid_after(before, hits));
+                if at_ns < ends_ns.min(since_ns.saturating_add(LONGEST_OFF_NS)) {
+                    return Turn::Same;
+                }
+                self.off_ns = at_ns.saturating_sub(since_ns).saturating_sub(self.on_ns);
                 self.phase = Phase::On {
                     since_ns: at_ns,
                     hits,
                 };
                 Turn::On
             }
-            Phase::Off { .. } => Turn::Same,
             Phase::On {
                 since_ns,
                 hits: before,
             } => {
                 let on_ns = at_ns.saturating_sub(since_ns);
-                let spent_ns = hits.saturating_sub(before) as f64 * self.hit_cost_ns;
-                let off_ns = nanoseconds(spent_ns / self.max_cpu_fraction).saturating_sub(on_ns);
+                let off_ns = self.paid_after(before, hits).saturating_sub(on_ns);
                 // A turn ends early where even the longest pause could hardly make up for it.
                 let is_due = on_ns >= ON_NS || off_ns >= LONGEST_OFF_NS;
                 if !is_due || on_ns == 0 {
                     return Turn::Same;
                 }
-                self.wanted = Some(spent_ns / on_ns as f64);
+                self.wanted = Some(self.spent_ns(before, hits) / on_ns as f64);
                 if off_ns < SHORTEST_OFF_NS && self.off_ns == 0 {
                     // Within the budget: a new turn begins without a pause.
                     self.on_ns = on_ns;
@@ -120,7 +138,8 @@ impl Governor {
                 self.on_ns = on_ns;
                 self.off_ns = off_ns;
                 self.phase = Phase::Off {
-                    until_ns: at_ns.saturating_add(off_ns),
+                    since_ns,
+                    hits: before,
                 };
                 Turn::Off
             }
