@@ -84,7 +84,7 @@ pub struct WatchArgs {
     /// they are on for a part of the time, figures are scaled, and the header says so [default: 1%]
     #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
     pub max_overhead: Option<f64>,
-    /// End the watch after this time, such as 30s or 10m
+    /// End the watch after this time, such as 30s or 10m. Up to 1m, --exact needs no other budget
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// When the target ends or replaces itself, wait until it runs again (same name, same container) and go on with

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -18,6 +19,9 @@ use crate::session::{AttachSettings, Session, lines, screen};
 
 use super::patience::Patience;
 use super::pick::{self, Choice};
+
+/// A watch that ends within this time may trace every allocation without a budget.
+const SHORT_LOOK: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
@@ -61,7 +65,7 @@ async fn watch(pid: u32, signals: Signals, args: &WatchArgs) -> anyhow::Result<E
         source: if args.arm { None } else { args.wanted_source() },
         arm: args.arm,
         max_cpu_fraction: args.max_overhead,
-        is_short: args.duration.is_some(),
+        is_short: args.duration.is_some_and(|duration| duration <= SHORT_LOOK),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };

@@ -51,6 +51,10 @@ impl Default for AllocCounters {
     }
 }
 
+/// Most objects that a program can allocate between two readings that are microseconds apart, or, where heaptop lost its
+/// CPU in between, milliseconds. A torn reading is off by the whole history.
+const MOST_BETWEEN_READINGS: u64 = 100_000;
+
 impl AllocCounters {
     /// Reads them, with one read of some 3.5 KB.
     ///
@@ -93,6 +97,31 @@ impl AllocCounters {
             add(&mut self.small_frees[i], class(fields.small_free_count, i))?;
         }
         Some(())
+    }
+
+    /// Reads them so that no torn reading is taken for a true one: two readings, one right behind the other, of which
+    /// neither is behind `last` or the other, and which differ by little. `None` where that fails: the next look tells.
+    pub fn read_after(
+        last: &Self,
+        memory: &impl Memory,
+        facts: &Facts,
+        vars: &Variables,
+    ) -> Option<Self> {
+        let first = Self::read(memory, facts, vars).ok()?;
+        let second = Self::read(memory, facts, vars).ok()?;
+        let is_steady = first.is_not_before(last)
+            && second.is_not_before(&first)
+            && second.objects().wrapping_sub(first.objects()) <= MOST_BETWEEN_READINGS;
+        is_steady.then_some(second)
+    }
+
+    /// Whether no counter of allocations is less than it was in `before`.
+    fn is_not_before(&self, before: &Self) -> bool {
+        let small = self.small_allocs.iter().zip(&before.small_allocs);
+        small.into_iter().all(|(now, before)| now >= before)
+            && self.tiny_allocs >= before.tiny_allocs
+            && self.large_allocs >= before.large_allocs
+            && self.large_bytes >= before.large_bytes
     }
 
     /// What was counted after `before` was read. A counter that went back, as in a torn reading, gives 0.

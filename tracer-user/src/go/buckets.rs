@@ -17,6 +17,8 @@ pub const MAX_BUCKETS: usize = 65_536;
 pub const MAX_FRAMES: usize = 128;
 /// Most frames that the runtime can be told to record; a larger count is not a bucket.
 const MAX_RUNTIME_FRAMES: u64 = 1024;
+/// The one pc of a stack that is not known: it was lost, or found no room. No bucket of the runtime has it.
+pub const UNKNOWN_STACK_PC: u64 = 0;
 /// `memProfile` of `runtime.bucketType`.
 const MEM_PROFILE: u64 = 1;
 

@@ -4,9 +4,10 @@
 //! the span is swept the mark bits become its allocation bits. Both can be read while the target runs. What says which
 //! of them holds is the span's `sweepgen` beside the heap's, which is twice the number of completed cycles.
 //!
-//! A slot that was freed and handed out again looks alive: hold followed objects against the bits of every cycle, and take
-//! notice of spans that are allocated from. And an object is in the bits only when the allocator has moved past its slot:
-//! one that is predicted before that must not be checked at once.
+//! Only objects that were born before the last mark termination may be asked for: a younger one has no bit yet, though
+//! `freeindex` has moved past its slot. For them the bits are the whole answer: whoever got the slot since has none either.
+//! A slot that was freed and handed out again between two cycles that were both looked at cannot pass for its old object;
+//! across a cycle that was missed it can.
 //!
 //! Source: `mspan.sweepgen` in `runtime/mheap.go`, `(*sweepLocked).sweep` in `mgcsweep.go`, `isFree` in `mbitmap.go`,
 //! `moveInlineMarks` in `mgcmark_greenteagc.go`, go1.19 to go1.27.
@@ -92,7 +93,6 @@ struct Span {
     class: u8,
     state: u8,
     n_slots: u64,
-    free_index: u64,
     alloc_bits: u64,
     mark_bits: u64,
     sweepgen: u32,
@@ -117,7 +117,6 @@ impl Span {
             class: byte(facts.spanclass)?,
             state: byte(facts.state)?,
             n_slots: index(facts.nelems)?,
-            free_index: index(facts.freeindex)?,
             alloc_bits: word(facts.alloc_bits)?,
             mark_bits: word(facts.gcmark_bits)?,
             sweepgen: u32_at(bytes, at(facts.sweepgen)?)?,
@@ -130,16 +129,6 @@ impl Span {
             && self.start == followed.span_start
             && self.slot_bytes == followed.slot_bytes
             && self.class == followed.span_class
-    }
-
-    /// Whether the bits that were read between two readings of the span are those of both: allocating moves
-    /// `freeindex` alone.
-    fn is_unswept_since(&self, before: &Self) -> bool {
-        let settled = Self {
-            free_index: before.free_index,
-            ..*self
-        };
-        settled == *before
     }
 
     /// Which bits hold, with `heap` the heap's `sweepgen`; `None` for a state that does not exist.
@@ -178,7 +167,7 @@ impl Span {
 /// Which bits hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    /// Slots below `freeindex` and those with an allocation bit.
+    /// Slots with an allocation bit.
     Allocated,
     /// Slots with a mark bit.
     Marked,
@@ -383,12 +372,13 @@ fn decide<'f>(
             checked.unknown += group.members.len();
             continue;
         };
-        if !span.is_unswept_since(&before) {
+        // Allocating changes nothing of it but `freeindex`; sweeping does.
+        if span != before {
             changed.push(group);
             continue;
         }
         for one in group.members {
-            match is_alive(one, &span, rule, bits, inline) {
+            match is_alive(one, &span, bits, inline) {
                 Some(false) => checked.dead.push(one.object),
                 Some(true) => {}
                 None => checked.unknown += 1,
@@ -407,13 +397,7 @@ fn inline_range(span: &Span, rule: Rule, facts: &Facts) -> (u64, usize) {
 }
 
 /// Whether an object is alive; `None` where its slot is none of the span's.
-fn is_alive(
-    followed: &Followed,
-    span: &Span,
-    rule: Rule,
-    bits: &[u8],
-    inline: &[u8],
-) -> Option<bool> {
+fn is_alive(followed: &Followed, span: &Span, bits: &[u8], inline: &[u8]) -> Option<bool> {
     if !span.is_of(followed) {
         return Some(false);
     }
@@ -427,7 +411,7 @@ fn is_alive(
         bits.get(index)
             .is_some_and(|byte| byte >> (slot % 8) & 1 == 1)
     };
-    Some(is_set(bits) || is_set(inline) || rule == Rule::Allocated && slot < span.free_index)
+    Some(is_set(bits) || is_set(inline))
 }
 
 #[cfg(test)]

@@ -120,10 +120,10 @@ fn the_generation_of_the_span_says_which_bits_hold() {
     let alloc_bits = 0b1100_0001;
     let mark_bits = 0b0000_0110;
     for (sweepgen, expected) in [
-        (100, vec![2, 3, 4, 5]),       // Swept; slots 0 and 1 are below freeindex.
-        (103, vec![2, 3, 4, 5]),       // Swept, then cached.
-        (98, vec![0, 3, 4, 5, 6, 7]),  // To be swept.
-        (99, vec![0, 3, 4, 5, 6, 7]),  // Being swept.
+        (100, vec![1, 2, 3, 4, 5]), // Swept; slot 1 was handed out since, to another object.
+        (103, vec![1, 2, 3, 4, 5]), // Swept, then cached.
+        (98, vec![0, 3, 4, 5, 6, 7]), // To be swept.
+        (99, vec![0, 3, 4, 5, 6, 7]), // Being swept.
         (101, vec![0, 3, 4, 5, 6, 7]), // Cached, to be swept.
     ] {
         let heap = Heap::new(sweepgen, alloc_bits, mark_bits, 2);

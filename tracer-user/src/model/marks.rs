@@ -13,15 +13,13 @@ use super::estimate::{Scale, UNITS_PER_OBJECT};
 use super::samples::{LiveSample, is_kept};
 use super::weighted::Weighted;
 use crate::event::{Birth, Duty};
-use crate::go::buckets::NewBucket;
+use crate::go::buckets::{NewBucket, UNKNOWN_STACK_PC};
 use crate::go::frame::Frame;
 
 /// Heaviest sample that is believed: 2^32 objects are more than any heap holds, and leave the sums far from overflow.
 const MAX_WEIGHT: f64 = 4_294_967_296.0;
 /// Most times that samples are thinned: one in 2^24 of all births is less than one that lives, in any heap.
 const MAX_THINNINGS: u32 = 24;
-/// The return address of a stack that is not known: it was lost, or found no room.
-const UNKNOWN_STACK_PC: u64 = 0;
 
 /// What only sources by mark bits tell.
 #[derive(Clone, Debug, Default)]

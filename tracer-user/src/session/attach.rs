@@ -41,7 +41,7 @@ pub struct AttachSettings {
     pub arm: bool,
     /// Most that probes of allocations may take, as a share of one CPU; `None` for the default.
     pub max_cpu_fraction: Option<f64>,
-    /// The watch ends by itself after a while: `exact` needs no other bound then.
+    /// The watch ends by itself within a minute: `exact` needs no other bound then.
     pub is_short: bool,
     /// Diagnostics of the kernel side.
     pub log: bool,

@@ -9,7 +9,6 @@ use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
-use crate::model::samples::is_kept;
 use crate::plan::{Kind, ProbePlan};
 use crate::source::governor::{Governor, Turn};
 use crate::source::{self, Lookup, Source, Window};
@@ -26,8 +25,21 @@ const COUNTS_EVERY_NS: u64 = 1_000_000_000;
 
 /// The kernel measures programs for so long: it costs each run of any program on the machine some 50 ns meanwhile.
 const TIMED_NS: u64 = 1_000_000_000;
+/// And for so long at most, where the target is quiet.
+const MOST_TIMED_NS: u64 = 10_000_000_000;
 /// Traps that a mean is taken from, at least.
 const MIN_TIMED_HITS: f64 = 50.0;
+
+/// Whether marks are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// Those of the last cycle were.
+    No,
+    /// The runtime has completed a cycle since.
+    Cycle,
+    /// The hook of a mark termination came since.
+    Hook,
+}
 
 /// Follows objects.
 #[derive(Debug)]
@@ -37,8 +49,7 @@ pub(super) struct MarksReader {
     governor: Governor,
     /// The cycle whose marks were read last.
     checked_cycle: Option<u32>,
-    /// A mark termination came since.
-    is_due: bool,
+    due: Due,
     /// That marks were read, while it cannot be told yet.
     unsettled: Option<Event>,
     rest_until_ns: u64,
@@ -53,6 +64,7 @@ pub(super) struct MarksReader {
     /// The cost of a trap, while the programs are timed.
     trap_ns: Option<f64>,
     timed_until_ns: u64,
+    timing_ends_ns: u64,
 }
 
 impl MarksReader {
@@ -67,12 +79,15 @@ impl MarksReader {
         max_cpu_fraction: f64,
     ) -> Result<Self, Unreadable> {
         let at_ns = monotonic_ns();
+        let program = &edge.go.program;
+        let counters = AllocCounters::read(&edge.go.memory(), program.facts, &program.vars)?;
+        let counters = counters_after(edge, &counters).unwrap_or(counters);
         Ok(Self {
-            source: Source::new(kind, counters(edge)?),
+            source: Source::new(kind, counters),
             plan,
             governor: Governor::new(max_cpu_fraction, at_ns, 0),
             checked_cycle: None,
-            is_due: false,
+            due: Due::No,
             unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
@@ -83,6 +98,7 @@ impl MarksReader {
             thinned: 0,
             trap_ns: None,
             timed_until_ns: 0,
+            timing_ends_ns: 0,
         })
     }
 
@@ -91,6 +107,7 @@ impl MarksReader {
     pub(super) fn trap_costs(&mut self, edge: &mut Edge, ns: f64) {
         self.trap_ns = Some(ns);
         self.timed_until_ns = monotonic_ns().saturating_add(TIMED_NS);
+        self.timing_ends_ns = monotonic_ns().saturating_add(MOST_TIMED_NS);
         if let Some(probes) = edge.probes_mut() {
             probes.time_programs(true);
         }
@@ -112,12 +129,15 @@ impl MarksReader {
             .filter_map(|&kind| Some((hits[kind as usize] as f64, probes.program_ns(kind)?)))
             .collect();
         let n_hits: f64 = timed.iter().map(|(hits, _)| hits).sum();
-        if n_hits < MIN_TIMED_HITS {
+        if n_hits < MIN_TIMED_HITS && now < self.timing_ends_ns {
             self.timed_until_ns = now.saturating_add(TIMED_NS);
             return;
         }
         probes.time_programs(false);
         self.trap_ns = None;
+        if n_hits <= 0.0 {
+            return; // A quiet target, or a kernel that does not measure: what was assumed stays.
+        }
         let program_ns = timed.iter().map(|(hits, ns)| hits * ns).sum::<f64>() / n_hits;
         let ns = trap_ns + program_ns;
         self.governor.hit_costs(ns);
@@ -151,9 +171,9 @@ impl MarksReader {
         if let Some(figures) = heap.runtime
             && self.checked_cycle != Some(figures.gc_cycles)
         {
-            self.is_due = true;
+            self.due = self.due.max(Due::Cycle);
         }
-        if self.is_due && monotonic_ns() >= self.rest_until_ns {
+        if self.due != Due::No && monotonic_ns() >= self.rest_until_ns {
             self.check(edge, batch);
         }
         self.settle(batch);
@@ -167,7 +187,7 @@ impl MarksReader {
 
     /// Closes a window: what was drained becomes births and deaths.
     pub(super) fn window(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
-        let counters = counters(edge).ok();
+        let counters = counters_after(edge, self.source.counters());
         let mut records = Vec::new();
         edge.drain_all_records(&mut records);
         let now = monotonic_ns();
@@ -176,13 +196,19 @@ impl MarksReader {
             counters,
             pause: self.governor.pause(self.window_ns, now),
             on: self.was_on && self.governor.is_on(),
+            lost: edge
+                .probes()
+                .map_or(0, |probes| probes.counters().lost[Kind::Alloc as usize]),
         };
         self.was_on = self.governor.is_on();
         self.window_ns = now;
         let events = self.source.window(window, &Tables(edge));
-        self.is_due |= events
+        let has_marked = events
             .iter()
             .any(|event| matches!(event, Event::Probe(ProbeEvent::GcMarked { .. })));
+        if has_marked {
+            self.due = Due::Hook;
+        }
         batch.extend(events);
     }
 
@@ -209,6 +235,9 @@ impl MarksReader {
         let cycle = gc_cycles(edge)?;
         // Behind the look at the cycle: whatever was born before its marks were complete is followed now.
         self.window(edge, batch);
+        if self.due == Due::Hook && self.checked_cycle == Some(cycle) {
+            return Ok(false); // The hook comes before the bits change places, while the world is stopped.
+        }
         let program = &edge.go.program;
         let followed = self.source.followed();
         let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
@@ -222,7 +251,7 @@ impl MarksReader {
             checked.unknown
         );
         self.checked_cycle = Some(cycle);
-        self.is_due = false;
+        self.due = Due::No;
         let now = monotonic_ns();
         let Checked { dead, .. } = checked;
         batch.push(self.source.dead(now, dead));
@@ -243,9 +272,11 @@ impl MarksReader {
     }
 
     /// Reads the kernel's counters of allocations.
-    fn count(&mut self, edge: &Edge, batch: &mut Vec<Event>) {
+    fn count(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
         let Some(probes) = edge.probes() else { return };
         let counts = probes.counts();
+        // Behind the counts: whatever stack they name is in the ring by now.
+        self.window(edge, batch);
         let now = monotonic_ns();
         self.counted_ns = now;
         batch.extend(
@@ -274,6 +305,8 @@ impl MarksReader {
         match turn {
             Turn::Same => return,
             Turn::Off => {
+                // What was told is all there is for now.
+                batch.extend(self.unsettled.take());
                 let links = edge
                     .probes_mut()
                     .map(|probes| probes.take_links(&ALLOCATION_PROBES));
@@ -282,8 +315,10 @@ impl MarksReader {
             }
             Turn::On => {
                 if let Err(err) = edge.attach_more(&self.plan, &ALLOCATION_PROBES) {
-                    // The target is ending, or replaced itself: the loop notices.
+                    // The target is ending, or replaced itself, which the loop notices; else it is tried again.
                     log::warn!("{err}");
+                    self.governor
+                        .not_placed(counters.at_ns, allocation_hits(&counters));
                 }
             }
         }
@@ -296,7 +331,7 @@ impl MarksReader {
             return;
         }
         self.thinned = level;
-        self.source.thin(|object| is_kept(object, level));
+        self.source.thin(level);
     }
 }
 
@@ -321,9 +356,10 @@ fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
     Ok(edge.go.memory().u32(sweepgen)? / 2)
 }
 
-fn counters(edge: &Edge) -> Result<AllocCounters, Unreadable> {
+/// The runtime's allocation counters, not torn; `None` where the next look has to tell.
+fn counters_after(edge: &Edge, last: &AllocCounters) -> Option<AllocCounters> {
     let program = &edge.go.program;
-    AllocCounters::read(&edge.go.memory(), program.facts, &program.vars)
+    AllocCounters::read_after(last, &edge.go.memory(), program.facts, &program.vars)
 }
 
 /// The target's own tables.

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::event::SpanTaken;
 use crate::go::liveness::Followed;
+use crate::model::samples::is_kept;
 
-/// Followed objects. Bounded by the model's bound on live samples: what it gives up is forgotten here too.
+/// Followed objects. Bounded by the model's bound on live samples: what that thins out is forgotten here too.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
     by_address: BTreeMap<u64, Object>,
     /// Mark terminations seen.
     epoch: u64,
+    /// One in 2^`level` of the objects is followed: the model's bound on live samples holds here too.
+    level: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,11 @@ impl Objects {
             followed,
             born_epoch,
         };
-        self.by_address.insert(followed.object, object);
+        if is_kept(followed.object, self.level) {
+            self.by_address.insert(followed.object, object);
+        } else {
+            self.by_address.remove(&followed.object);
+        }
     }
 
     /// Marking has ended: all that was born before can be looked for in the mark bits.
@@ -40,9 +47,10 @@ impl Objects {
         self.by_address.remove(&object);
     }
 
-    /// Forgets the objects for which `is_kept` does not hold.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
-        self.by_address.retain(|object, _| is_kept(*object));
+    /// Follows one in 2^`level` of the objects from now on.
+    pub(super) fn thin(&mut self, level: u32) {
+        self.level = self.level.max(level);
+        self.by_address.retain(|object, _| is_kept(*object, level));
     }
 
     pub(super) fn len(&self) -> usize {

@@ -45,9 +45,16 @@ pub struct Governor {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    On { since_ns: u64, hits: u64 },
+    On {
+        since_ns: u64,
+        hits: u64,
+    },
     /// Since the turn before began, with so many traps then.
-    Off { since_ns: u64, hits: u64 },
+    Off {
+        since_ns: u64,
+        hits: u64,
+        not_before_ns: u64,
+    },
 }
 
 impl Governor {
@@ -76,6 +83,17 @@ impl Governor {
         matches!(self.phase, Phase::On { .. })
     }
 
+    /// The probes could not be placed again: they are tried again after a while, and count as off until then.
+    pub fn not_placed(&mut self, at_ns: u64, hits: u64) {
+        self.on_ns = 0;
+        self.off_ns = self.off_ns.max(SHORTEST_OFF_NS);
+        self.phase = Phase::Off {
+            since_ns: at_ns,
+            hits,
+            not_before_ns: at_ns.saturating_add(SHORTEST_OFF_NS),
+        };
+    }
+
     /// What the traps from `before` to `hits` have taken of a CPU.
     fn spent_ns(&self, before: u64, hits: u64) -> f64 {
         hits.saturating_sub(before) as f64 * self.hit_cost_ns
@@ -92,10 +110,15 @@ impl Governor {
             Phase::Off {
                 since_ns,
                 hits: before,
+                not_before_ns,
             } => {
                 // Probes on their way out go on to trap, for 0.1 s each: that is paid for as well.
                 let ends_ns = since_ns.saturating_add(self.paid_after(before, hits));
-                if at_ns < ends_ns.min(since_ns.saturating_add(LONGEST_OFF_NS)) {
+                if at_ns
+                    < ends_ns
+                        .min(since_ns.saturating_add(LONGEST_OFF_NS))
+                        .max(not_before_ns)
+                {
                     return Turn::Same;
                 }
                 self.off_ns = at_ns.saturating_sub(since_ns).saturating_sub(self.on_ns);
@@ -112,22 +135,15 @@ impl Governor {
                 let on_ns = at_ns.saturating_sub(since_ns);
                 let off_ns = self.paid_after(before, hits).saturating_sub(on_ns);
                 // A turn ends early where even the longest pause could hardly make up for it.
-                let is_due = on_ns >= ON_NS || off_ns >= LONGEST_OFF_NS;
-                if !is_due || on_ns == 0 {
+                let is_due =
+                    on_ns >= ON_NS || (on_ns >= SHORTEST_ON_NS && off_ns >= LONGEST_OFF_NS);
+                if !is_due {
                     return Turn::Same;
                 }
                 self.wanted = Some(self.spent_ns(before, hits) / on_ns as f64);
-                if off_ns < SHORTEST_OFF_NS && self.off_ns == 0 {
+                if off_ns < SHORTEST_OFF_NS {
                     // Within the budget: a new turn begins without a pause.
                     self.on_ns = on_ns;
-                    self.phase = Phase::On {
-                        since_ns: at_ns,
-                        hits,
-                    };
-                    return Turn::Same;
-                }
-                if off_ns < SHORTEST_OFF_NS {
-                    // It was over the budget before and is below it now: stay on, and forget.
                     self.off_ns = 0;
                     self.phase = Phase::On {
                         since_ns: at_ns,
@@ -140,6 +156,7 @@ impl Governor {
                 self.phase = Phase::Off {
                     since_ns,
                     hits: before,
+                    not_before_ns: at_ns,
                 };
                 Turn::Off
             }
@@ -152,18 +169,20 @@ impl Governor {
         let Phase::On { since_ns, .. } = self.phase else {
             return Pause::NONE;
         };
-        if self.off_ns == 0 {
-            return Pause::NONE;
-        }
         let turn_ns = self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
         let ends = since_ns + turn_ns;
-        let share = if at_ns >= ends {
+        if self.off_ns == 0 || from_ns >= ends {
+            return Pause::NONE;
+        }
+        let is_last = at_ns >= ends;
+        let share = if is_last {
             1.0
         } else {
             at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
         };
         Pause {
             share,
+            is_last,
             off_per_on: self.off_ns as f64 / turn_ns as f64,
         }
     }
@@ -252,13 +271,16 @@ mod tests {
         assert_eq!(governor.look(2 * SECOND_NS, 100_000), Turn::Off);
         assert_eq!(governor.look(90 * SECOND_NS, 100_000), Turn::On);
         let mut backlog = 1.0;
-        for i in 900..920u64 {
+        for i in 900..910u64 {
             let pause = governor.pause(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
-            assert!(pause.off_per_on > 5.0);
+            assert!(pause.off_per_on > 5.0 && pause.is_last == (i == 909));
             backlog -= backlog * pause.share;
-            assert!(i > 908 || backlog > 0.5);
+            assert!(i > 904 || backlog > 0.4);
         }
         assert!(backlog.abs() < 1e-9);
+        // Later windows have nothing to take over, and a pause takes over nothing.
+        let later = governor.pause(91 * SECOND_NS, 92 * SECOND_NS);
+        assert_eq!(later, Pause::NONE);
     }
 
     #[test]

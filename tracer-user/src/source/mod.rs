@@ -10,6 +10,7 @@ pub mod governor;
 mod shares;
 mod sites;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
@@ -17,7 +18,7 @@ use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::Followed;
 use followed::Objects;
 pub use shares::Pause;
-use shares::{Class, Promise, Shares};
+use shares::{Promise, Shares};
 use sites::Sites;
 use tracer_ebpf::wire::CountKey;
 
@@ -52,6 +53,8 @@ pub struct Window {
     pub pause: Pause,
     /// The allocation probes were on from the window before to this one.
     pub on: bool,
+    /// Records of allocations that the kernel side lost so far.
+    pub lost: u64,
 }
 
 /// A source by mark bits.
@@ -63,6 +66,10 @@ pub struct Source {
     shares: Shares,
     /// Allocation probes were off at some time: counts are estimates from then on.
     sampled_in_time: bool,
+    /// Records of allocations lost up to the window before.
+    lost: u64,
+    /// Buckets that were told to have counted something.
+    counted: HashMap<u64, f64>,
 }
 
 impl Source {
@@ -72,14 +79,20 @@ impl Source {
             kind,
             sites: Sites::default(),
             objects: Objects::default(),
-            shares: Shares::new(counters),
+            shares: Shares::new(counters, matches!(kind, Kind::Exact { .. })),
             sampled_in_time: false,
+            lost: 0,
+            counted: HashMap::new(),
         }
     }
 
     /// Makes events of a window.
     pub fn window(&mut self, window: Window, lookup: &dyn Lookup) -> Vec<Event> {
         self.sampled_in_time |= !window.on;
+        let is_complete = matches!(self.kind, Kind::Exact { .. })
+            && !self.sampled_in_time
+            && window.lost == self.lost;
+        self.lost = window.lost;
         if let Some(counters) = window.counters {
             self.shares.allocated(counters, window.on);
         }
@@ -88,9 +101,7 @@ impl Source {
             .iter()
             .filter_map(|record| self.promise(record))
             .collect();
-        let worth = self
-            .shares
-            .share(&promises, window.pause, self.is_complete());
+        let worth = self.shares.share(&promises, window.pause, is_complete);
         let mut promises = promises.iter();
         let mut events = Out::default();
         for record in window.records {
@@ -100,6 +111,7 @@ impl Source {
                 }
                 Record::Event(ProbeEvent::Span(taken)) => {
                     events.dead(taken.at_ns, self.objects.span_taken(&taken));
+                    // Without a next slot its record tells of the span alone.
                     if self.kind == Kind::Spans {
                         let weight = promises.next().map_or(1.0, |promise| worth.weight(promise));
                         self.born_in_span(&taken, weight, lookup, &mut events);
@@ -162,10 +174,9 @@ impl Source {
     fn promise(&self, record: &Record) -> Option<Promise> {
         match (self.kind, record) {
             (Kind::Spans, Record::Event(ProbeEvent::Span(taken))) => Some(Promise::of_span(taken)),
-            (Kind::Exact { .. }, Record::Event(ProbeEvent::Alloc(alloc))) => Some(Promise {
-                class: Class::ALL,
-                amount: self.inverse_chance(alloc.object_bytes),
-            }),
+            (Kind::Exact { .. }, Record::Event(ProbeEvent::Alloc(alloc))) => Some(
+                Promise::of_allocation(alloc, self.inverse_chance(alloc.object_bytes)),
+            ),
             _ => None,
         }
     }
@@ -180,9 +191,9 @@ impl Source {
         }
     }
 
-    /// Every allocation was seen: weights need no correction.
-    fn is_complete(&self) -> bool {
-        matches!(self.kind, Kind::Exact { .. }) && !self.sampled_in_time
+    /// The runtime's allocation counters as last taken.
+    pub fn counters(&self) -> &AllocCounters {
+        self.shares.counters()
     }
 
     /// The followed objects that were born before the last mark termination, in no order: what a check reads.
@@ -203,9 +214,9 @@ impl Source {
         Event::Dead { at_ns, objects }
     }
 
-    /// Follows from now on only the objects for which `is_kept` holds.
-    pub fn thin(&mut self, is_kept: impl Fn(u64) -> bool) {
-        self.objects.retain(is_kept);
+    /// Follows from now on one in 2^`level` of the objects, those that the model keeps.
+    pub fn thin(&mut self, level: u32) {
+        self.objects.thin(level);
     }
 
     /// Takes the kernel's counters of allocations: cumulative since the probes were placed.
@@ -222,13 +233,19 @@ impl Source {
         let exact = !self.sampled_in_time && overflow == 0;
         let factor = if exact { 1.0 } else { factor };
         let mut sites = Vec::new();
-        let mut objects = Vec::with_capacity(counts.len());
-        for (key, n) in counts {
-            let key = (key.stack, key.object_bytes, key.go_type);
+        // What was told before and has moved to another bucket, as its stack came, is 0 now.
+        let mut counted: HashMap<u64, f64> = self.counted.keys().map(|&b| (b, 0.0)).collect();
+        let unknown = ((sites::UNKNOWN_STACK, 0, 0), overflow);
+        let keyed = counts
+            .iter()
+            .map(|(key, n)| ((key.stack, key.object_bytes, key.go_type), *n));
+        for (key, n) in keyed.chain((overflow > 0).then_some(unknown)) {
             let (bucket, new) = self.sites.bucket(key, lookup);
             sites.extend(new);
-            objects.push((bucket, *n as f64 * factor));
+            *counted.entry(bucket).or_default() += n as f64 * factor;
         }
+        let objects = counted.iter().map(|(&bucket, &n)| (bucket, n)).collect();
+        self.counted = counted;
         let mut events = Vec::new();
         if !sites.is_empty() {
             events.push(Event::Sites(sites));
@@ -239,11 +256,6 @@ impl Source {
             exact,
         });
         events
-    }
-
-    /// Stacks that were cut by the kernel side's bound or found no room here.
-    pub fn truncated_stacks(&self) -> u64 {
-        self.sites.truncated()
     }
 }
 

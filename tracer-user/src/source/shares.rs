@@ -5,7 +5,7 @@
 //! (`memstats.heapStats`). So the samples of one class and window share what was allocated in it since the window
 //! before, in proportion to what they promise. What is shared out over all windows is what was allocated.
 
-use crate::event::SpanTaken;
+use crate::event::{Allocated, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::size_classes::N_CLASSES;
 
@@ -14,14 +14,15 @@ use crate::go::size_classes::N_CLASSES;
 pub(super) struct Class(usize);
 
 impl Class {
-    /// Every allocation, whatever its size: for samples that are drawn by bytes.
-    pub(super) const ALL: Self = Self(N_CLASSES);
     /// Large objects, counted in bytes: one of 50 MiB must not be taken for many of 40 KiB.
     const LARGE: Self = Self(0);
 
-    /// The class of a span: its size class; 0 for large objects.
-    pub(super) fn of_span(taken: &SpanTaken) -> Self {
-        Self(usize::from(taken.span_class >> 1).min(N_CLASSES - 1))
+    /// Slots of 16 bytes: those of tiny objects are among them.
+    const OF_TINY: Self = Self(2);
+
+    /// The class of a span by its `spanclass`: its size class; 0 for large objects.
+    fn of_span(span_class: u8) -> Self {
+        Self(usize::from(span_class >> 1).min(N_CLASSES - 1))
     }
 }
 
@@ -38,16 +39,19 @@ struct Account {
 /// How a window takes over what was allocated during the last pause of the governor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pause {
-    /// Part of the backlog that is this window's, 0 to 1: a turn spreads it over its windows. 1 at the end of a turn.
+    /// Part of the backlog that is this window's, 0 to 1: a turn spreads it over its windows.
     pub share: f64,
+    /// This window is the last to take over of it: what is left then is another matter.
+    pub is_last: bool,
     /// How much longer the pause was than the turn.
     pub off_per_on: f64,
 }
 
 impl Pause {
-    /// There was none.
+    /// There was none, or it lasts, or it has been taken over.
     pub const NONE: Self = Self {
-        share: 1.0,
+        share: 0.0,
+        is_last: false,
         off_per_on: 0.0,
     };
 }
@@ -63,69 +67,85 @@ const KEPT_AFTER_TURN: f64 = 0.5;
 #[derive(Clone, Debug)]
 pub(super) struct Shares {
     last: AllocCounters,
-    accounts: [Account; N_CLASSES + 1],
+    accounts: [Account; N_CLASSES],
     /// Objects allocated since the probes were placed.
     total_objects: f64,
+    /// Samples stand for tiny objects, not for the slots that these share.
+    counts_tiny: bool,
 }
 
-/// One sample: its class, and what it stands for if the counters do not say otherwise. In objects; large ones in bytes.
+/// What one sample stands for if the counters do not say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Promise {
-    pub(super) class: Class,
-    pub(super) amount: f64,
+    class: Class,
+    /// Objects; 1 at least.
+    objects: f64,
+    /// In the unit of the class's account: objects, or for large ones bytes.
+    amount: f64,
 }
 
 impl Promise {
-    /// What a span promises.
+    /// What a span promises: its free slots, or its large object.
     pub(super) fn of_span(taken: &SpanTaken) -> Self {
-        let class = Class::of_span(taken);
-        let amount = if class == Class::LARGE {
-            taken.slot_bytes as f64
-        } else {
-            f64::from(taken.free_slots)
-        };
-        Self { class, amount }
+        Self::new(
+            taken.span_class,
+            taken.slot_bytes,
+            f64::from(taken.free_slots),
+        )
     }
 
-    /// Objects it promises.
-    fn objects(&self) -> f64 {
-        if self.class == Class::LARGE {
-            1.0
-        } else {
-            self.amount
+    /// What an allocation promises that is followed with the chance of one in `objects`.
+    pub(super) fn of_allocation(allocated: &Allocated, objects: f64) -> Self {
+        Self::new(allocated.span_class, allocated.object_bytes, objects)
+    }
+
+    fn new(span_class: u8, object_bytes: u64, objects: f64) -> Self {
+        let class = Class::of_span(span_class);
+        let is_large = class == Class::LARGE;
+        Self {
+            class,
+            objects,
+            amount: objects * if is_large { object_bytes as f64 } else { 1.0 },
         }
     }
 }
 
 /// What a window's promises are worth, by class.
 #[derive(Clone, Debug)]
-pub(super) struct Worth([f64; N_CLASSES + 1]);
+pub(super) struct Worth([f64; N_CLASSES]);
 
 impl Worth {
     /// Every promise is kept.
-    const FULL: Self = Self([1.0; N_CLASSES + 1]);
+    const FULL: Self = Self([1.0; N_CLASSES]);
 
     /// Objects that a sample stands for: at least itself.
     pub(super) fn weight(&self, promise: &Promise) -> f64 {
-        (self.0[promise.class.0] * promise.objects()).max(1.0)
+        (self.0[promise.class.0] * promise.objects).max(1.0)
     }
 }
 
 impl Shares {
-    /// Nothing is due: `counters` as the runtime has them when the probes are placed.
-    pub(super) fn new(counters: AllocCounters) -> Self {
+    /// Nothing is due: `counters` as the runtime has them when the probes are placed. `counts_tiny`: samples stand for tiny
+    /// objects, not for the slots that several of these share.
+    pub(super) fn new(counters: AllocCounters, counts_tiny: bool) -> Self {
         Self {
             last: counters,
-            accounts: [Account::default(); N_CLASSES + 1],
+            accounts: [Account::default(); N_CLASSES],
             total_objects: 0.0,
+            counts_tiny,
         }
+    }
+
+    /// The runtime's counters as last taken.
+    pub(super) fn counters(&self) -> &AllocCounters {
+        &self.last
     }
 
     /// The runtime's counters moved on; `on` says whether the probes were on meanwhile.
     pub(super) fn allocated(&mut self, counters: AllocCounters, on: bool) {
         let new = counters.since(&self.last);
         self.last = counters;
-        let mut all = new.tiny_allocs as f64 + new.large_allocs as f64;
+        self.total_objects += new.objects() as f64;
         let credit = |account: &mut Account, amount: f64| {
             if on {
                 account.due += amount;
@@ -134,12 +154,12 @@ impl Shares {
             }
         };
         for (account, &objects) in self.accounts.iter_mut().zip(&new.small_allocs) {
-            all += objects as f64;
             credit(account, objects as f64);
         }
         credit(&mut self.accounts[Class::LARGE.0], new.large_bytes as f64);
-        credit(&mut self.accounts[Class::ALL.0], all);
-        self.total_objects += all;
+        if self.counts_tiny {
+            credit(&mut self.accounts[Class::OF_TINY.0], new.tiny_allocs as f64);
+        }
     }
 
     /// Shares out what is due among the samples of a window.
@@ -153,7 +173,7 @@ impl Shares {
             }
             return Worth::FULL;
         }
-        let mut totals = [0.0; N_CLASSES + 1];
+        let mut totals = [0.0; N_CLASSES];
         for promise in promises {
             totals[promise.class.0] += promise.amount;
         }
@@ -167,14 +187,14 @@ impl Shares {
                 *worth = (account.due / total).max(0.0);
             }
         }
-        if pause.share >= 1.0 {
+        if pause.is_last {
             for account in &mut self.accounts {
                 account.backlog *= KEPT_AFTER_TURN;
             }
         }
         for promise in promises {
             let objects = worth.weight(promise);
-            self.accounts[promise.class.0].due -= objects * promise.amount / promise.objects();
+            self.accounts[promise.class.0].due -= objects * promise.amount / promise.objects;
         }
         worth
     }
@@ -204,10 +224,7 @@ mod tests {
     fn promises(amounts: &[u32]) -> Vec<Promise> {
         amounts
             .iter()
-            .map(|&amount| Promise {
-                class: Class(5),
-                amount: f64::from(amount),
-            })
+            .map(|&objects| Promise::new(5 << 1, 48, objects.into()))
             .collect()
     }
 
@@ -216,7 +233,7 @@ mod tests {
         fn all_that_was_allocated_is_shared_out_but_for_the_spans_in_use(
             windows in prop::collection::vec(prop::collection::vec(1u32..128, 0..6), 1..60),
         ) {
-            let mut shares = Shares::new(counters(0));
+            let mut shares = Shares::new(counters(0), false);
             let (mut allocated, mut shared) = (0u64, 0.0);
             for amounts in windows {
                 // The runtime counts what the spans held; every sample is an allocation itself.
@@ -233,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_span_counted_late_is_made_good_by_the_next() {
-        let mut shares = Shares::new(counters(0));
+        let mut shares = Shares::new(counters(0), false);
         let sample = promises(&[128]);
         assert!((shares.share(&sample, Pause::NONE, false).weight(&sample[0]) - 1.0).abs() < 1e-9);
         shares.allocated(counters(128), true);
@@ -244,11 +261,12 @@ mod tests {
 
     #[test]
     fn what_was_allocated_while_off_is_spread_over_a_turn() {
-        let mut shares = Shares::new(counters(0));
+        let mut shares = Shares::new(counters(0), false);
         shares.allocated(counters(1000), false);
         let sample = promises(&[10]);
-        let share = |share| Pause {
+        let share = |share: f64| Pause {
             share,
+            is_last: share >= 1.0,
             off_per_on: 50.0,
         };
         assert!(
@@ -259,11 +277,12 @@ mod tests {
 
     #[test]
     fn a_burst_that_nobody_saw_is_not_laid_at_the_door_of_what_comes_later() {
-        let mut shares = Shares::new(counters(0));
+        let mut shares = Shares::new(counters(0), false);
         shares.allocated(counters(1_000_000), false);
         let sample = promises(&[10]);
         let pause = Pause {
             share: 1.0,
+            is_last: true,
             off_per_on: 30.0,
         };
         assert!(shares.share(&sample, pause, false).weight(&sample[0]) <= 2.0 * 30.0 * 10.0);

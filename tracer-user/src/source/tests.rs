@@ -54,6 +54,7 @@ fn window(records: Vec<Record>, allocated: u64) -> Window {
         counters: Some(counters(allocated)),
         pause: Pause::NONE,
         on: true,
+        lost: 0,
     }
 }
 
@@ -128,7 +129,7 @@ fn a_stack_that_was_lost_counts_under_one_unknown_site() {
         .flatten()
         .collect();
     assert_eq!(sites.len(), 1);
-    assert_eq!(*sites[0].pcs, [sites::UNKNOWN_STACK_PC]);
+    assert_eq!(*sites[0].pcs, [crate::go::buckets::UNKNOWN_STACK_PC]);
     assert_eq!(births(&events).len(), 2);
 }
 
@@ -198,4 +199,38 @@ fn counts_become_estimates_once_the_probes_were_off() {
         matches!(events.last(), Some(Event::Counted { objects, exact: false, .. }) if (objects[0].1 - 1000.0).abs() < 1e-9),
         "{events:?}"
     );
+}
+
+#[test]
+fn what_was_allocated_in_pauses_is_shared_out_by_the_turns_behind_them() {
+    let mut source = Source::new(Kind::Spans, counters(0));
+    let (mut allocated, mut shared) = (0, 0.0);
+    source.window(window(vec![stack(7)], 0), &NoTables);
+    for _turn in 0..20 {
+        // Nine windows of a pause, then one with a sample, at a steady 32 objects a window.
+        for _ in 0..9 {
+            allocated += 32;
+            let paused = Window {
+                on: false,
+                ..window(Vec::new(), allocated)
+            };
+            source.window(paused, &NoTables);
+        }
+        allocated += 32;
+        let turn = Window {
+            pause: Pause {
+                share: 1.0,
+                is_last: true,
+                off_per_on: 9.0,
+            },
+            ..window(vec![span(10, 7, 0, 0)], allocated)
+        };
+        let events = source.window(turn, &NoTables);
+        shared += births(&events)
+            .iter()
+            .map(|birth| birth.weight)
+            .sum::<f64>();
+    }
+    let missing = (allocated as f64 - shared) / allocated as f64;
+    assert!(missing.abs() < 0.02, "{shared} of {allocated}");
 }
