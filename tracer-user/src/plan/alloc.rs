@@ -138,7 +138,14 @@ fn spans(
             ));
         }
     }
-    if is_found || wanted == Wanted::Exact {
+    if is_found {
+        return Ok(());
+    }
+    if wanted == Wanted::Exact {
+        // Everything is counted all the same.
+        plan.notes.push(format!(
+            "live objects are too few: one that needs a new span is counted and not followed, since neither {NEXT_FREE} nor what it may be inlined into calls refill and then {NEXT_FREE_INDEX}"
+        ));
         return Ok(());
     }
     Err(refuse(

@@ -45,9 +45,15 @@ pub struct Governor {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    On { since_ns: u64, hits: u64 },
+    On {
+        since_ns: u64,
+        hits: u64,
+    },
     /// Since the turn before began, with so many traps then.
-    Off { since_ns: u64, hits: u64 },
+    Off {
+        since_ns: u64,
+        hits: u64,
+    },
 }
 
 impl Governor {
