@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use heaptop::listed::Offer;
 use heaptop::process::list::Lister;
-use heaptop::view::processes::Offer;
 use serde_json::Value;
 
 use crate::support::go::{A_RELEASE, PIE_STRIPPED, PLAIN, STRIPPED, fixture};

@@ -4,6 +4,14 @@
 //! one, so that an object of `n` bytes is followed with probability `1 - exp(-n / rate)`. Its address is not known
 //! yet, and no probe can wait for it (a return probe would crash the target), but the allocator's own state says which
 //! slot is next. Where that needs a new span, the object waits for the probe in [`crate::spans`].
+//!
+//! That address can be wrong while the collector marks: between its entry and its slot `mallocgc` may assist, park, and
+//! go on with another P, or find that others have taken slots from its own. The slot told is then another object's, or
+//! nobody's: where it is free at the end of marking, the followed object counts as dead too early. And where an object
+//! that was to wait has found a slot after all, it is counted as lost when its goroutine waits again or takes a span of
+//! another class, but is taken for the next object of the goroutine that needs a span of the same class. All of this
+//! takes an assist just in a followed allocation; it makes live heap somewhat too small, never what was allocated,
+//! which is counted without any address.
 
 use aya_ebpf::programs::ProbeContext;
 use tracer_ebpf::wire::{AllocRecord, CountKey, GAP_ENTRIES, KIND_ALLOC};

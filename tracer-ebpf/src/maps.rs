@@ -45,7 +45,8 @@ const STACKS_ENTRIES: u32 = 1 << 15;
 /// its own 80, so this is 1.5 MiB with two CPUs and 9 MiB with 64.
 const COUNTS_ENTRIES: u32 = 1 << 14;
 
-/// What waits is done within the same call of `mallocgc`: as many as goroutines that may be preempted in it.
+/// What waits is done within the same call of `mallocgc`: as many as goroutines that may be preempted in it. Those that
+/// are never done (see [`wait`]) are of goroutines that have ended, and are forgotten first.
 const PENDING_ENTRIES: u32 = 1 << 12;
 
 #[map]
@@ -264,21 +265,33 @@ pub(crate) fn remaining() -> Option<*mut u64> {
 }
 
 /// Lets an allocation of the goroutine `g` wait for its span.
+///
+/// One that waits already is lost: it found a slot without a span of its own, since somebody else filled the mcache
+/// meanwhile, or its span was taken where no probe is.
 #[inline(always)]
 pub(crate) fn wait(g: u64, pending: &Pending) {
+    if PENDING.get_ptr(g).is_some() {
+        count_lost(wire::KIND_ALLOC);
+    }
     if PENDING.insert(g, pending, 0).is_err() {
         count_lost(wire::KIND_ALLOC);
     }
 }
 
-/// What waits for the span that the goroutine `g` has just got; it waits no longer.
+/// What waits for the span that the goroutine `g` has just got; it waits no longer. Where it waits for a span of
+/// another class, it is one that got its slot without one (see [`wait`]), and is lost.
 #[inline(always)]
 pub(crate) fn awaited(g: u64, span_class: u64) -> Option<Pending> {
     let place = PENDING.get_ptr(g)?;
     let pending = regs::copy(place);
     // Only the entry's own goroutine inserts and removes it, and that is here now.
     let _ = PENDING.remove(g);
-    (pending.span_class == span_class).then_some(pending)
+    if pending.span_class == span_class {
+        Some(pending)
+    } else {
+        count_lost(wire::KIND_ALLOC);
+        None
+    }
 }
 
 /// Room for a record, which the caller fills and submits; `None` when the ring is full, which is counted as a loss.

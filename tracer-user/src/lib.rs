@@ -20,6 +20,7 @@ pub mod event;
 pub mod exit;
 pub mod export;
 pub mod go;
+pub mod listed;
 pub mod model;
 pub mod plan;
 pub mod probe;

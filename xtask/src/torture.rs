@@ -6,6 +6,7 @@
 //! own data whole; in the end its code must be as its file has it and its `MemProfileRate` as it was.
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
     thread,
@@ -105,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(program) => program.clone(),
         None => build::heaptop("torture")?,
     };
-    // One release a turn, each second turn with a program that samples by itself; the first is not always the same.
+    // One release a turn, each fourth turn with a program that samples by itself; the first is not always the same.
     let turns = usize::try_from(args.time.as_secs() / LEAST_PER_RELEASE.as_secs())?
         .clamp(1, 2 * RELEASES.len());
     let per_turn = args.time / u32::try_from(turns)?;
@@ -279,9 +280,11 @@ fn torment(
 
 /// By our signal, or, beside another heaptop, by a refusal.
 fn ended(status: ExitStatus, words: &str) -> Result<()> {
+    // Before its handlers stood, the signal itself ended it. Any other one is a crash.
+    let ours = [Signal::SIGTERM, Signal::SIGKILL].map(|signal| Some(signal as i32));
     match status.code() {
-        // Before its handlers stood, the signal itself ended it.
-        Some(143 | 0) | None => Ok(()),
+        Some(143 | 0) => Ok(()),
+        None if ours.contains(&status.signal()) => Ok(()),
         Some(1) if words.contains("next:") => Ok(()),
         _ => bail!("heaptop ended with {status}: {words}"),
     }
@@ -305,6 +308,15 @@ fn kill_now(privilege: &Privilege, watch: &Watch) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_signals_may_end_heaptop() {
+        let by_signal = |signal: Signal| ended(ExitStatus::from_raw(signal as i32), "");
+        assert!(by_signal(Signal::SIGTERM).is_ok());
+        assert!(by_signal(Signal::SIGKILL).is_ok());
+        assert!(by_signal(Signal::SIGSEGV).is_err());
+        assert!(by_signal(Signal::SIGABRT).is_err());
+    }
 
     #[test]
     fn times_are_seconds_or_minutes() {

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::cli::PsArgs;
 use crate::exit::Exit;
+use crate::listed::ListedProcess;
 use crate::process::list::Lister;
-use crate::view::processes::{ListedProcess, table};
+use crate::view::processes::{sort, table};
 
 /// Columns where nobody says how many there are.
 const DEFAULT_COLUMNS: usize = 80;
@@ -27,7 +28,8 @@ struct Line<'a> {
 
 /// Runs the command.
 pub fn run(args: &PsArgs) -> anyhow::Result<Exit> {
-    let listing = Lister::default().list();
+    let mut listing = Lister::default().list();
+    sort(&mut listing.processes);
     let text = if args.json {
         let lines: Result<Vec<String>, _> = listing.processes.iter().map(json).collect();
         lines?.concat()

@@ -5,9 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::Check;
 use crate::probe::calibrate;
-use crate::process::rights::{
-    CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, Rights, raise_memlock,
-};
+use crate::process::rights::{CAP_SYS_ADMIN, CAP_SYS_PTRACE, PROBES_NEED, Rights, raise_memlock};
 use crate::process::run_dir::RunDir;
 
 /// The first kernel with all that is used: the ring buffer came with 5.8, the tests begin with this one.
@@ -53,7 +51,7 @@ pub fn examine() -> Machine {
             why,
             "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_UPROBE_EVENTS; a container may forbid bpf() by seccomp: run heaptop on the host".into(),
         )),
-        Err(why) => Err((why, "sudo heaptop, or give it CAP_BPF and CAP_PERFMON".into())),
+        Err(why) => Err((why, format!("sudo heaptop, or give it {PROBES_NEED}"))),
     };
     Machine { checks, probes }
 }
@@ -84,8 +82,6 @@ fn privileges(rights: Rights) -> Check {
     let known = [
         ("CAP_SYS_ADMIN", CAP_SYS_ADMIN),
         ("CAP_SYS_PTRACE", CAP_SYS_PTRACE),
-        ("CAP_BPF", CAP_BPF),
-        ("CAP_PERFMON", CAP_PERFMON),
     ];
     let effective: Vec<&str> = known
         .iter()
@@ -93,7 +89,7 @@ fn privileges(rights: Rights) -> Check {
         .map(|(name, _)| *name)
         .collect();
     let effective = if effective.is_empty() {
-        "none of CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_BPF, CAP_PERFMON is effective".to_owned()
+        "neither CAP_SYS_ADMIN nor CAP_SYS_PTRACE is effective".to_owned()
     } else {
         format!("effective: {}", effective.join(", "))
     };
@@ -106,7 +102,7 @@ fn privileges(rights: Rights) -> Check {
         ),
         (false, true) => Check::degraded(
             "privileges",
-            format!("{effective}; probes need CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON"),
+            format!("{effective}; probes need {PROBES_NEED}"),
             "sudo heaptop",
         ),
         (false, false) => Check::degraded(

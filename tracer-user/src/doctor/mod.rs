@@ -8,8 +8,8 @@ pub mod target;
 
 use serde::Serialize;
 
+use crate::listed::Offer;
 use crate::refusal::Refusal;
-use crate::view::processes::Offer;
 
 /// How one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -243,9 +243,7 @@ impl Runtime {
             },
             scheduler: SchedulerFacts {
                 g_m: self.of("g")?.offset("m")?,
-                g_goid: self.of("g")?.offset("goid")?,
                 m_p: self.of("m")?.offset("p")?,
-                m_curg: self.of("m")?.offset("curg")?,
                 p_mcache: self.of("p")?.offset("mcache")?,
             },
             mcache: McacheFacts {

@@ -13,7 +13,9 @@
 use std::sync::Arc;
 
 use super::code::{Call, calls};
-use super::{Instruction, Kind, MAX_CODE_BYTES, ProbePlan, Wanted, entry, point, read, refuse};
+use super::{
+    Instruction, Kind, MAX_CODE_BYTES, ProbePlan, ProbePoint, Wanted, entry, point, read, refuse,
+};
 use crate::go::program::{Code, Program};
 use crate::go::static_image::StaticImage;
 use crate::refusal::Refusal;
@@ -138,7 +140,14 @@ fn spans(
             ));
         }
     }
-    if is_found || wanted == Wanted::Exact {
+    if is_found {
+        return Ok(());
+    }
+    if wanted == Wanted::Exact {
+        // Everything is counted all the same.
+        plan.notes.push(format!(
+            "live objects are too few: one that needs a new span is counted and not followed, since neither {NEXT_FREE} nor what it may be inlined into calls refill and then {NEXT_FREE_INDEX}"
+        ));
         return Ok(());
     }
     Err(refuse(
@@ -213,12 +222,32 @@ fn allocations(
         probed.push(mallocgc);
         plan.mallocgc = Some(mallocgc.code);
     }
-    for function in probed {
+    let points = probed.into_iter().map(|function| {
         let name = function.name.to_string().into();
-        plan.points
-            .push(entry(image, Kind::Alloc, name, function.code)?);
-    }
+        let point = entry(image, Kind::Alloc, name, function.code)?;
+        let is_checked = point.vaddr != function.code.start;
+        Ok((point, is_checked))
+    });
+    let points = points.collect::<Result<_, Refusal>>()?;
+    plan.points.extend(filterable(points, &mut plan.notes));
     Ok(())
+}
+
+/// Points of one kind that one filter of flags fits, each with whether a stack check is before it: see
+/// [`ProbePlan::jbe_filter`]. Without a check the flags are those of the caller, and the filter would drop hits by
+/// chance: where any point has one, those without are left out, and said to be.
+fn filterable(points: Vec<(ProbePoint, bool)>, notes: &mut Vec<String>) -> Vec<ProbePoint> {
+    let has_filter = points.iter().any(|(point, _)| point.jbe_filter);
+    let (kept, left_out): (Vec<_>, Vec<_>) = points
+        .into_iter()
+        .partition(|(_, is_checked)| !has_filter || *is_checked);
+    notes.extend(left_out.into_iter().map(|(point, _)| {
+        format!(
+            "what {} allocates is not counted: it has no stack check, as others in this build have",
+            point.function
+        )
+    }));
+    kept.into_iter().map(|(point, _)| point).collect()
 }
 
 /// The functions that `mallocgc` calls for sizes without a specialised one; `None` where it allocates itself, since
@@ -248,6 +277,31 @@ mod tests {
 
     fn call(vaddr: u64, target: u64) -> Call {
         Call { vaddr, target }
+    }
+
+    #[test]
+    fn a_filter_of_flags_leaves_out_what_sets_none() {
+        let point = |function: &'static str, instruction| ProbePoint {
+            kind: Kind::Alloc,
+            function: function.into(),
+            vaddr: 0,
+            file_offset: 0,
+            instruction,
+            jbe_filter: instruction == Instruction::Jbe,
+        };
+        let names = |points: Vec<(ProbePoint, bool)>| {
+            let mut notes = Vec::new();
+            let kept = filterable(points, &mut notes);
+            let kept: Vec<_> = kept.into_iter().map(|point| point.function).collect();
+            (kept, notes.len())
+        };
+        let behind = (point("behind", Instruction::PushRbp), true);
+        let first = (point("first", Instruction::PushRbp), false);
+        let on_jbe = (point("on_jbe", Instruction::Jbe), true);
+        let unfiltered = names(vec![behind.clone(), first.clone()]);
+        assert_eq!(unfiltered, (vec!["behind".into(), "first".into()], 0));
+        let filtered = names(vec![behind, first, on_jbe]);
+        assert_eq!(filtered, (vec!["behind".into(), "on_jbe".into()], 1));
     }
 
     #[test]

@@ -113,7 +113,8 @@ pub struct ProbePlan {
 impl ProbePlan {
     /// Bit `1 << kind` for each kind that sits on a `jbe`.
     ///
-    /// All points of a kind share it: behind a `jbe` that was not taken the flags are the same at `push %rbp`.
+    /// All points of a kind share it: behind a `jbe` that was not taken the flags are the same at `push %rbp`. A
+    /// function that begins with that one never shares a kind with a `jbe`.
     pub fn jbe_filter(&self) -> u64 {
         self.points
             .iter()

@@ -9,6 +9,7 @@ use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::wire::{self, globals, maps};
 
 use crate::go::facts::{Facts, SpecialFacts};
+use crate::process::rights::PROBES_NEED;
 use crate::refusal::Refusal;
 
 /// The programs, as built by `cargo xtask ebpf` and checked in beside their source.
@@ -297,9 +298,9 @@ fn refuse_load(err: &aya::EbpfError) -> Refusal {
     let why = chain(err);
     let denied = why.contains("Operation not permitted");
     let next = if denied {
-        "needs CAP_SYS_ADMIN: run with sudo, or without probes: heaptop --no-probes TARGET"
+        format!("needs {PROBES_NEED}: run with sudo, or without probes: heaptop --no-probes TARGET")
     } else {
-        "needs Linux 5.10 or later with CONFIG_BPF_SYSCALL; without probes: heaptop --no-probes TARGET"
+        "needs Linux 5.10 or later with CONFIG_BPF_SYSCALL; without probes: heaptop --no-probes TARGET".into()
     };
     Refusal::new("cannot load the eBPF programs", why, next).lacking_rights(denied)
 }

@@ -23,6 +23,10 @@ use crate::refusal::Refusal;
 
 /// `MemProfileRate` as it is in every program that links a profile reader.
 pub const ARMED_RATE_BYTES: u64 = 524_288;
+const _: () = assert!(
+    ARMED_RATE_BYTES == (ARMED_RATE_BYTES >> 16 & 0xff) << 16,
+    "one byte differs from 0"
+);
 /// How the names of notes end.
 const ENDING: &str = ".armed";
 
@@ -144,6 +148,8 @@ impl Armed {
         };
         let old_value = read_value(&memory, address).ok_or_else(ended)?;
         refuse_where_on(pid, old_value).map_err(|(why, next)| refuse(why, next))?;
+        // What makes the write safe: see `write_value`.
+        debug_assert_eq!(old_value, 0);
         let note = Note {
             name: name.to_owned(),
             address,
@@ -300,7 +306,10 @@ fn notes() -> impl Iterator<Item = Note> {
 }
 
 fn read_note(dir: &RunDir, name: &str) -> Option<Note> {
-    serde_json::from_slice(&dir.read(name).ok()?).ok()
+    let note: Note = serde_json::from_slice(&dir.read(name).ok()?).ok()?;
+    // No heaptop notes others: see `write_value`.
+    let is_ours = note.old_value == 0 && note.new_value == ARMED_RATE_BYTES;
+    is_ours.then_some(note)
 }
 
 /// Whether the heaptop of a note still runs.
@@ -340,8 +349,12 @@ fn read_value(memory: &File, address: u64) -> Option<u64> {
     Some(u64::from_le_bytes(bytes))
 }
 
+/// Writes the armed rate over a 0, or a 0 over it.
+///
+/// Nothing guarantees that the kernel copies 8 bytes at once. No thread sees a half all the same, since these two values
+/// differ in one byte only.
 fn write_value(memory: &File, address: u64, value: u64) -> bool {
-    // One write of 8 aligned bytes: the kernel copies them with one instruction, so no thread sees a half.
+    assert!(value == 0 || value == ARMED_RATE_BYTES);
     memory
         .write_at(&value.to_le_bytes(), address)
         .is_ok_and(|n| n == 8)

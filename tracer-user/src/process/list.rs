@@ -20,8 +20,8 @@ use crate::go::buildinfo::BuildInfo;
 use crate::go::memory::Memory as _;
 use crate::go::program::{Layout, Program};
 use crate::go::static_image::StaticImage as _;
+use crate::listed::{ListedProcess, Offer};
 use crate::refusal::Refusal;
-use crate::view::processes::{ListedProcess, Offer, sort};
 
 /// Most files that are remembered: a machine that runs more programs at once looks at some of them again.
 const MAX_FILES: usize = 4096;
@@ -88,7 +88,7 @@ impl Listing {
 }
 
 impl Lister {
-    /// Looks at all processes; heaptop itself is never one.
+    /// Looks at all processes; heaptop itself is never one. They come in no order.
     pub fn list(&self) -> Listing {
         let own = std::process::id();
         let pids: Vec<u32> = std::fs::read_dir("/proc")
@@ -100,7 +100,7 @@ impl Lister {
         let rights = Rights::own();
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
         let chunk = pids.len().div_ceil(n_threads.min(MAX_THREADS)).max(1);
-        let mut listing = std::thread::scope(|scope| {
+        let listing = std::thread::scope(|scope| {
             let threads: Vec<_> = pids
                 .chunks(chunk)
                 .map(|pids| scope.spawn(move || self.look_at_all(pids, rights)))
@@ -113,7 +113,6 @@ impl Lister {
             }
             all
         });
-        sort(&mut listing.processes);
         let mut files = self.files();
         if files.len() > MAX_FILES {
             files.clear();

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Session;
-use super::follow::{Follow, next, over};
+use super::follow::{Follow, Next, next, over};
 use super::signals::Signals;
 use crate::cli::WatchArgs;
 use crate::clock::local_offset_s;
@@ -27,7 +27,7 @@ pub async fn run(
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
-    let exit = loop {
+    let exit = 'blocks: loop {
         let ended = tokio::select! {
             biased;
             exit = signals.next() => break exit,
@@ -62,11 +62,19 @@ pub async fn run(
             if let Some(follow) = &follow {
                 say(&format!("EXITED  {}", follow.words()));
             }
-            session = tokio::select! {
-                biased;
-                exit = signals.next() => break exit,
-                () = over(deadline) => break Exit::Done,
-                next = next(&mut follow) => next,
+            session = loop {
+                let next = tokio::select! {
+                    biased;
+                    exit = signals.next() => break 'blocks exit,
+                    () = over(deadline) => break 'blocks Exit::Done,
+                    next = next(&mut follow) => next,
+                };
+                if let Next::Session(next) = next {
+                    break *next;
+                }
+                if let Some(follow) = &follow {
+                    say(&follow.words());
+                }
             };
             tell_notes(&session);
             timer.reset_immediately();

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use nix::errno::Errno;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::follow::{Follow, next, over};
+use super::follow::{Follow, Next, next, over};
 use super::signals::Signals;
 use super::{Interest, Session};
 use crate::cli::WatchArgs;
@@ -126,8 +126,17 @@ async fn show(
                 }
             }
             next = next(&mut follow), if !live => {
+                let Next::Session(next) = next else {
+                    if let (Some(follow), Status::Exited { at_ns, .. }) =
+                        (&follow, session.model().status())
+                    {
+                        let (at_ns, how) = (*at_ns, Some(follow.words()));
+                        session.apply(vec![Event::Exited { at_ns, how }]);
+                    }
+                    continue;
+                };
                 // The old collector has ended, and detaches on a thread of its own.
-                *session = next;
+                *session = *next;
                 *ui = ui.anew();
                 let target = session.model().target();
                 ui.notify(format!("{} started again, pid {}", target.name, target.pid));

@@ -2,9 +2,10 @@
 
 use super::format::many;
 use super::input::{Input, Key};
-use super::processes::{ListedProcess, heading, row};
+use super::processes::{heading, row, sort};
 use super::screen::{Area, Line, Panel, PanelKind, Role, ViewState};
 use super::typed::LineEdit;
+use crate::listed::ListedProcess;
 
 /// Lines above the list: the title and the heading.
 const TOP_LINES: u16 = 2;
@@ -41,9 +42,10 @@ pub enum Picked {
 }
 
 impl Picker {
-    /// Takes a new look over: processes in their order, and what to do where some are missing.
-    pub fn update(&mut self, processes: Vec<ListedProcess>, advice: Option<String>) {
+    /// Takes a new look over: processes in any order, and what to do where some are missing.
+    pub fn update(&mut self, mut processes: Vec<ListedProcess>, advice: Option<String>) {
         let place = self.place();
+        sort(&mut processes);
         self.processes = processes;
         self.advice = advice;
         let shown = self.shown();
@@ -285,7 +287,7 @@ impl Picker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::processes::Offer;
+    use crate::listed::Offer;
 
     fn processes(names: &[&str]) -> Vec<ListedProcess> {
         let process = |(pid, name): (u32, &&str)| ListedProcess {

@@ -42,7 +42,7 @@ pub(super) const SOURCES: [Source; 5] = [
 ];
 
 /// The rate of a program that samples by itself: often enough for sites of 5 % to be estimated within a few per cent.
-const RATE: &str = "65536";
+const RATE: u64 = 65536;
 /// What is allocated in each of the two fills, MiB.
 const FILL_MIB: u32 = 192;
 /// Every allocation is a trap: less of it, and a few minutes less.
@@ -53,8 +53,10 @@ const JUDGED_FROM: f64 = 0.05;
 /// An estimate may be off by this part of the truth.
 const TOLERANCE: f64 = 0.10;
 const QUICK_TOLERANCE: f64 = 0.20;
-/// A few samples of the runtime tell less than that: then heaptop's own error bar decides, this many of it.
+/// A few samples of the runtime tell less than that: then the error decides that so few have, this many of it.
 const ERRORS: f64 = 4.0;
+/// What `--arm` makes of the rate, bytes.
+const ARMED_RATE: u64 = 524_288;
 /// How long heaptop may take from a GC cycle's end to rows of it.
 const ROWS_WITHIN: Duration = Duration::from_secs(8);
 /// How long traps may stay behind heaptop's end.
@@ -97,9 +99,22 @@ impl Source {
         matches!(self, Self::Sampler | Self::Buckets)
     }
 
-    /// The few samples of these come from the runtime, at a rate that is not heaptop's to choose.
-    fn is_sampled_by_the_runtime(self) -> bool {
-        matches!(self, Self::Sampler | Self::Buckets | Self::Arm)
+    /// Mean bytes between two samples where the few samples come from the runtime, at a rate that is not heaptop's to
+    /// choose.
+    fn runtime_rate(self) -> Option<u64> {
+        match self {
+            Self::Sampler | Self::Buckets => Some(RATE),
+            Self::Arm => Some(ARMED_RATE),
+            Self::Spans | Self::Exact => None,
+        }
+    }
+
+    /// The standard error to expect of a site's live bytes, from the truth: of `n` samples, each of a rate's bytes, the
+    /// square root. heaptop's own is made of the samples that came, and too small where those are too few. 0 for sources
+    /// that have no such excuse.
+    fn expected_error(self, live_bytes: u64) -> f64 {
+        let rate = self.runtime_rate().unwrap_or(0);
+        (live_bytes as f64 * rate as f64).sqrt()
     }
 }
 
@@ -161,11 +176,9 @@ impl Measure<'_> {
     }
 
     fn run(&self, fixture: &Path, source: Source, cell: &mut Cell) -> Result<()> {
-        let arguments: &[&str] = if source.runs_at_rate() {
-            &["-rate", RATE]
-        } else {
-            &[]
-        };
+        let rate = RATE.to_string();
+        let at_rate = ["-rate", &rate];
+        let arguments: &[&str] = if source.runs_at_rate() { &at_rate } else { &[] };
         // A cycle that begins inside of an allocation starts goroutines there, and those count for its site.
         let variables: &[(&str, &str)] = if source == Source::Exact {
             &[("GOGC", "off")]
@@ -268,11 +281,19 @@ impl Measure<'_> {
                 continue;
             }
             cell.judged += 1;
+            let expected = source.expected_error(true_site.live_bytes);
+            let objects = true_site.live_objects as f64;
+            let object_bytes = true_site.live_bytes as f64 / objects.max(1.0);
             let truths = [
-                ("inuse_bytes", true_site.live_bytes, false),
-                ("inuse_objects", true_site.live_objects, true_site.tiny),
+                ("inuse_bytes", true_site.live_bytes, expected, false),
+                (
+                    "inuse_objects",
+                    true_site.live_objects,
+                    expected / object_bytes,
+                    true_site.tiny,
+                ),
             ];
-            for (name, truth, is_no_truth) in truths {
+            for (name, truth, expected, is_no_truth) in truths {
                 if is_no_truth {
                     continue;
                 }
@@ -295,7 +316,7 @@ impl Measure<'_> {
                     TOLERANCE
                 };
                 let err = told(&format!("{name}_err")).unwrap_or(0.0);
-                let excused = source.is_sampled_by_the_runtime() && off <= ERRORS * err;
+                let excused = source.runtime_rate().is_some() && off <= ERRORS * err.max(expected);
                 if deviation > tolerance && !excused {
                     cell.faults.push(format!(
                         "{name} of {function} is {value:.0}, in truth {truth}: {:+.1} %",

@@ -263,12 +263,8 @@ pub struct HeapArenaFacts {
 pub struct SchedulerFacts {
     /// `g.m`.
     pub g_m: u64,
-    /// `g.goid`, u64; 0 on the stack of the scheduler.
-    pub g_goid: u64,
     /// `m.p`.
     pub m_p: u64,
-    /// `m.curg`.
-    pub m_curg: u64,
     /// `p.mcache`.
     pub p_mcache: u64,
 }
