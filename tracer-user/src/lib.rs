@@ -39,6 +39,7 @@ pub mod view;
 pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
     // Whatever is asked for: what a killed heaptop has left armed does not wait.
     process::arm::restore_leftovers();
+    probe::leftovers::heal();
     match cli.command {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
         Some(cli::Command::Ps(args)) => cmd::ps::run(&args),

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::WatchArgs;
 use crate::exit::Exit;
+use crate::probe;
 use crate::process::rights::raise_memlock;
 use crate::process::target;
 use crate::session::follow::Follow;
@@ -55,6 +56,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         };
         watch(pid, signals, args).await
     });
+    probe::detach::finish();
     // A write that nobody reads may still wait on a thread of its own.
     runtime.shutdown_background();
     exit

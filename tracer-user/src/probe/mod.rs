@@ -5,6 +5,8 @@
 
 mod attach;
 pub mod calibrate;
+pub mod detach;
+pub mod leftovers;
 mod load;
 
 pub use attach::{Counts, Probes};

@@ -11,12 +11,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 
-use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::go_process::GoProcess;
+use super::identity::{Heaptop, Identity};
 use super::run_dir::RunDir;
 use crate::clock::{local_time, unix_ns};
 use crate::refusal::Refusal;
@@ -39,39 +39,7 @@ struct Note {
     old_value: u64,
     new_value: u64,
     at_unix_ns: i64,
-    heaptop_pid: u32,
-    heaptop_started_ticks: u64,
-}
-
-/// Which memory an address belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    pid: u32,
-    started_ticks: u64,
-    /// Every exec lays the stack anew.
-    stack_start: u64,
-    exe_dev: u64,
-    exe_ino: u64,
-    boot_id: String,
-    /// Inode of the pid namespace in which the pids of the note have a meaning.
-    pid_namespace: u64,
-}
-
-impl Identity {
-    /// Of the process that `pid` means now; `None` if there is none, or it may not be looked at.
-    fn of(pid: u32) -> Option<Self> {
-        let stat = Process::new(pid.cast_signed()).ok()?.stat().ok()?;
-        let exe = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
-        Some(Self {
-            pid,
-            started_ticks: stat.starttime,
-            stack_start: stat.startstack,
-            exe_dev: exe.dev(),
-            exe_ino: exe.ino(),
-            boot_id: boot_id()?,
-            pid_namespace: pid_namespace()?,
-        })
-    }
+    by: Heaptop,
 }
 
 /// A sampler that heaptop has switched on. Dropping it puts the old rate back.
@@ -156,8 +124,7 @@ impl Armed {
             old_value,
             new_value: ARMED_RATE_BYTES,
             at_unix_ns: unix_ns(),
-            heaptop_pid: std::process::id(),
-            heaptop_started_ticks: started_ticks(std::process::id()).unwrap_or_default(),
+            by: Heaptop::this(),
             target,
         };
         let file = format!("{pid}-{}{ENDING}", note.target.started_ticks);
@@ -229,9 +196,9 @@ pub fn refuse_where_on(pid: u32, rate_bytes: u64) -> Result<(), (String, String)
 pub fn armed_by(pid: u32) -> Option<ArmedBy> {
     let target = Identity::of(pid)?;
     notes()
-        .find(|note| note.target == target && is_alive(note) && !is_own(note))
+        .find(|note| note.target == target && note.by.is_alive() && !note.by.is_this())
         .map(|note| ArmedBy {
-            pid: note.heaptop_pid,
+            pid: note.by.pid,
             since_unix_ns: note.at_unix_ns,
         })
 }
@@ -256,11 +223,11 @@ fn restore(dir: &RunDir, name: &str) {
     let Some(note) = read_note(dir, name) else {
         return;
     };
-    let same_place = boot_id().as_deref() == Some(&*note.target.boot_id);
-    if same_place && Some(note.target.pid_namespace) != pid_namespace() {
+    let same_place = note.target.is_of_this_boot();
+    if same_place && !note.target.is_of_this_namespace() {
         return; // Its pids mean other processes here.
     }
-    if same_place && is_alive(&note) {
+    if same_place && note.by.is_alive() {
         return;
     }
     let pid = note.target.pid;
@@ -281,7 +248,7 @@ fn restore(dir: &RunDir, name: &str) {
         if was_ours {
             say(&format!(
                 "put MemProfileRate of {} (pid {pid}) back to {}: heaptop {}, which had armed it, was killed",
-                note.name, note.old_value, note.heaptop_pid
+                note.name, note.old_value, note.by.pid
             ));
         }
     }
@@ -310,30 +277,6 @@ fn read_note(dir: &RunDir, name: &str) -> Option<Note> {
     // No heaptop notes others: see `write_value`.
     let is_ours = note.old_value == 0 && note.new_value == ARMED_RATE_BYTES;
     is_ours.then_some(note)
-}
-
-/// Whether the heaptop of a note still runs.
-fn is_alive(note: &Note) -> bool {
-    started_ticks(note.heaptop_pid) == Some(note.heaptop_started_ticks)
-}
-
-fn is_own(note: &Note) -> bool {
-    note.heaptop_pid == std::process::id()
-}
-
-/// Start time of a process that has not ended, clock ticks since boot.
-fn started_ticks(pid: u32) -> Option<u64> {
-    let stat = Process::new(pid.cast_signed()).ok()?.stat().ok()?;
-    (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
-}
-
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
-}
-
-fn pid_namespace() -> Option<u64> {
-    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
 fn open_memory(pid: u32) -> std::io::Result<File> {

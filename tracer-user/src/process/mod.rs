@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod follow;
 pub mod go_process;
+pub(crate) mod identity;
 pub mod image;
 pub mod list;
 pub mod live;

@@ -173,7 +173,7 @@ fn not_found(target: &str, why: &str) -> Refusal {
     Refusal::new(
         format!("no process to watch for {target:?}"),
         why,
-        "give a pid, the name of a Go program that runs here, or a container id; `ps -e` lists them",
+        "give a pid, the name of a Go program that runs here, or a container id; `heaptop ps` lists them",
     )
 }
 

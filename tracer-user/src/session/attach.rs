@@ -13,12 +13,13 @@ use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
 use crate::model::rows::{History, Liveness, Source, Target};
 use crate::plan::{self, ProbePlan, Wanted};
+use crate::probe::leftovers::Noted;
 use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
 use crate::process::arm::{self, Armed, ArmedBy};
 use crate::process::go_process::GoProcess;
 use crate::refusal::Refusal;
 use crate::source;
-use crate::source::governor::{DEFAULT_MAX_CPU_FRACTION, least_cpu_fraction};
+use crate::source::governor::{ASSUMED_HIT_NS, DEFAULT_MAX_CPU_FRACTION, least_cpu_fraction};
 use crate::symbolize::Symbolizer;
 
 /// `exact` follows so many objects of the live heap: a site with a twentieth of it has 800 samples, an error of 4 %.
@@ -57,6 +58,7 @@ pub(super) struct Attached {
     pub(super) mappings: Vec<MappedFile>,
     pub(super) armed: Option<Armed>,
     pub(super) armed_by: Option<ArmedBy>,
+    pub(super) noted: Option<Noted>,
 }
 
 /// Attaches to the process `pid`.
@@ -66,7 +68,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     let go = GoProcess::open(pid)?;
     let mut source = choose(&go, settings)?;
     let mut notes = Vec::new();
-    let max_cpu_fraction = max_cpu_fraction(&go, source, settings)?;
+    let max_cpu_fraction = max_cpu_fraction(&go, source, settings, &mut notes)?;
     // Once: the rate follows the size of the heap, and both sides must know the same.
     let kind = kind(&go, source);
     let placed = match loader {
@@ -80,6 +82,9 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         },
         None => None,
     };
+    let (placed, points) = placed
+        .map(|(probes, plan, points)| ((probes, plan), points))
+        .unzip();
     let (probes, plan) = placed.unzip();
     if let Some(plan) = &plan {
         notes.extend(plan.notes.iter().cloned());
@@ -141,6 +146,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         mappings,
         armed,
         armed_by,
+        noted: points.flatten(),
     })
 }
 
@@ -176,10 +182,20 @@ fn max_cpu_fraction(
     go: &GoProcess,
     source: Source,
     settings: &AttachSettings,
+    notes: &mut Vec<String>,
 ) -> Result<f64, Refusal> {
     match settings.max_cpu_fraction {
         // A look of a bounded time is what the user accepts instead of a bounded share.
-        None if settings.is_short && source == Source::Exact => return Ok(f64::INFINITY),
+        None if settings.is_short && source == Source::Exact => {
+            let cpus = allocations_per_sec(go)? * ASSUMED_HIT_NS / 1e9;
+            if cpus > DEFAULT_MAX_CPU_FRACTION {
+                notes.push(format!(
+                    "no budget for so short a look: tracing every allocation takes about {:.0} % of a CPU",
+                    cpus * 100.0
+                ));
+            }
+            return Ok(f64::INFINITY);
+        }
         Some(max) if max.is_infinite() => return Ok(max),
         _ => {}
     }
@@ -228,7 +244,7 @@ fn place(
     go: &GoProcess,
     kind: Option<source::Kind>,
     settings: &AttachSettings,
-) -> Result<(Probes, ProbePlan), Refusal> {
+) -> Result<(Probes, ProbePlan, Option<Noted>), Refusal> {
     let wanted = match kind {
         Some(source::Kind::Spans) => Wanted::Spans,
         Some(source::Kind::Exact { .. }) => Wanted::Exact,
@@ -257,8 +273,9 @@ fn place(
         log: settings.log,
         alloc,
     })?;
+    let noted = Noted::make(go, &plan);
     let probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
-    Ok((probes, plan))
+    Ok((probes, plan, noted))
 }
 
 /// Where probes cannot be placed for want of rights but the runtime's records can be read: goes on with these alone,
@@ -271,7 +288,12 @@ fn fall_back(
 ) -> Result<String, Refusal> {
     let asked_for_probes = settings.arm || settings.source.is_some();
     if !refusal.lacks_rights || asked_for_probes || source != Source::Sampler {
-        return Err(refusal);
+        let next = format!("sudo heaptop {}", go.process.pid());
+        return Err(if refusal.lacks_rights {
+            Refusal { next, ..refusal }
+        } else {
+            refusal
+        });
     }
     go.require_sampling()?;
     Ok(format!(

@@ -22,6 +22,7 @@ use crate::go::memory::Unreadable;
 use crate::model::ReadRequest;
 use crate::plan::Kind;
 use crate::probe::calibrate::HitCost;
+use crate::probe::detach;
 
 /// The ring is drained at least so often: births and frees come without a wake-up, which would cost more
 /// than they do.
@@ -220,7 +221,7 @@ impl Collector {
             let links = probes.take_links(&[Kind::Born, Kind::Freed]);
             if !links.is_empty() {
                 // A detach blocks for 0.1 s: on a thread of its own, while the ring is drained here.
-                tokio::task::spawn_blocking(move || drop(links));
+                detach::in_background(move || drop(links));
                 reader.by_probes = false;
                 batch.push(Event::SamplerDetached {
                     at_ns: counters.at_ns,

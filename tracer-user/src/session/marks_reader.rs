@@ -10,6 +10,7 @@ use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::plan::{Kind, ProbePlan};
+use crate::probe::detach::{self, Detaching};
 use crate::source::governor::{Governor, Turn};
 use crate::source::{self, Lookup, Source, Window};
 
@@ -59,7 +60,7 @@ pub(super) struct MarksReader {
     counts_allocations: bool,
     was_on: bool,
     /// Links on their way out are waited for before probes are placed again.
-    detaching: Option<tokio::task::JoinHandle<()>>,
+    detaching: Option<Detaching>,
     thinned: u32,
     /// The cost of a trap, while the programs are timed.
     trap_ns: Option<f64>,
@@ -294,7 +295,7 @@ impl MarksReader {
         if self
             .detaching
             .as_ref()
-            .is_some_and(|detaching| !detaching.is_finished())
+            .is_some_and(|detaching| !detaching.is_done())
         {
             return; // Turns are counted from when the probes are really out.
         }
@@ -311,7 +312,7 @@ impl MarksReader {
                     .probes_mut()
                     .map(|probes| probes.take_links(&ALLOCATION_PROBES));
                 // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
-                self.detaching = Some(tokio::task::spawn_blocking(move || drop(links)));
+                self.detaching = Some(detach::in_background(move || drop(links)));
             }
             Turn::On => {
                 if let Err(err) = edge.attach_more(&self.plan, &ALLOCATION_PROBES) {

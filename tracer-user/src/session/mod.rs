@@ -21,6 +21,8 @@ use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId};
 use crate::probe::calibrate::{self, HitCost};
+use crate::probe::detach;
+use crate::probe::leftovers::Noted;
 use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
@@ -39,6 +41,8 @@ pub struct Session {
     armed: Option<Armed>,
     /// Who else has armed the target.
     armed_by: Option<ArmedBy>,
+    /// Where probes sit, for whoever comes after a kill.
+    noted: Option<Noted>,
     model: Model,
     symbolizer: Symbolizer,
     mappings: Vec<pprof::MappedFile>,
@@ -90,6 +94,7 @@ impl Session {
         let mut session = Self {
             armed: attached.armed,
             armed_by: attached.armed_by,
+            noted: attached.noted,
             model: Model::new(attached.target),
             symbolizer: attached.symbolizer,
             mappings: attached.mappings,
@@ -104,7 +109,7 @@ impl Session {
         session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
         if has_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
-            tokio::task::spawn_blocking(move || {
+            detach::in_background(move || {
                 if let Some(cost) = calibrate::measure_hit_cost() {
                     let _ = cost_sender.blocking_send(cost);
                 }
@@ -206,7 +211,11 @@ impl Session {
         drop(self.armed);
         drop(self.requests);
         drop(self.batches);
-        let why = match self.collector.await {
+        let collected = self.collector.await;
+        // Only now every probe is out.
+        detach::finish();
+        drop(self.noted);
+        let why = match collected {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(err)) => err.to_string(),
             Err(err) => err.to_string(),

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::Followed;
+use crate::go::size_classes::N_CLASSES;
 use followed::Objects;
 pub use shares::Pause;
-use shares::{Promise, Shares};
+use shares::{Promise, Shares, counted_class};
 use sites::Sites;
 use tracer_ebpf::wire::CountKey;
 
@@ -227,11 +228,16 @@ impl Source {
         overflow: u64,
         lookup: &dyn Lookup,
     ) -> Vec<Event> {
-        let factor = self
-            .shares
-            .per_counted(counts.iter().map(|(_, n)| *n).sum::<u64>() + overflow);
         let exact = !self.sampled_in_time && overflow == 0;
-        let factor = if exact { 1.0 } else { factor };
+        let mut by_class = [0.0; N_CLASSES];
+        for (key, n) in counts {
+            by_class[counted_class(key.object_bytes)] += *n as f64;
+        }
+        let factors = if exact {
+            [1.0; N_CLASSES]
+        } else {
+            self.shares.per_counted(&by_class)
+        };
         let mut sites = Vec::new();
         // What was told before and has moved to another bucket, as its stack came, is 0 now.
         let mut counted: HashMap<u64, f64> = self.counted.keys().map(|&b| (b, 0.0)).collect();
@@ -242,7 +248,7 @@ impl Source {
         for (key, n) in keyed.chain((overflow > 0).then_some(unknown)) {
             let (bucket, new) = self.sites.bucket(key, lookup);
             sites.extend(new);
-            *counted.entry(bucket).or_default() += n as f64 * factor;
+            *counted.entry(bucket).or_default() += n as f64 * factors[counted_class(key.1)];
         }
         let objects = counted.iter().map(|(&bucket, &n)| (bucket, n)).collect();
         self.counted = counted;

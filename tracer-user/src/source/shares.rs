@@ -7,7 +7,7 @@
 
 use crate::event::{Allocated, SpanTaken};
 use crate::go::alloc_counters::AllocCounters;
-use crate::go::size_classes::N_CLASSES;
+use crate::go::size_classes::{N_CLASSES, class_of};
 
 /// What is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +68,9 @@ const KEPT_AFTER_TURN: f64 = 0.5;
 pub(super) struct Shares {
     last: AllocCounters,
     accounts: [Account; N_CLASSES],
-    /// Objects allocated since the probes were placed.
-    total_objects: f64,
+    /// Objects allocated since the probes were placed, by class; those of up to 16 bytes, tiny ones among them, in that of
+    /// 16.
+    total_objects: [f64; N_CLASSES],
     /// Samples stand for tiny objects, not for the slots that these share.
     counts_tiny: bool,
 }
@@ -131,7 +132,7 @@ impl Shares {
         Self {
             last: counters,
             accounts: [Account::default(); N_CLASSES],
-            total_objects: 0.0,
+            total_objects: [0.0; N_CLASSES],
             counts_tiny,
         }
     }
@@ -145,7 +146,11 @@ impl Shares {
     pub(super) fn allocated(&mut self, counters: AllocCounters, on: bool) {
         let new = counters.since(&self.last);
         self.last = counters;
-        self.total_objects += new.objects() as f64;
+        for (class, &objects) in new.small_allocs.iter().enumerate() {
+            self.total_objects[counted_with(class)] += objects as f64;
+        }
+        self.total_objects[Class::OF_TINY.0] += new.tiny_allocs as f64;
+        self.total_objects[Class::LARGE.0] += new.large_allocs as f64;
         let credit = |account: &mut Account, amount: f64| {
             if on {
                 account.due += amount;
@@ -199,14 +204,27 @@ impl Shares {
         worth
     }
 
-    /// Objects that the runtime has handed out for each that was counted, since the probes were placed; at least 1.
-    pub(super) fn per_counted(&self, counted: u64) -> f64 {
-        if counted == 0 {
-            1.0
-        } else {
-            (self.total_objects / counted as f64).max(1.0)
-        }
+    /// Objects that the runtime has handed out since the probes were placed, for each of `counted`, at least 1: by size
+    /// class, since what is slowed down while it is counted should not speak for what is not.
+    pub(super) fn per_counted(&self, counted: &[f64; N_CLASSES]) -> [f64; N_CLASSES] {
+        std::array::from_fn(|class| {
+            if counted[class] > 0.0 {
+                (self.total_objects[class] / counted[class]).max(1.0)
+            } else {
+                1.0
+            }
+        })
     }
+}
+
+/// The class under which objects of a slot size are held against the runtime's counters: of those up to 16 bytes it cannot
+/// be told which are tiny.
+pub(super) fn counted_class(object_bytes: u64) -> usize {
+    counted_with(class_of(object_bytes))
+}
+
+fn counted_with(class: usize) -> usize {
+    if class == 1 { Class::OF_TINY.0 } else { class }
 }
 
 #[cfg(test)]
