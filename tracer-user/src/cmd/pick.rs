@@ -12,6 +12,7 @@ use crate::process::list::{Lister, Listing};
 use crate::session::signals::Signals;
 use crate::ui::{ScreenOptions, Terminal, input};
 use crate::view::picker::{Picked, Picker};
+use crate::view::processes::sort;
 
 /// How often processes are looked through: a look takes some 10 ms with 500 of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +62,8 @@ async fn choose(terminal: &mut Terminal, signals: &mut Signals) -> anyhow::Resul
                     None => {}
                 }
             }
-            Some(listing) = listings.recv() => {
+            Some(mut listing) = listings.recv() => {
+                sort(&mut listing.processes);
                 let advice = listing.advice();
                 picker.update(listing.processes, advice);
             }

@@ -2,7 +2,7 @@
 
 use super::format::many;
 use super::input::{Input, Key};
-use super::processes::{heading, row, sort};
+use super::processes::{heading, row};
 use super::screen::{Area, Line, Panel, PanelKind, Role, ViewState};
 use super::typed::LineEdit;
 use crate::listed::ListedProcess;
@@ -42,10 +42,9 @@ pub enum Picked {
 }
 
 impl Picker {
-    /// Takes a new look over: processes in any order, and what to do where some are missing.
-    pub fn update(&mut self, mut processes: Vec<ListedProcess>, advice: Option<String>) {
+    /// Takes a new look over: processes in their order, and what to do where some are missing.
+    pub fn update(&mut self, processes: Vec<ListedProcess>, advice: Option<String>) {
         let place = self.place();
-        sort(&mut processes);
         self.processes = processes;
         self.advice = advice;
         let shown = self.shown();
