@@ -186,10 +186,8 @@ fn one_target(
         );
         rounds = now;
     }
-    // The last to leave puts the rate back, also what a killed one left behind.
-    if ways.iter().any(|(name, _)| *name == "arm") {
-        put_back(privilege, program, &mut mixed, rate)?;
-    }
+    // The next heaptop puts back what a killed one left behind: the rate, and a trap that it was just taking out.
+    put_back(privilege, program, &mut mixed, rate)?;
     let left = Instant::now();
     loop {
         let traps = changed_code(mixed.pid())?;
