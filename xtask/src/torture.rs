@@ -9,6 +9,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -187,7 +188,7 @@ fn one_target(
         rounds = now;
     }
     // The next heaptop puts back what a killed one left behind: the rate, and a trap that it was just taking out.
-    put_back(privilege, program, &mut mixed, rate)?;
+    put_back(privilege, program)?;
     let left = Instant::now();
     loop {
         let traps = changed_code(mixed.pid())?;
@@ -213,14 +214,15 @@ fn one_target(
     Ok(done)
 }
 
-/// A heaptop that was killed while it had armed the target leaves the rate; the next one that runs puts it back.
-fn put_back(privilege: &Privilege, program: &Path, mixed: &mut Mixed, rate: u64) -> Result<()> {
-    if mixed.ask_number("rate")? == rate {
-        return Ok(());
-    }
-    let (watch, _) = Watch::start(privilege, program, &["--arm"], mixed.pid())
-        .context("arming after a killed heaptop")?;
-    watch.end()?;
+/// Any command of heaptop puts back what a killed one has left.
+fn put_back(privilege: &Privilege, program: &Path) -> Result<()> {
+    let status = privilege
+        .command(program)
+        .arg("ps")
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot run heaptop ps")?;
+    ensure!(status.success(), "heaptop ps ended with {status}");
     Ok(())
 }
 
