@@ -4,7 +4,7 @@
 //! must single-step 5 to 9 µs. So no probe sits on a function's first instruction, the stack check: it would be
 //! stepped, and would fire a second time when `morestack` enters the function again.
 //!
-//! [`code`] knows the shapes of code, [`alloc`] the runtime's ways to allocate.
+//! `code` knows the shapes of code, `alloc` the runtime's ways to allocate.
 
 mod alloc;
 mod code;
