@@ -84,7 +84,9 @@ impl Scene {
 
     fn n_notes(&self) -> usize {
         let notes = read_dir(self.notes.path().join("private"));
-        notes.map_or(0, Iterator::count)
+        let notes = notes.into_iter().flatten().flatten();
+        let is_of_arm = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".armed");
+        notes.filter(|note| is_of_arm(note.file_name())).count()
     }
 }
 
