@@ -10,6 +10,9 @@ use crate::{mixed::Site, watch::site};
 /// As `init.sh` runs them.
 pub(super) const ALL: [&str; 3] = ["spans", "arm", "exact"];
 
+/// Objects of a site that may be counted under another: seen on 7.2 alone, one in 10 000. The likely reason is that kernels
+/// since 6.13 give programs a stack for each CPU, which another task's probe may use meanwhile. All of them must be right.
+const MOST_MISPLACED: f64 = 2.5;
 /// All sites together must be told within this part of the truth. At the runtime's own rate a few dozen samples are all
 /// there is, so there it is wider.
 const TOLERANCE: f64 = 0.25;
@@ -72,9 +75,11 @@ pub(super) fn verdict(source: &str, facts: &Facts) -> Result<String, Vec<String>
     }
     let mut words = format!("{:.0} % of {live} bytes", part * 100.0);
     if source == "exact" {
+        let mut counted_in_all = 0.0;
         for (function, site) in &truth {
             let counted = told(function, "alloc_objects").unwrap_or(0.0);
-            if (counted - site.alloc_objects as f64).abs() > 0.5 {
+            counted_in_all += counted;
+            if (counted - site.alloc_objects as f64).abs() > MOST_MISPLACED {
                 faults.push(format!(
                     "{function} allocated {} objects, and {counted} are counted",
                     site.alloc_objects
@@ -82,6 +87,11 @@ pub(super) fn verdict(source: &str, facts: &Facts) -> Result<String, Vec<String>
             }
         }
         let all: u64 = truth.values().map(|site| site.alloc_objects).sum();
+        if (counted_in_all - all as f64).abs() > 0.5 {
+            faults.push(format!(
+                "{all} objects were allocated, and {counted_in_all} are counted"
+            ));
+        }
         words = format!("{all} allocations counted, {words}");
     }
     if faults.is_empty() {
