@@ -99,11 +99,6 @@ impl Model {
         }
     }
 
-    /// One in 2^n of the objects is followed, by [`super::samples::is_kept`]; more would find no room.
-    pub fn thinnings(&self) -> u32 {
-        self.marks.thinnings()
-    }
-
     /// How the governor keeps the budget; `None` where it has nothing to do.
     pub fn duty(&self) -> Option<Duty> {
         self.marks.duty

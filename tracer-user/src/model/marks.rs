@@ -57,11 +57,6 @@ impl Marks {
         &mut self.weights[i]
     }
 
-    /// One in 2^n of the births is followed.
-    pub(super) fn thinnings(&self) -> u32 {
-        self.thinnings
-    }
-
     /// How the units of a bucket are scaled.
     pub(super) fn scale(&self, idx: u32, bucket: &Bucket) -> Scale {
         Scale::weighted(

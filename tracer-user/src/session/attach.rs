@@ -11,7 +11,7 @@ use crate::go::alloc_counters::AllocCounters;
 use crate::go::memstats::HeapFigures;
 use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
-use crate::model::rows::{History, Liveness, Source, Target};
+use crate::model::rows::{History, Source, Target};
 use crate::plan::{self, ProbePlan, Wanted};
 use crate::probe::leftovers::Noted;
 use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
@@ -108,7 +108,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
             notes.push(by.to_string());
             History::SinceArmed
         }
-        (None, None) if source.liveness() == Liveness::Marks => History::SinceAttach,
+        (None, None) if source.is_by_marks() => History::SinceAttach,
         (None, None) => History::SinceStart,
     };
     let target = Target {
@@ -319,7 +319,7 @@ fn exact_rate_bytes(figures: Option<HeapFigures>) -> u64 {
     (live / FOLLOWED_OBJECTS).clamp(MIN_RATE_BYTES, MAX_RATE_BYTES)
 }
 
-fn unreadable(target: &Target, why: &str) -> Refusal {
+pub(super) fn unreadable(target: &Target, why: &str) -> Refusal {
     Refusal::new(
         format!(
             "cannot read the memory of {} (pid {})",

@@ -197,8 +197,10 @@ impl MarksReader {
             counters,
             pause: self.governor.pause(self.window_ns, now),
             on: self.was_on && self.governor.is_on(),
+            // Spans share out what the runtime counts anyway.
             lost: edge
                 .probes()
+                .filter(|_| self.counts_allocations)
                 .map_or(0, |probes| probes.counters().lost[Kind::Alloc as usize]),
         };
         self.was_on = self.governor.is_on();

@@ -82,14 +82,8 @@ impl Session {
         let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
         let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
         let (cost_sender, hit_cost) = mpsc::channel(1);
-        let first = attached.collector.first_events().map_err(|err| {
-            let target = &attached.target;
-            Refusal::new(
-                format!("cannot read the memory of {} (pid {pid})", target.name),
-                err.to_string(),
-                "the process may have ended; else report this with its Go version",
-            )
-        })?;
+        let first = attached.collector.first_events();
+        let first = first.map_err(|err| attach::unreadable(&attached.target, &err.to_string()))?;
         let has_probes = attached.target.source.has_probes();
         let mut session = Self {
             armed: attached.armed,
@@ -142,7 +136,7 @@ impl Session {
                 let _ = self.requests.try_send(Request::HitCost(cost));
             }
         }
-        let thinnings = self.model.thinnings();
+        let thinnings = self.model.thinning();
         if thinnings > self.thinned && self.requests.try_send(Request::Thin(thinnings)).is_ok() {
             self.thinned = thinnings;
         }
