@@ -101,12 +101,26 @@ fn checked(go: &GoProcess, followed: &[Followed]) -> (Checked, Duration) {
     })
 }
 
+/// Most processes that are started until one is stopped before all of it is swept.
+const MAX_TRIES: usize = 8;
+
 fn is_true(release: &str, kind: Kind, n: usize) {
     let Some(path) = fixture("marks", release, kind) else {
         return;
     };
     let name = format!("go{release} {}", kind.name);
-    let mut marks = Marks::start(&path, n);
+    // Where the machine is busy the sweeper may be done before the program stops itself: nothing is left to decide by
+    // mark bits then.
+    let caught = (0..MAX_TRIES).any(|_| is_true_of(&path, &name, n));
+    assert!(
+        caught,
+        "{name}: all was swept before it stopped, {MAX_TRIES} times"
+    );
+}
+
+/// One process. Whether its stop came before the sweep.
+fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
+    let mut marks = Marks::start(path, n);
     let go = GoProcess::open(marks.child.id()).unwrap_or_else(|err| panic!("{name}: {err}"));
     let (facts, vars, memory) = (go.program.facts, &go.program.vars, go.memory());
     let all = marks.kept.iter().chain(&marks.dropped);
@@ -133,11 +147,6 @@ fn is_true(release: &str, kind: Kind, n: usize) {
     // Nothing is swept: the mark bits decide, and no slot was reused.
     marks.ask("drop");
     let (marked, took) = marks.while_marked(|| checked(&go, &followed));
-    assert!(
-        marked.by_marks > followed.len() / 4,
-        "{name}: {}",
-        marked.by_marks
-    );
     let wrong: Vec<_> = dead(&marked)
         .symmetric_difference(&dropped)
         .copied()
@@ -183,6 +192,7 @@ fn is_true(release: &str, kind: Kind, n: usize) {
     assert_eq!((counters.objects(), counters.bytes()), expected, "{name}");
     let large = counters.large_allocs - counters.large_frees;
     assert!((1..1000).contains(&large), "{name}: {large} large objects");
+    marked.by_marks > followed.len() / 4
 }
 
 /// While four threads allocate and cycles follow each other, checks fall on spans in all states, also on those that are
