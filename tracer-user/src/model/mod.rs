@@ -11,6 +11,7 @@ mod answers;
 pub mod bucket;
 mod cycles;
 pub mod estimate;
+pub mod findings;
 pub mod gc;
 pub mod history;
 mod marks;
@@ -24,10 +25,12 @@ pub mod samples;
 mod weighted;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use history::Axis;
 use marks::Marks;
@@ -87,6 +90,7 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
+    findings: Arc<Findings>,
     generation: u64,
 }
 
@@ -187,6 +191,11 @@ impl Model {
                 self.status = Status::Exited { at_ns, how };
             }
         }
+    }
+
+    /// What the diagnosis says now; shared, so that asking at each frame costs nothing.
+    pub fn findings(&self) -> Arc<Findings> {
+        self.findings.clone()
     }
 
     fn saw(&mut self, at_ns: u64) {

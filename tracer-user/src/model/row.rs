@@ -260,6 +260,9 @@ impl Row {
             },
             trend: self.trend,
             trend_err: self.change.estimate().bytes_err,
+            verdict: None,
+            via: None,
+            leak: None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::findings::Verdict;
 use crate::go::frame::Frame;
 
 /// Estimated bytes and objects, each with one standard error.
@@ -102,6 +103,12 @@ pub struct SiteRow {
     pub trend: Vec<f64>,
     /// One standard error of the change over `trend`: what lives through all of it does not move it.
     pub trend_err: f64,
+    /// How it behaves; `None` for groupings that are not judged.
+    pub verdict: Option<Verdict>,
+    /// Who calls it: the innermost frame of the main module outside of the site's own package.
+    pub via: Option<Arc<Frame>>,
+    /// The letter of the leak that it is a site of.
+    pub leak: Option<char>,
 }
 
 /// One distinct stack of a row.

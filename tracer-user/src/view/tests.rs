@@ -130,6 +130,9 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
                 },
                 trend,
                 trend_err: alloc.2,
+                verdict: None,
+                via: None,
+                leak: None,
             },
         )
 }
@@ -551,6 +554,9 @@ fn rows_on_the_screen_are_never_equal() {
             alloc: Allocated::default(),
             trend: Vec::new(),
             trend_err: 0.0,
+            verdict: None,
+            via: None,
+            leak: None,
         });
     }
     let ui = UiState::new(Options::default()).with_reading(reading, (80, 24));
