@@ -10,6 +10,7 @@
 mod answers;
 pub mod bucket;
 mod cycles;
+mod diagnosis;
 pub mod estimate;
 pub mod findings;
 pub mod gc;

@@ -1,0 +1,2 @@
+mod grouping;
+mod origin;
