@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use diagnosis::Diagnosis;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use history::Axis;
@@ -91,6 +92,7 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
+    diagnosis: Diagnosis,
     findings: Arc<Findings>,
     generation: u64,
 }
@@ -148,6 +150,7 @@ impl Model {
                 for (object, bucket) in samples {
                     if let Some(&idx) = self.by_addr.get(&bucket) {
                         self.samples.found(object, idx);
+                        self.diagnosis.feed.found(object, idx);
                     }
                 }
             }
@@ -156,6 +159,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.place_tracks();
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -175,6 +179,9 @@ impl Model {
                 self.saw(at_ns);
                 self.detached = true;
                 self.reconcile.want_all();
+                if self.ready {
+                    self.begin_diagnosis(at_ns);
+                }
             }
             Event::MarkBaseline { at_ns } => {
                 self.saw(at_ns);
@@ -199,8 +206,12 @@ impl Model {
         self.findings.clone()
     }
 
+    /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
     fn saw(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
+        if self.diagnosis.is_due(at_ns) {
+            self.look(at_ns);
+        }
     }
 
     fn apply_probe(&mut self, probe: ProbeEvent) {
@@ -227,6 +238,7 @@ impl Model {
                         units: 1,
                     },
                 );
+                self.diagnosis.born(object, idx, at_ns);
             }
             ProbeEvent::Freed {
                 at_ns,
@@ -239,6 +251,7 @@ impl Model {
                 self.buckets[idx as usize].freed(at_ns);
                 self.note_event(idx);
                 self.samples.freed(object);
+                self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
             ProbeEvent::GcStart { .. } => self.end_of_sweep(),
@@ -336,6 +349,9 @@ impl Model {
         wanted.sort_unstable();
         wanted.dedup();
         wanted.truncate(max);
+        if wanted.is_empty() {
+            wanted = self.wanted_by_diagnosis(max);
+        }
         wanted
     }
 

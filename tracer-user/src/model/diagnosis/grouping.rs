@@ -77,8 +77,6 @@ pub(super) struct Growing<'a> {
 pub(super) struct Group {
     /// The deepest frame that all of it passes through; of a single site the site.
     pub(super) under: u32,
-    /// A frame whose sum was tested, where that made the leak, or tests it as a whole.
-    pub(super) by_frame: bool,
     /// Its sites with what they did under this frame, the largest growth in bytes first.
     pub(super) sites: Vec<(u32, Recent)>,
 }
@@ -129,7 +127,8 @@ impl Dispatchers {
             .collect();
     }
 
-    fn contains(&self, label: u32) -> bool {
+    /// Whether a frame explains nothing.
+    pub(super) fn contains(&self, label: u32) -> bool {
         self.labels.contains(&label)
     }
 }
@@ -228,7 +227,6 @@ pub(super) fn group(
     for site in left {
         groups.push(Group {
             under: site,
-            by_frame: false,
             sites: vec![(site, spreads[&site].total)],
         });
     }
@@ -287,11 +285,7 @@ fn gathered(under: u32, sites: &[u32], spreads: &BTreeMap<u32, Spread>) -> Group
         .map(|&site| (site, spreads[&site].total))
         .collect();
     largest_first(&mut sites);
-    Group {
-        under,
-        by_frame: true,
-        sites,
-    }
+    Group { under, sites }
 }
 
 fn largest_first(sites: &mut [(u32, Recent)]) {
@@ -315,9 +309,7 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
     };
     let mut new: Vec<(u32, Recent)> = spreads
         .iter()
-        .filter(|(site, spread)| {
-            is_in(site).is_none() && spread.total.bytes >= MIN_CARRIED * total
-        })
+        .filter(|(site, spread)| is_in(site).is_none() && spread.total.bytes >= MIN_CARRIED * total)
         .map(|(&site, spread)| (site, spread.total))
         .collect();
     largest_first(&mut new);
@@ -357,11 +349,7 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
         [(site, _)] => *site,
         _ => deepest.unwrap_or(frame),
     };
-    groups.push(Group {
-        under,
-        by_frame: true,
-        sites,
-    });
+    groups.push(Group { under, sites });
 }
 
 #[cfg(test)]
@@ -443,7 +431,12 @@ mod tests {
             stack(&[2, 30, SERVE], 0.0, 200.0),
         ];
         assert_eq!(groups(&stacks, &[1], &[]), [(1, vec![1])]);
-        let both = [stacks[0], stacks[1], stack(&[3, 30, SERVE], 20.0, 20.0), stacks[2]];
+        let both = [
+            stacks[0],
+            stacks[1],
+            stack(&[3, 30, SERVE], 20.0, 20.0),
+            stacks[2],
+        ];
         assert_eq!(groups(&both, &[1, 3], &[]), [(1, vec![1]), (3, vec![3])]);
     }
 

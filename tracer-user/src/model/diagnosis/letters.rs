@@ -87,7 +87,10 @@ mod tests {
     fn a_leak_keeps_its_letter_as_it_grows_and_comes_back() {
         let mut letters = Letters::default();
         let (one, two) = (leak(1, &[1]), leak(2, &[2, 3]));
-        assert_eq!(letters.give(&[one.clone(), two.clone()]), [Some('A'), Some('B')]);
+        assert_eq!(
+            letters.give(&[one.clone(), two.clone()]),
+            [Some('A'), Some('B')]
+        );
         // The second becomes the larger one, the first gains a site and with it another frame.
         let wider = leak(9, &[1, 4]);
         assert_eq!(letters.give(&[two.clone(), wider]), [Some('B'), Some('A')]);

@@ -91,8 +91,14 @@ mod tests {
         let own = |function: &str, file: &str| origin.is_main_module(&frame(function, file));
         assert!(own("main.run", "/src/main.go"));
         assert!(own("example.com/gw/proxy.New", "/src/gw/proxy/new.go"));
-        assert!(!own("github.com/a/b.New", "/go/pkg/mod/github.com/a/b@v1.2.3/b.go"));
-        assert!(!own("github.com/a/b.New", "/src/gw/vendor/github.com/a/b/b.go"));
+        assert!(!own(
+            "github.com/a/b.New",
+            "/go/pkg/mod/github.com/a/b@v1.2.3/b.go"
+        ));
+        assert!(!own(
+            "github.com/a/b.New",
+            "/src/gw/vendor/github.com/a/b/b.go"
+        ));
         assert!(!own("net/http.Get", "/usr/local/go/src/net/http/client.go"));
         assert!(!own("vendor/golang.org/x/net/http2.New", "x.go"));
     }

@@ -127,9 +127,16 @@ mod tests {
         let second = partition.admit(&entities(&[4, 3]), 10).unwrap_or_default();
         assert_eq!((second.copies, second.fresh), (vec![(0, 1)], Some(2)));
         assert_eq!(partition.class(Entity::frame(3)), Some(1));
-        assert_eq!(partition.class(Entity::site(1)), partition.class(Entity::frame(2)));
+        assert_eq!(
+            partition.class(Entity::site(1)),
+            partition.class(Entity::frame(2))
+        );
         assert_eq!(partition.class(Entity::frame(4)), Some(2));
-        assert_eq!(partition.admit(&entities(&[1, 9]), 4), None, "one would have to be parted, one is new");
+        assert_eq!(
+            partition.admit(&entities(&[1, 9]), 4),
+            None,
+            "one would have to be parted, one is new"
+        );
         assert_eq!(partition.class(Entity::frame(9)), None);
     }
 
