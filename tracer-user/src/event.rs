@@ -3,7 +3,13 @@
 //! Time comes inside the events: `at_ns` is `CLOCK_MONOTONIC` in nanoseconds, the clock of
 //! `bpf_ktime_get_ns`. A recording of these events replays to the same screens.
 
+mod anatomy;
+
 use std::sync::Arc;
+
+pub use anatomy::{
+    AnatomyRead, CgroupEvents, CgroupLimit, CgroupRead, KernelMemory, MachineRead, PageTables,
+};
 
 use crate::go::buckets::{BucketCounts, NewBucket};
 use crate::go::frame::Frame;
@@ -24,6 +30,9 @@ pub enum Event {
     Buckets(BucketsRead),
     /// Figures of the runtime and of the process; the ring was drained after they were read.
     Heap(HeapRead),
+    /// Where the resident memory of the process lies: the first one within a second of the attach, then every few
+    /// seconds, rarer where a read is long.
+    Anatomy(Box<AnatomyRead>),
     /// The live samples as the specials of the spans list them: (object, bucket).
     Specials {
         /// When the walk began.

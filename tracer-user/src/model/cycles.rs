@@ -66,6 +66,7 @@ impl Model {
                     at_ns: read.at_ns,
                     live_bytes: figures.live_bytes,
                     goal_bytes: figures.goal_bytes,
+                    ..Cycle::default()
                 });
                 self.settle_marks();
             }
@@ -181,7 +182,9 @@ impl Model {
             self.baselines.remove(1);
             self.baseline_counts.remove(1);
             self.baseline_finals.remove(1);
+            self.resident.forget_baseline(1);
         }
+        self.resident.mark_baseline();
         let heap = self.heap();
         self.baselines.push(Baseline {
             at_ns,

@@ -7,6 +7,7 @@
 //! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts; for a source by
 //! mark bits when those of N were read.
 
+pub mod anatomy;
 mod answers;
 pub mod bucket;
 mod cycles;
@@ -19,9 +20,11 @@ mod names;
 mod query;
 mod reads;
 mod reconcile;
+mod resident;
 mod row;
 pub mod rows;
 pub mod samples;
+pub mod timeline;
 mod weighted;
 
 use std::collections::{HashMap, VecDeque};
@@ -37,6 +40,7 @@ use marks::Marks;
 use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
+use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
 
@@ -73,6 +77,7 @@ pub struct Model {
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
+    resident: Resident,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -137,6 +142,7 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
+            Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Specials {
                 from_ns,
                 samples,
@@ -182,6 +188,7 @@ impl Model {
             Event::UseBaseline(i) => {
                 if i < self.baselines.len() {
                     self.active_baseline = i;
+                    self.resident.use_baseline(i);
                     self.generation += 1;
                 }
             }
