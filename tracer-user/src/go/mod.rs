@@ -4,7 +4,7 @@
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
 //! stripped binaries, [`layout`] ties these together for a file and [`program`]
 //! for one process, [`types`] names what is allocated; [`buckets`], [`specials`],
-//! [`memstats`], [`alloc_counters`] and [`liveness`] read the live runtime.
+//! [`memstats`], [`alloc_counters`], [`liveness`] and [`goroutines`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
@@ -15,6 +15,7 @@ pub mod buildinfo;
 pub mod dwarf;
 pub mod facts;
 pub mod frame;
+pub mod goroutines;
 pub mod layout;
 pub mod lines;
 pub mod liveness;
@@ -31,3 +32,4 @@ pub mod static_image;
 pub mod symbol;
 pub mod types;
 pub mod variables;
+pub mod wait_reasons;

@@ -13,6 +13,7 @@ mod cycles;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
+pub mod goroutines;
 pub mod history;
 mod marks;
 mod names;
@@ -32,6 +33,7 @@ use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
+use goroutines::state::GoroutineState;
 use history::Axis;
 use marks::Marks;
 use names::Names;
@@ -73,6 +75,7 @@ pub struct Model {
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
+    goroutines: GoroutineState,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -137,6 +140,11 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
+            Event::Goroutines(read) => {
+                self.saw(read.at_ns);
+                self.goroutines.apply(read);
+                self.goroutines.named(&self.names);
+            }
             Event::Specials {
                 from_ns,
                 samples,
@@ -155,6 +163,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -331,6 +340,7 @@ impl Model {
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .chain(self.goroutines.wanted_names(&self.names))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
