@@ -14,6 +14,7 @@ mod cycles;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
+pub mod goroutines;
 pub mod history;
 mod marks;
 mod names;
@@ -35,6 +36,7 @@ use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
+use goroutines::state::GoroutineState;
 use history::Axis;
 use marks::Marks;
 use names::Names;
@@ -78,6 +80,7 @@ pub struct Model {
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
     resident: Resident,
+    goroutines: GoroutineState,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -143,6 +146,11 @@ impl Model {
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
             Event::Anatomy(read) => self.apply_anatomy(&read),
+            Event::Goroutines(read) => {
+                self.saw(read.at_ns);
+                self.goroutines.apply(read);
+                self.goroutines.named(&self.names);
+            }
             Event::Specials {
                 from_ns,
                 samples,
@@ -161,6 +169,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -338,6 +347,7 @@ impl Model {
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .chain(self.goroutines.wanted_names(&self.names))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
