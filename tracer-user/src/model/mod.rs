@@ -9,6 +9,7 @@
 
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
 pub mod estimate;
 pub mod findings;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use history::Axis;
@@ -72,6 +74,7 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
@@ -168,6 +171,10 @@ impl Model {
             Event::Duty(duty) => {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
+            }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
             }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
