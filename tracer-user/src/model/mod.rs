@@ -10,6 +10,7 @@
 pub mod anatomy;
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
 pub mod estimate;
 pub mod findings;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use goroutines::state::GoroutineState;
@@ -78,6 +80,7 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
     resident: Resident,
     goroutines: GoroutineState,
@@ -183,6 +186,10 @@ impl Model {
             Event::Duty(duty) => {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
+            }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
             }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
