@@ -15,10 +15,12 @@ use gimli::{
 };
 
 use super::facts::{
-    Facts, FuncFacts, GcControllerFacts, HeapArenaFacts, HeapStatsFacts, InlineMarksFacts,
-    InlinedFacts, MAX_INLINE_MARKED_BYTES, MIN_INLINE_MARKED_BYTES, McacheFacts, MheapFacts,
-    ModuledataFacts, MspanFacts, MstatsFacts, RecordFacts, SchedulerFacts, SpecialFacts,
+    Facts, FuncFacts, GcControllerFacts, GoroutineFacts, HeapArenaFacts, HeapStatsFacts,
+    InlineMarksFacts, InlinedFacts, MAX_INLINE_MARKED_BYTES, MAX_WAIT_REASONS,
+    MIN_INLINE_MARKED_BYTES, McacheFacts, MheapFacts, ModuledataFacts, MspanFacts, MstatsFacts,
+    RecordFacts, SchedulerFacts, SpecialFacts,
 };
+use super::wait_reasons;
 
 /// Units that are read: the runtime, with all types, and the package that defines ids of functions from 1.21 on.
 const UNITS: [&str; 2] = ["runtime", "internal/abi"];
@@ -271,6 +273,7 @@ impl Runtime {
                 tiny: mcache.offset("tiny")?,
                 tinyoffset: mcache.offset("tinyoffset")?,
             },
+            goroutine: self.goroutine()?,
             sweep_state: sum(
                 self.of("sweepdata")?.offset("active")?,
                 self.of("activeSweep")?.offset("state")?,
@@ -324,6 +327,36 @@ impl Runtime {
             alloc_count: field("allocCount")?,
             spanclass: field("spanclass")?,
             size: mspan.size,
+        })
+    }
+
+    fn goroutine(&self) -> Result<GoroutineFacts, String> {
+        let g = self.of("g")?;
+        let (stack, sched) = (g.offset("stack")?, g.offset("sched")?);
+        let in_stack = |name: &str| sum(stack, self.of("stack")?.offset(name)?);
+        let in_sched = |name: &str| sum(sched, self.of("gobuf")?.offset(name)?);
+        let mut wait_reasons = [0; MAX_WAIT_REASONS];
+        for (known, (constant, _)) in (0u8..).zip(wait_reasons::KNOWN) {
+            // Releases differ in which they have; the rest keeps no words.
+            let value = self.constant(&[&format!("runtime.{constant}")]);
+            let value = value.ok().and_then(|value| usize::try_from(value).ok());
+            if let Some(place) = value.and_then(|value| wait_reasons.get_mut(value)) {
+                *place = known;
+            }
+        }
+        Ok(GoroutineFacts {
+            stack_lo: in_stack("lo")?,
+            stack_hi: in_stack("hi")?,
+            sched_sp: in_sched("sp")?,
+            sched_pc: in_sched("pc")?,
+            sched_bp: in_sched("bp")?,
+            status: g.offset("atomicstatus")?,
+            goid: g.offset("goid")?,
+            waitsince: g.offset("waitsince")?,
+            waitreason: g.offset("waitreason")?,
+            gopc: g.offset("gopc")?,
+            startpc: g.offset("startpc")?,
+            wait_reasons,
         })
     }
 

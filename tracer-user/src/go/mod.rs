@@ -4,7 +4,7 @@
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
 //! stripped binaries, [`layout`] ties these together for a file and [`program`]
 //! for one process, [`types`] names what is allocated; [`buckets`], [`specials`],
-//! [`memstats`], [`accounts`], [`alloc_counters`], [`census`] and [`liveness`] read the live runtime.
+//! [`memstats`], [`accounts`], [`alloc_counters`], [`census`], [`liveness`] and [`goroutines`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
@@ -17,6 +17,7 @@ pub mod census;
 pub mod dwarf;
 pub mod facts;
 pub mod frame;
+pub mod goroutines;
 pub mod layout;
 pub mod lines;
 pub mod liveness;
@@ -33,3 +34,4 @@ pub mod static_image;
 pub mod symbol;
 pub mod types;
 pub mod variables;
+pub mod wait_reasons;

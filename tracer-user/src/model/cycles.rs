@@ -185,6 +185,7 @@ impl Model {
             self.baseline_counts.remove(1);
             self.baseline_finals.remove(1);
             self.resident.forget_baseline(1);
+            self.goroutines.forget_baseline(1);
         }
         self.resident.mark_baseline();
         let heap = self.heap();
@@ -196,6 +197,7 @@ impl Model {
         });
         self.baseline_counts.push(self.settled_counts());
         self.baseline_finals.push(self.final_cycles);
+        self.goroutines.mark_baseline();
         self.active_baseline = self.baselines.len() - 1;
         if self.is_provisional {
             self.provisional_baselines = self.baselines.len();

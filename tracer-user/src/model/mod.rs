@@ -10,11 +10,13 @@
 pub mod anatomy;
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
 mod diagnosis;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
+pub mod goroutines;
 pub mod history;
 mod marks;
 mod names;
@@ -34,9 +36,11 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
 use diagnosis::Diagnosis;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
+use goroutines::state::GoroutineState;
 use history::Axis;
 use marks::Marks;
 use names::Names;
@@ -78,8 +82,10 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
     resident: Resident,
+    goroutines: GoroutineState,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -146,6 +152,11 @@ impl Model {
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
             Event::Anatomy(read) => self.apply_anatomy(&read),
+            Event::Goroutines(read) => {
+                self.saw(read.at_ns);
+                self.goroutines.apply(read);
+                self.goroutines.named(&self.names);
+            }
             Event::Specials {
                 from_ns,
                 samples,
@@ -166,6 +177,7 @@ impl Model {
                 }
                 self.place_sites();
                 self.place_tracks();
+                self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -179,6 +191,10 @@ impl Model {
             Event::Duty(duty) => {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
+            }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
             }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
@@ -352,6 +368,7 @@ impl Model {
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .chain(self.goroutines.wanted_names(&self.names))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();

@@ -274,7 +274,7 @@ fn after_a_loss_every_bucket_waits_for_a_comparison() {
     // All records of both were lost: no event tells which buckets they were of.
     model.apply(Event::Kernel(KernelCounters {
         at_ns,
-        lost: [1, 0, 0, 0, 0, 0, 0, 0, 0],
+        lost: std::array::from_fn(|kind| u64::from(kind == 0)),
         ..KernelCounters::default()
     }));
     assert_eq!(model.waiting_repairs(), 2);

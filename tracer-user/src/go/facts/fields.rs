@@ -31,6 +31,8 @@ pub struct Facts {
     pub scheduler: SchedulerFacts,
     /// `runtime.mcache`.
     pub mcache: McacheFacts,
+    /// `runtime.g`, of which there is one for each goroutine.
+    pub goroutine: GoroutineFacts,
     /// `sweep.active.state`: offset in the variable `sweep`.
     pub sweep_state: u64,
     /// Objects with pointers above 512 bytes begin with a header of 8 bytes, which hides their type from the slot's
@@ -313,6 +315,38 @@ pub struct McacheFacts {
     pub tiny: u64,
     /// `tinyoffset`: bytes of it in use.
     pub tinyoffset: u64,
+}
+
+/// Values of `waitReason` that are looked at: releases up to 1.27 have 47.
+pub const MAX_WAIT_REASONS: usize = 64;
+
+/// `runtime.g`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoroutineFacts {
+    /// `stack.lo`: lowest address of the stack.
+    pub stack_lo: u64,
+    /// `stack.hi`: address behind the stack.
+    pub stack_hi: u64,
+    /// `sched.sp`, of a goroutine that does not run.
+    pub sched_sp: u64,
+    /// `sched.pc`: where it goes on; a return address where it is parked.
+    pub sched_pc: u64,
+    /// `sched.bp`: its frame pointer.
+    pub sched_bp: u64,
+    /// `atomicstatus`, u32.
+    pub status: u64,
+    /// `goid`: unique for the life of the process; 0 for a `g` that never ran.
+    pub goid: u64,
+    /// `waitsince`, i64: `nanotime` of the GC that first found it parked; 0 where none has.
+    pub waitsince: u64,
+    /// `waitreason`, u8.
+    pub waitreason: u64,
+    /// `gopc`: return address of the `go` statement.
+    pub gopc: u64,
+    /// `startpc`: entry of the function that it runs.
+    pub startpc: u64,
+    /// By value of `waitreason`: the index of its words in `wait_reasons::KNOWN`; 0 for none.
+    pub wait_reasons: [u8; MAX_WAIT_REASONS],
 }
 
 /// `runtime.spanInlineMarkBits`, the last bytes of the first page of a span with small slots.

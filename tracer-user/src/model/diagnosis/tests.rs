@@ -167,6 +167,7 @@ impl World {
                 },
                 prof_cycle: ProfCycle(self.cycles << 1),
                 swept: true,
+                ..HeapFigures::default()
             }),
             rss_bytes: Some(8 << 20),
         }));
