@@ -8,6 +8,7 @@ pub mod budget;
 pub mod collector;
 mod edge;
 pub mod follow;
+mod goroutine_reader;
 pub mod lines;
 mod marks_reader;
 mod readiness;
