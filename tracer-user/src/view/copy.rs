@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::format;
+use super::layout::Layout;
 use super::names;
 use super::reading::Reading;
 use super::selected::{freed, growth};
@@ -80,6 +81,12 @@ pub fn words_of_site(row: &SiteRow, findings: &Findings) -> Vec<String> {
 
 /// What a view shows now, line by line.
 pub fn view_text(ui: &UiState, tab: Tab) -> Option<String> {
-    let _ = (ui, tab);
-    None
+    let layout = Layout::of(ui.size(), ui);
+    let panel = super::others::panel(ui, &layout, tab);
+    let mut text = String::new();
+    for line in &panel.lines {
+        text.push_str(line.text().trim_end());
+        text.push('\n');
+    }
+    (!text.trim().is_empty()).then_some(text)
 }
