@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::rows::RowId;
 use crate::go::frame::Frame;
+pub use crate::verdict::Word;
 
 /// A figure with the interval that holds the truth in 90 of 100 cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,38 +18,6 @@ pub struct Interval {
     pub low: f64,
     /// 5 of 100 lie above; may be infinite for a time that may never come.
     pub high: f64,
-}
-
-/// The word for how something behaves over the recent GC cycles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Word {
-    /// Too early to say.
-    #[default]
-    Collecting,
-    /// Flat, or at least below [`Evidence::steady_below_bytes_per_min`].
-    Steady,
-    /// Grows, but each step is smaller than the one before.
-    Warming,
-    /// Grows in a straight line or faster: a leak, or a cache or batch that has not yet reached its bound.
-    Growing,
-    /// Allocates much and keeps nothing.
-    Churn,
-    /// Nothing is born and nothing dies.
-    Idle,
-}
-
-impl Word {
-    /// The word in text and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Collecting => "collecting",
-            Self::Steady => "steady",
-            Self::Warming => "warming",
-            Self::Growing => "growing",
-            Self::Churn => "churn",
-            Self::Idle => "idle",
-        }
-    }
 }
 
 /// What growth follows.
