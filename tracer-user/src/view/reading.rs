@@ -4,9 +4,11 @@
 //! only when something changed, and tests may make any moment up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::event::Duty;
 use crate::model::Model;
+use crate::model::findings::Findings;
 use crate::model::rows::{
     Baseline, Cycle, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow, StackRow, Status,
     Target,
@@ -59,6 +61,8 @@ pub struct Reading {
     pub query: Query,
     /// The rows, in no order.
     pub sites: Vec<SiteRow>,
+    /// What the diagnosis says.
+    pub findings: Arc<Findings>,
     /// Stacks of the rows that were asked for, largest in-use first.
     pub stacks: HashMap<RowId, Vec<StackRow>>,
     /// When the rows were gathered.
@@ -115,6 +119,7 @@ impl Reading {
         self.ready = model.ready();
         self.final_cycles = model.final_cycles_since_baseline();
         self.query = query;
+        self.findings = model.findings();
         // Nothing is allocated after the end: rows stay as they were.
         let old = self.status == Status::Live
             && self.now_ns.saturating_sub(self.rows_at_ns) >= 1_000_000_000;
