@@ -348,6 +348,7 @@ impl Story {
                 rate_bytes: self.rate_bytes,
                 prof_cycle: ProfCycle(self.cycle << 1),
                 swept: true,
+                ..HeapFigures::default()
             }),
             rss_bytes: Some(4_198_000_000),
         };

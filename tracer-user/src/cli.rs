@@ -104,7 +104,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
     /// Order of the call sites
-    #[arg(long, value_enum, default_value_t = SortBy::Growth)]
+    #[arg(long, value_enum, default_value_t = SortBy::Verdict)]
     pub sort: SortBy,
     /// What one row is; by type needs --exact
     #[arg(long, value_enum, default_value_t = RowBy::Function)]
@@ -205,6 +205,8 @@ pub struct SnapshotArgs {
 /// `--sort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
+    /// What grows first, by leaks, then in-use bytes
+    Verdict,
     /// Growth since the baseline
     Growth,
     /// Growth per minute in bytes
@@ -246,6 +248,7 @@ impl From<RowBy> for GroupBy {
 impl From<SortBy> for Sort {
     fn from(by: SortBy) -> Self {
         let key = match by {
+            SortBy::Verdict => SortKey::Verdict,
             SortBy::Growth => SortKey::Growth,
             SortBy::Rate => SortKey::Rate,
             SortBy::Objects => SortKey::Objects,

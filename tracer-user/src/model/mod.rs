@@ -7,21 +7,26 @@
 //! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts; for a source by
 //! mark bits when those of N were read.
 
+pub mod anatomy;
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
+pub mod goroutines;
 pub mod history;
 mod marks;
 mod names;
 mod query;
 mod reads;
 mod reconcile;
+mod resident;
 mod row;
 pub mod rows;
 pub mod samples;
+pub mod timeline;
 mod weighted;
 
 use std::collections::{HashMap, VecDeque};
@@ -30,13 +35,16 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
+use goroutines::state::GoroutineState;
 use history::Axis;
 use marks::Marks;
 use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
+use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
 
@@ -72,7 +80,10 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
+    resident: Resident,
+    goroutines: GoroutineState,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -137,6 +148,12 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
+            Event::Anatomy(read) => self.apply_anatomy(&read),
+            Event::Goroutines(read) => {
+                self.saw(read.at_ns);
+                self.goroutines.apply(read);
+                self.goroutines.named(&self.names);
+            }
             Event::Specials {
                 from_ns,
                 samples,
@@ -155,6 +172,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -169,6 +187,10 @@ impl Model {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
             }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
+            }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
@@ -182,6 +204,7 @@ impl Model {
             Event::UseBaseline(i) => {
                 if i < self.baselines.len() {
                     self.active_baseline = i;
+                    self.resident.use_baseline(i);
                     self.generation += 1;
                 }
             }
@@ -331,6 +354,7 @@ impl Model {
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .chain(self.goroutines.wanted_names(&self.names))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();

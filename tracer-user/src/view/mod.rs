@@ -24,6 +24,8 @@ mod moves;
 pub mod names;
 pub mod news;
 pub mod order;
+mod others;
+pub mod outlook;
 pub mod picker;
 pub mod popup;
 pub mod processes;
@@ -31,6 +33,7 @@ pub mod reading;
 pub mod screen;
 pub mod selected;
 pub mod table;
+pub mod tabs;
 pub mod text;
 pub mod typed;
 pub mod ui_state;
@@ -43,6 +46,7 @@ pub use ui_state::{Options, UiState};
 use crate::model::Model;
 use layout::{Layout, MIN_HEIGHT, MIN_WIDTH};
 use screen::{Area, Line, Panel, PanelKind};
+use tabs::Tab;
 
 /// The frame for a terminal of `size` (columns, rows), with what the model knows now.
 ///
@@ -61,9 +65,11 @@ pub fn frame(ui: &UiState) -> ViewState {
     let layout = Layout::of(size, ui);
     let mut panels = vec![header::panel(ui, &layout), news::panel(ui, &layout)];
     if layout.context.height > 0 {
-        panels.push(news::context(ui, &layout));
+        panels.push(tabs::panel(ui, &layout));
     }
-    if let Some(detail) = detail::panel(ui, &layout) {
+    if ui.tab != Tab::Sites {
+        panels.push(others::panel(ui, &layout, ui.tab));
+    } else if let Some(detail) = detail::panel(ui, &layout) {
         panels.push(detail);
     } else {
         if layout.graph.height > 0 {
@@ -92,11 +98,17 @@ pub fn frame(ui: &UiState) -> ViewState {
 fn too_small(size: (u16, u16)) -> ViewState {
     let (width, height) = size;
     let text = format!("heaptop needs {MIN_WIDTH}x{MIN_HEIGHT}, this is {width}x{height}");
-    let line = Line::plain(text).fit(usize::from(width));
-    let area = Area::new(0, height / 2, width, 1.min(height));
+    let lines = boxes::wrap(&text, usize::from(width));
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(height);
+    let area = Area::new(0, (height - rows) / 2, width, rows);
+    let lines = lines
+        .into_iter()
+        .take(usize::from(rows))
+        .map(|line| Line::plain(line).fit(usize::from(width)))
+        .collect();
     ViewState {
         size,
-        panels: vec![Panel::new(PanelKind::TooSmall, area, vec![line])],
+        panels: vec![Panel::new(PanelKind::TooSmall, area, lines)],
         caret: None,
     }
 }

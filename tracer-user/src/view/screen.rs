@@ -203,6 +203,8 @@ pub enum PanelKind {
     Table,
     /// Stacks of one site.
     Detail,
+    /// A view beside Sites.
+    View,
     /// The selected row, whole; or a notice.
     Selected,
     /// Keys that work now, or a line being typed.

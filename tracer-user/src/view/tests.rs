@@ -225,6 +225,7 @@ fn process() -> impl Strategy<Value = Reading> {
             at_ns,
             live_bytes,
             goal_bytes,
+            ..Cycle::default()
         });
     let baseline = (any::<u64>(), any::<bool>(), prop::option::of(any::<u64>())).prop_map(
         |(at_ns, is_attach, live_bytes)| Baseline {
@@ -412,6 +413,7 @@ fn event() -> impl Strategy<Value = Event> {
                     rate_bytes,
                     prof_cycle: ProfCycle(0),
                     swept: true,
+                    ..HeapFigures::default()
                 }),
                 rss_bytes: None,
             })
