@@ -12,6 +12,7 @@ mod figures;
 mod leaks;
 mod outcome;
 mod process;
+mod progress;
 mod prose;
 mod sites;
 mod trust;
@@ -24,9 +25,10 @@ use super::reading::Reading;
 use crate::model::rows::Status;
 
 pub use leaks::leak;
-pub use outcome::{Outcome, badge, next_look, outcome};
+pub use outcome::{Outcome, next_look, outcome};
 pub use process::{limit, process};
-pub use sites::{site, verdict_word};
+pub use progress::progress;
+pub use sites::site;
 
 use prose::wrap;
 

@@ -1,4 +1,4 @@
-//! What a diagnosis comes to: the word in front, the exit status, and how long to look next time.
+//! What a diagnosis comes to, and how long to look next time.
 
 use crate::model::findings::{Findings, Kind, Word};
 
@@ -28,23 +28,6 @@ pub fn outcome(findings: &Findings) -> Outcome {
         Word::Collecting => Outcome::TooEarly,
         _ => Outcome::Flat,
     }
-}
-
-/// The word in front of a line about the process, in capitals: `LEAK A`, `LEAK A-C`, `GROWING`, `STEADY`.
-pub fn badge(findings: &Findings) -> String {
-    match (findings.leaks.first(), findings.leaks.last()) {
-        (Some(first), Some(last)) if first.letter != last.letter => {
-            format!("LEAK {}-{}", first.letter, last.letter)
-        }
-        (Some(only), _) => format!("LEAK {}", only.letter),
-        _ if is_growth_beside_the_heap(findings) => "RSS GROWS".to_owned(),
-        _ => findings.process.word.word().to_uppercase(),
-    }
-}
-
-fn is_growth_beside_the_heap(findings: &Findings) -> bool {
-    let process = &findings.process;
-    process.word == Word::Growing && process.kind.is_some_and(|kind| kind != Kind::Heap)
 }
 
 /// How long the next look should last, in whole minutes, where this one of `watched_s` seconds was too short; `None`

@@ -1,5 +1,6 @@
 //! The verdict on the process as a whole, and the time that is left.
 
+use super::super::outlook::kind_words;
 use super::figures::{below, bytes_per_min, count_per_min, round_bytes, share, time};
 use super::prose::list;
 use super::sites::{OTHER_READING, missing};
@@ -125,7 +126,7 @@ fn outside(process: &ProcessVerdict, what: &str) -> String {
 fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
     let parts = parts(&process.parts);
     let parts = if parts.is_empty() {
-        format!(": it is {}", in_words(kind))
+        format!(": it is {}", kind_words(kind))
     } else {
         parts
     };
@@ -159,29 +160,13 @@ fn parts(parts: &[GrowthPart]) -> String {
         .enumerate()
         .map(|(i, part)| {
             let of = if i == 0 { " of the growth is" } else { "" };
-            format!("{}{of} {}", share(part.share), in_words(part.kind))
+            format!("{}{of} {}", share(part.share), kind_words(part.kind))
         })
         .collect();
     if named.is_empty() {
         String::new()
     } else {
         format!(": {}", list(&named))
-    }
-}
-
-/// A part of the resident set in words.
-pub(super) fn in_words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Heap => "live heap",
-        Kind::Goroutines => "goroutines",
-        Kind::Stacks => "stacks",
-        Kind::Cgo => "C memory",
-        Kind::Mmap => "mapped memory",
-        Kind::SpanWaste => "span waste (fragmentation)",
-        Kind::IdleSpans => "idle spans (GOGC)",
-        Kind::Garbage => "garbage between GCs (GOGC)",
-        Kind::Metadata => "runtime metadata",
-        Kind::PageCache => "file pages, which the kernel takes back before it kills",
     }
 }
 

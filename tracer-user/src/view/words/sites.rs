@@ -17,15 +17,6 @@ const REQUEST_FUNCTIONS: [&str; 3] = [
 /// What a growth also may be: until it stops, nothing in the data differs.
 pub(super) const OTHER_READING: &str = "a cache that has not yet reached its bound";
 
-/// The word as it stands in a table: capitals for what needs a look, at most 7 cells.
-pub fn verdict_word(word: Word) -> &'static str {
-    match word {
-        Word::Growing => "GROWING",
-        Word::Collecting => "collect",
-        other => other.word(),
-    }
-}
-
 /// The evidence for a site's verdict as sentences, the verdict first. Empty for rows that are not judged.
 pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
     let Some(verdict) = &row.verdict else {

@@ -361,9 +361,8 @@ fn every_verdict_on_the_process_has_its_sentence() {
         let limit = limit(findings).unwrap_or_default();
         let _ = writeln!(
             all,
-            "{what}: {:?}, badge {}\n  {}\n  {limit}",
+            "{what}: {:?}\n  {}\n  {limit}",
             outcome(findings),
-            badge(findings),
             process(findings)
         );
     };
