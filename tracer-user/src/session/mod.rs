@@ -6,6 +6,7 @@ mod attach;
 mod bucket_reader;
 pub mod budget;
 pub mod collector;
+pub mod diagnose;
 mod edge;
 pub mod follow;
 pub mod lines;
