@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::bucket_reader::{BucketReader, live_samples};
 use super::budget::SamplerBudget;
 use super::edge::Edge;
+use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
 use super::readiness::readable;
 use crate::clock::monotonic_ns;
@@ -106,6 +107,7 @@ impl Collector {
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut samples = self.live_samples();
+        let mut goroutines = GoroutineReader::new(&self.edge);
         loop {
             let mut batch = std::mem::take(&mut samples);
             tokio::select! {
@@ -117,6 +119,10 @@ impl Collector {
                 }
                 () = woken(ring.as_ref()) => self.woken(&mut batch),
                 _ = timer.tick() => self.look(&mut batch),
+                // What was read of a process that ended meanwhile is nothing, or another's.
+                read = goroutines.next() => if self.edge.go.process.is_same() {
+                    batch.push(read);
+                },
                 request = requests.recv() => match request {
                     None => return Ok(()),
                     Some(request) => self.answer(request, &mut batch).await,
@@ -237,6 +243,7 @@ fn is_memory_read(event: &Event) -> bool {
         event,
         Event::Heap(_)
             | Event::Buckets(_)
+            | Event::Goroutines(_)
             | Event::Specials { .. }
             | Event::Dead { .. }
             | Event::MarksRead { .. }

@@ -9,6 +9,7 @@ pub mod collector;
 pub mod diagnose;
 mod edge;
 pub mod follow;
+mod goroutine_reader;
 pub mod lines;
 mod marks_reader;
 mod readiness;
