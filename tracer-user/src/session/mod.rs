@@ -2,6 +2,7 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod anatomy_reader;
 mod attach;
 mod bucket_reader;
 pub mod budget;
