@@ -307,6 +307,8 @@ pub struct Overhead {
     pub hits_per_sec: Option<f64>,
     /// Share of one CPU: hits × calibrated cost; `None` until calibrated.
     pub cpu_fraction: Option<f64>,
+    /// Probe hits since the attach; `None` at the first look.
+    pub hits: Option<u64>,
 }
 
 /// A moment to compare with.

@@ -4,7 +4,7 @@
 //! the user chose; [`input`] changes it by keys, which [`commands`] lists once; [`layout`] places the panels that
 //! [`header`], [`news`], [`graph`], [`table`], [`selected`], [`detail`], [`boxes`] and [`keyline`] fill; [`screen`] is
 //! what comes out. [`mod@format`] and [`names`] turn figures and names into text of known width; [`text`] is the same
-//! table for pipes.
+//! table for pipes, and [`words`] is the diagnosis in sentences.
 //!
 //! The order of calls for each frame is [`view`]; for each key [`input::handle`], then [`view`].
 
@@ -12,13 +12,16 @@ pub mod boxes;
 pub mod columns;
 pub mod commands;
 pub mod copy;
+mod cycles;
 pub mod detail;
 pub mod format;
+mod goroutines;
 pub mod graph;
 pub mod header;
 pub mod input;
 pub mod keyline;
 pub mod layout;
+mod memory;
 pub mod mouse;
 mod moves;
 pub mod names;
@@ -37,6 +40,7 @@ pub mod tabs;
 pub mod text;
 pub mod typed;
 pub mod ui_state;
+pub mod words;
 
 pub use screen::ViewState;
 pub use text::{TextOptions, text_block};

@@ -290,6 +290,7 @@ fn process() -> impl Strategy<Value = Reading> {
             reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
                 hits_per_sec: Some(hits_per_sec),
                 cpu_fraction,
+                hits: None,
             });
             reading.losses = Losses {
                 lost: counts.0,
