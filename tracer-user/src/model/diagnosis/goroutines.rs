@@ -24,21 +24,26 @@ impl Model {
     /// The groups that grow, those that grow most first.
     pub(super) fn growing_goroutines(&self) -> Vec<GrowingGroup> {
         let groups = self.goroutines().map_or_else(Vec::new, |all| all.groups);
+        let grows = |group: &GoroutineGroup| {
+            let verdict = group.verdict.as_ref();
+            verdict.is_some_and(|verdict| verdict.word == Word::Growing)
+        };
+        let growing_group = |group: GoroutineGroup| {
+            let id = GOROUTINES + u64::from(group.id);
+            let evidence = group.verdict.as_ref().map(|v| v.evidence.clone());
+            GrowingGroup {
+                identity: Identity {
+                    under: id,
+                    sites: [id].into(),
+                },
+                evidence: self.with_calls(evidence.unwrap_or_default()),
+                group,
+            }
+        };
         let mut growing: Vec<GrowingGroup> = groups
             .into_iter()
-            .filter_map(|group| {
-                let verdict = group.verdict.as_ref()?;
-                let grows = verdict.word == Word::Growing;
-                let id = GOROUTINES + u64::from(group.id);
-                grows.then(|| GrowingGroup {
-                    identity: Identity {
-                        under: id,
-                        sites: [id].into(),
-                    },
-                    evidence: self.with_calls(verdict.evidence.clone()),
-                    group,
-                })
-            })
+            .filter(grows)
+            .map(growing_group)
             .collect();
         let per_min = |growing: &GrowingGroup| {
             growing

@@ -7,7 +7,7 @@ use super::exact::ExactGrowth;
 use super::stated;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
+use crate::model::findings::{Evidence, Findings, GrowthPart, Interval, Kind, Limit};
 use crate::model::gc::SECOND_NS;
 use crate::verdict::Word;
 
@@ -19,6 +19,11 @@ const MIN_BYTES: i64 = 8 << 20;
 const MIN_SHARE: f64 = 0.05;
 /// A part that is this much of the growth is what grows.
 const MOST: f64 = 0.5;
+
+/// The bound of `steady` (verdicts): one-sided 95 %, the rule of three, and a quarter of a percent a minute.
+const Z_BOUND: f64 = 1.645;
+const UNSEEN: f64 = 3.0;
+const STEADY: f64 = 0.0025;
 
 /// Parts of the resident set that are judged by their readings.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +46,20 @@ impl Resident {
         let rss = anatomy.now.rss_bytes;
         self.outside.look(&series(Part::Anon), rss);
         self.stacks.look(&series(Part::Stacks), rss);
+    }
+}
+
+/// The word on what a process keeps that throws most away: steady, where the upper bound of its growth is as low as that
+/// of a steady site.
+fn kept(evidence: &Evidence, live: u32) -> Word {
+    let (born, died) = (evidence.born as f64, evidence.died as f64);
+    let live = f64::from(live);
+    let exchanged = (born + died).min(2.0 * live + died).max(0.0);
+    let bound = (born - died + Z_BOUND * exchanged.sqrt() + UNSEEN) / evidence.minutes.max(1.0);
+    if bound <= (STEADY * live).clamp(2.0, 8.0) {
+        Word::Steady
+    } else {
+        Word::Collecting
     }
 }
 
@@ -82,7 +101,11 @@ impl Model {
         let whole = stated(self.diagnosis.tracks.whole());
         let heap_grows = !findings.leaks.is_empty() || whole.word == Word::Growing;
         let process = &mut findings.process;
-        process.word = whole.word;
+        process.word = match whole.word {
+            // A server always throws most away: that says nothing of what it keeps.
+            Word::Churn => kept(&whole.evidence, self.diagnosis.tracks.whole_now()),
+            word => word,
+        };
         if heap_grows {
             process.word = Word::Growing;
             process.kind = Some(Kind::Heap);
