@@ -17,3 +17,4 @@ mod static_go;
 mod support;
 mod tidy;
 mod truth;
+mod verdicts;
