@@ -209,7 +209,7 @@ mod tests {
             "steps far apart"
         );
         assert!(!ever(30, |_| 50.0).0, "nothing");
-        assert!(!ever(30, |t| 50.0 + 0.2 * t).0, "a trifle");
+        assert!(!ever(30, |t| 50.0 + 0.05 * t).0, "a trifle");
     }
 
     #[test]
