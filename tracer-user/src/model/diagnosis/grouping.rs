@@ -18,8 +18,12 @@ const STILL_DISPATCHED: f64 = 0.4;
 const MIN_OTHER_BIRTHS: f64 = 20.0;
 /// A growing frame is a leak of its own if at least this share of its growth is at sites of no leak yet.
 const MIN_UNEXPLAINED: f64 = 0.3;
+/// The same while such sites are of a leak already.
+const STILL_UNEXPLAINED: f64 = 0.1;
 /// A site carries the growth of a frame if it has at least this share of it.
 const MIN_CARRIED: f64 = 0.1;
+/// And goes on to while it has this share.
+const STILL_CARRIED: f64 = 0.05;
 /// Most members that a growing frame gathers: a list that a person can read.
 const MAX_MEMBERS: usize = 32;
 
@@ -307,15 +311,31 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
             .iter()
             .position(|group| group.sites.iter().any(|(member, _)| member == site))
     };
-    let mut new: Vec<(u32, Recent)> = spreads
+    let mut large: Vec<(u32, Recent)> = spreads
         .iter()
-        .filter(|(site, spread)| is_in(site).is_none() && spread.total.bytes >= MIN_CARRIED * total)
         .map(|(&site, spread)| (site, spread.total))
+        .filter(|(_, recent)| recent.bytes > 0.0 && recent.bytes >= STILL_CARRIED * total)
         .collect();
-    largest_first(&mut new);
+    largest_first(&mut large);
+    let were_one = |site: u32| {
+        let mut others = large.iter().filter(|(other, _)| *other != site);
+        others.any(|(other, _)| (growing.were_one)(site, *other))
+    };
+    let mut new: Vec<(u32, Recent)> = large
+        .iter()
+        .filter(|(site, recent)| {
+            is_in(site).is_none() && (recent.bytes >= MIN_CARRIED * total || were_one(*site))
+        })
+        .copied()
+        .collect();
     new.truncate(MAX_MEMBERS);
     let unexplained: f64 = new.iter().map(|(_, recent)| recent.bytes).sum();
-    if total <= 0.0 || unexplained < MIN_UNEXPLAINED * total {
+    let least = if new.iter().any(|(site, _)| were_one(*site)) {
+        STILL_UNEXPLAINED
+    } else {
+        MIN_UNEXPLAINED
+    };
+    if total <= 0.0 || unexplained < least * total {
         return;
     }
     // A leak all of which passes this frame is the same leak.

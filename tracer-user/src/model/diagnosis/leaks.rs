@@ -56,10 +56,8 @@ impl Model {
         let stacks = tracks.stacks();
         let by_site = BySite::of(&stacks);
         let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
-        let (sites, frames): (Vec<Entity>, Vec<Entity>) =
-            tracks.growing().partition(|entity| entity.is_site());
-        let sites: BTreeSet<u32> = sites.into_iter().map(Entity::label).collect();
-        let mut frames: Vec<u32> = frames.into_iter().map(Entity::label).collect();
+        let sites: BTreeSet<u32> = tracks.growing_sites().collect();
+        let mut frames: Vec<u32> = tracks.growing_frames().collect();
         let mut dispatchers = diagnosis.dispatchers.clone();
         dispatchers.look(&plain, &sites);
         // The deepest first: the fewest births pass it.
@@ -67,7 +65,9 @@ impl Model {
             let below = plain.iter().filter(|stack| stack.labels.contains(&frame));
             below.map(|stack| stack.recent.births).sum()
         };
-        frames.sort_by(|&a, &b| births(a).total_cmp(&births(b)).then(a.cmp(&b)));
+        let mut by_births: Vec<(f64, u32)> = frames.iter().map(|&f| (births(f), f)).collect();
+        by_births.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        frames = by_births.into_iter().map(|(_, frame)| frame).collect();
         let growing = Growing {
             sites: &sites,
             frames: &frames,

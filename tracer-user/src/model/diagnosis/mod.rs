@@ -283,18 +283,20 @@ fn stated(verdict: &verdict::Verdict) -> Verdict {
     }
 }
 
-fn interval(estimate: Estimate) -> Interval {
+/// A slope of what is known to grow by the number of its samples: where some of them are so large that their bytes alone
+/// would allow for a fall, the interval ends at 0.
+fn growth(estimate: Estimate) -> Interval {
     Interval {
         value: estimate.value,
-        low: estimate.low,
+        low: estimate.low.max(0.0),
         high: estimate.high,
     }
 }
 
 fn evidence(of: &verdict::Evidence) -> Evidence {
     Evidence {
-        bytes_per_min: of.per_min.map(|slope| interval(slope.bytes)),
-        objects_per_min: of.per_min.map(|slope| interval(slope.objects)),
+        bytes_per_min: of.per_min.map(|slope| growth(slope.bytes)),
+        objects_per_min: of.per_min.map(|slope| growth(slope.objects)),
         born: u64::from(of.samples_born),
         died: u64::from(of.samples_died),
         cycles: of.cycles,

@@ -15,7 +15,9 @@ use crate::model::rows::GroupBy;
 
 /// Most tracks: sites and frames that differ in their stacks. A track takes 7 KiB at most and a few hundred bytes as a
 /// rule; a gateway has some hundred. Stacks that would need more are judged by none, and counted.
-pub(super) const MAX_TRACKS: usize = 4096;
+pub(super) const MAX_TRACKS: usize = 8192;
+/// Once there are so many, new stacks count for their call site alone: 5000 sites come before any frame.
+pub(super) const MAX_WITH_FRAMES: usize = 3072;
 /// What a stack did counts for less by a factor of e after so many looks, 15 min: growth of the time in which a verdict
 /// on a slow leak is found.
 const RECENT_LOOKS: f64 = 60.0;
@@ -30,6 +32,8 @@ enum Place {
     Waits,
     /// Its entities have tracks.
     Placed,
+    /// Its site alone has one.
+    SiteOnly,
     /// There was no room.
     Refused,
 }
@@ -106,11 +110,15 @@ impl Tracks {
                 self.waiting.push(idx);
                 continue;
             };
-            let place = if self.admit(&labels) {
+            let place = if self.admit(entities(&labels), MAX_WITH_FRAMES) {
                 Place::Placed
             } else {
                 self.refused += 1;
-                Place::Refused
+                if self.admit(entities(&labels).take(1), MAX_TRACKS) {
+                    Place::SiteOnly
+                } else {
+                    Place::Refused
+                }
             };
             let stack = self.at(idx);
             stack.place = place;
@@ -144,11 +152,9 @@ impl Tracks {
         });
     }
 
-    fn admit(&mut self, labels: &[u32]) -> bool {
-        let Some(change) = self
-            .partition
-            .admit(&entities(labels).collect::<Vec<_>>(), MAX_TRACKS)
-        else {
+    fn admit(&mut self, entities: impl Iterator<Item = Entity>, max: usize) -> bool {
+        let entities: Vec<Entity> = entities.collect();
+        let Some(change) = self.partition.admit(&entities, max) else {
             return false;
         };
         for (of, _) in change.copies {
@@ -169,7 +175,7 @@ impl Tracks {
             let stack = self.at(*idx);
             stack.remember(flow, look);
             match stack.place {
-                Place::Placed if stack.pending.is_none() => {}
+                Place::Placed | Place::SiteOnly if stack.pending.is_none() => {}
                 Place::Refused => {}
                 _ => **stack.pending.get_or_insert_default() += *flow,
             }
@@ -179,7 +185,7 @@ impl Tracks {
         let mut seen = vec![u32::MAX; self.by_class.len()];
         let mut whole = Flow::default();
         let mut add = |stack: &StackState, partition: &Partition, stamp: u32, flow: &Flow| {
-            for entity in entities(&stack.labels) {
+            for entity in stack.entities() {
                 let Some(class) = partition.class(entity) else {
                     continue;
                 };
@@ -193,13 +199,13 @@ impl Tracks {
         for (idx, flow) in flows {
             whole += *flow;
             let stack = &self.stacks[*idx as usize];
-            if stack.place == Place::Placed && stack.pending.is_none() {
+            if stack.is_placed() && stack.pending.is_none() {
                 add(stack, &self.partition, stamp, flow);
                 stamp += 1;
             }
         }
         for stack in &mut self.stacks {
-            if stack.place != Place::Placed {
+            if !stack.is_placed() {
                 continue;
             }
             if let Some(flow) = stack.pending.take() {
@@ -229,13 +235,28 @@ impl Tracks {
         self.whole().evidence.samples_now
     }
 
-    /// The entities that grow.
-    pub(super) fn growing(&self) -> impl Iterator<Item = Entity> + '_ {
+    /// Labels of call sites that grow.
+    pub(super) fn growing_sites(&self) -> impl Iterator<Item = u32> + '_ {
+        let members = self.growing().flatten();
+        members.filter(|entity| entity.is_site()).map(|e| e.label())
+    }
+
+    /// Labels of frames that grow and may explain a leak, one of those that have the same stacks.
+    pub(super) fn growing_frames(&self) -> impl Iterator<Item = u32> + '_ {
+        self.growing().filter_map(|members| {
+            let mut frames = members.iter().filter(|entity| !entity.is_site());
+            frames
+                .find(|entity| self.can_explain(entity.label()))
+                .map(|entity| entity.label())
+        })
+    }
+
+    fn growing(&self) -> impl Iterator<Item = &[Entity]> + '_ {
         self.by_class
             .iter()
             .enumerate()
             .filter(|(_, track)| track.word() == Word::Growing)
-            .flat_map(|(class, _)| self.partition.members(class).iter().copied())
+            .map(|(class, _)| self.partition.members(class))
     }
 
     /// Whether a frame may explain why sites below it grow.
@@ -256,7 +277,7 @@ impl Tracks {
     pub(super) fn stacks(&self) -> Vec<(u32, Stack<'_>)> {
         (0u32..)
             .zip(&self.stacks)
-            .filter(|(_, stack)| stack.place == Place::Placed && stack.look > 0)
+            .filter(|(_, stack)| stack.is_placed() && stack.look > 0)
             .map(|(idx, stack)| {
                 let labels = &*stack.labels;
                 let recent = stack.recent_at(self.looks);
@@ -293,6 +314,20 @@ fn entities(labels: &[u32]) -> impl Iterator<Item = Entity> + '_ {
 }
 
 impl StackState {
+    fn is_placed(&self) -> bool {
+        matches!(self.place, Place::Placed | Place::SiteOnly)
+    }
+
+    /// What has tracks for it.
+    fn entities(&self) -> impl Iterator<Item = Entity> + '_ {
+        let n = match self.place {
+            Place::Placed => usize::MAX,
+            Place::SiteOnly => 1,
+            _ => 0,
+        };
+        entities(&self.labels).take(n)
+    }
+
     fn remember(&mut self, flow: &Flow, look: u32) {
         self.recent = self.recent_at(look);
         self.look = look;
