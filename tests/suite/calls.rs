@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use heaptop::cli::SourceChoice;
 use heaptop::model::Model;
 use heaptop::model::calls::Calls;
 use heaptop::session::{AttachSettings, Per};
@@ -194,6 +195,32 @@ fn each_rpc_is_counted_once() {
         made,
     );
     watched.detach();
+}
+
+#[test]
+fn requests_are_counted_beside_every_source() {
+    let _turn = turn();
+    if !can_probe() {
+        return;
+    }
+    let Some(mut program) = Program::start(A_RELEASE, PIE_STRIPPED) else {
+        return;
+    };
+    for (source, arm) in [
+        (None, true),
+        (Some(SourceChoice::Spans), false),
+        (Some(SourceChoice::Exact), false),
+    ] {
+        let settings = AttachSettings {
+            source,
+            arm,
+            ..without_budget(Per::Request)
+        };
+        let mut watched = attach(program.pid(), &settings);
+        watched.during(|| program.ask("requests 500"));
+        assert_counted(&mut watched, SERVE_HTTP, 500);
+        watched.detach();
+    }
 }
 
 #[test]
