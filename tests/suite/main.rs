@@ -7,6 +7,7 @@ mod cli;
 mod doctor;
 mod follow;
 mod frames;
+mod goroutines;
 mod life;
 mod marks;
 mod plugged;

@@ -29,6 +29,7 @@ fn figures(gc_cycles: u32, swept: bool) -> HeapRead {
         rate_bytes: 1,
         prof_cycle: ProfCycle(gc_cycles << 1),
         swept,
+        ..HeapFigures::default()
     };
     HeapRead {
         at_ns: START_NS,
