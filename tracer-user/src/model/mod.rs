@@ -75,7 +75,7 @@ pub struct Model {
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
-    goroutines: GoroutineState,
+    goroutines: Box<GoroutineState>,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -142,7 +142,8 @@ impl Model {
             Event::Heap(read) => self.apply_heap(read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
-                self.goroutines.apply(read);
+                let uptime_ns = self.uptime_ns(read.at_ns);
+                self.goroutines.apply(read, uptime_ns);
                 self.goroutines.named(&self.names);
             }
             Event::Specials {
@@ -205,6 +206,13 @@ impl Model {
     /// What the diagnosis says now; shared, so that asking at each frame costs nothing.
     pub fn findings(&self) -> Arc<Findings> {
         self.findings.clone()
+    }
+
+    /// How long the process had run at a moment; `None` where its start is not known.
+    fn uptime_ns(&self, at_ns: u64) -> Option<u64> {
+        let started = self.target.started_unix_ns;
+        let since = self.target.unix_ns(at_ns).checked_sub(started)?;
+        u64::try_from(since).ok().filter(|_| started > 0)
     }
 
     fn saw(&mut self, at_ns: u64) {
