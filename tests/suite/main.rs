@@ -18,3 +18,4 @@ mod static_go;
 mod support;
 mod tidy;
 mod truth;
+mod verdicts;
