@@ -26,9 +26,11 @@ use crate::view::order::{Sort, SortKey};
   sudo heaptop --arm tyk                 a program without a profiler: its sampler on while we look
   sudo heaptop --exact --for 30s tyk     every allocation with its type, for half a minute
   sudo heaptop --follow tyk              go on with the next tyk when this one restarts
+  sudo heaptop diagnose tyk              is it a leak, whose, how long have I got: in words
   sudo heaptop snapshot tyk              a pprof heap profile, from the process's own records
 
-Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal."
+Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal;
+of diagnose also 3, something grows that will not stop, and 4, too few samples to say."
 )]
 pub struct Cli {
     /// What to do; without a command, TARGET is watched.
@@ -44,6 +46,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
+    /// Watch TARGET for some minutes, then say in words whether it leaks, where, and how long it has
+    Diagnose(DiagnoseArgs),
     /// List the Go processes that run here, in containers too
     Ps(PsArgs),
     /// Try what a watch needs, say what is missing and what to do; status 0 if it would run
@@ -104,7 +108,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
     /// Order of the call sites
-    #[arg(long, value_enum, default_value_t = SortBy::Growth)]
+    #[arg(long, value_enum, default_value_t = SortBy::Verdict)]
     pub sort: SortBy,
     /// What one row is; by type needs --exact
     #[arg(long, value_enum, default_value_t = RowBy::Function)]
@@ -158,6 +162,79 @@ impl WatchArgs {
     }
 }
 
+/// Arguments of `diagnose`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A word needs about 25 samples of what grows, each alive after 2 GC cycles, and 4 GC cycles. So 3 minutes are
+enough for a leak of 10 MiB a minute in a process that collects every few seconds; one of 2 MiB a minute takes
+10 minutes, and to call a site steady takes 8. Where it was too short, the last line says how long to look.
+
+Examples:
+  sudo heaptop diagnose tyk                          look for 3 minutes
+  sudo heaptop diagnose --for 15m tyk > ticket.txt   something to attach to a ticket
+  sudo heaptop diagnose --json tyk | jq -r 'select(.schema == \"heaptop.process/1\").verdict.text'
+
+Exit status: 0 nothing was seen to grow that will not stop, 1 could not, 2 usage, 3 something grows that will
+not stop (a call site, goroutines, C memory, mappings), 4 too few samples to say, 130 and 143 by signal; what
+is known by then is printed all the same. The target's end is no error: what was seen of it is told.")]
+pub struct DiagnoseArgs {
+    /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
+    /// seen inside
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How long to look, such as 3m or 1h. Ctrl-C ends it earlier, with what is known by then
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Read the runtime's records alone: no eBPF and no trap in the target
+    #[arg(long, conflicts_with = "arm")]
+    pub no_probes: bool,
+    /// Switch the target's own sampler on where it is off: one 8-byte write, put back at the end
+    #[arg(long)]
+    pub arm: bool,
+    /// Source to use instead of the one that fits
+    #[arg(long, value_enum, value_name = "SOURCE", conflicts_with_all = ["no_probes", "arm"])]
+    pub source: Option<SourceChoice>,
+    /// Most that probes of allocations may take of one CPU, such as 0.5%, 1% or 25%; `off` for no limit
+    /// [default: 1%]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
+    pub max_overhead: Option<f64>,
+    /// Two JSON objects instead of words, one a line: schemas heaptop.sites/1 and heaptop.process/1
+    #[arg(long)]
+    pub json: bool,
+    /// Write heaptop's own diagnostics, the kernel side's included, to a file
+    #[arg(long, value_name = "FILE")]
+    pub debug_log: Option<PathBuf>,
+}
+
+impl DiagnoseArgs {
+    /// The source asked for by any of the options that mean one; `None` for the one that fits.
+    pub fn wanted_source(&self) -> Option<SourceChoice> {
+        if self.no_probes {
+            Some(SourceChoice::Buckets)
+        } else {
+            self.source
+        }
+    }
+
+    /// The command line of a longer look of `minutes`.
+    pub fn again(&self, minutes: u64) -> String {
+        let mut command = format!("heaptop diagnose --for {minutes}m");
+        for (is_set, option) in [(self.no_probes, "--no-probes"), (self.arm, "--arm")] {
+            if is_set {
+                command.push(' ');
+                command.push_str(option);
+            }
+        }
+        if let Some(source) = self.source.and_then(|source| source.to_possible_value()) {
+            command.push_str(" --source ");
+            command.push_str(source.get_name());
+        }
+        command.push(' ');
+        command.push_str(&self.target);
+        command
+    }
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -205,6 +282,8 @@ pub struct SnapshotArgs {
 /// `--sort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
+    /// What grows first, by leaks, then in-use bytes
+    Verdict,
     /// Growth since the baseline
     Growth,
     /// Growth per minute in bytes
@@ -246,6 +325,7 @@ impl From<RowBy> for GroupBy {
 impl From<SortBy> for Sort {
     fn from(by: SortBy) -> Self {
         let key = match by {
+            SortBy::Verdict => SortKey::Verdict,
             SortBy::Growth => SortKey::Growth,
             SortBy::Rate => SortKey::Rate,
             SortBy::Objects => SortKey::Objects,

@@ -45,6 +45,7 @@ pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
         Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
         Some(cli::Command::Doctor(args)) => cmd::doctor::run(&args),
+        Some(cli::Command::Diagnose(args)) => cmd::diagnose::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

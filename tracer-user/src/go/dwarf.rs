@@ -187,6 +187,7 @@ impl Runtime {
         let mstats = self.of("mstats")?;
         let mcache = self.of("mcache")?;
         let mheap = self.of("mheap")?;
+        let heap_arena = self.of("heapArena")?;
         let special = self.of("special")?;
         let (special_offset, special_offset_size) = special.field("offset")?;
         let profile_kind = self.constant(&["runtime._KindSpecialProfile"])?;
@@ -210,13 +211,19 @@ impl Runtime {
                 sweepgen: mheap.offset("sweepgen")?,
                 allspans: mheap.offset("allspans")?,
                 arenas: mheap.offset("arenas")?,
+                heap_arenas: mheap
+                    .offset("heapArenas")
+                    .or_else(|_| mheap.offset("allArenas"))?,
             },
             gc_controller: GcControllerFacts {
                 gc_percent: controller.offset("gcPercent")?,
                 memory_limit: controller.offset("memoryLimit")?,
                 gc_percent_heap_goal: controller.offset("gcPercentHeapGoal")?,
+                triggered: controller.offset("triggered")?,
                 heap_live: controller.offset("heapLive")?,
                 heap_marked: controller.offset("heapMarked")?,
+                heap_in_use: controller.offset("heapInUse")?,
+                heap_released: controller.offset("heapReleased")?,
                 heap_free: controller.offset("heapFree")?,
                 total_alloc: controller.offset("totalAlloc")?,
                 total_free: controller.offset("totalFree")?,
@@ -224,7 +231,16 @@ impl Runtime {
             },
             mstats: MstatsFacts {
                 buckhash_sys: mstats.offset("buckhash_sys")?,
+                stacks_sys: mstats.offset("stacks_sys")?,
+                mspan_sys: mstats.offset("mspan_sys")?,
+                mcache_sys: mstats.offset("mcache_sys")?,
+                gc_misc_sys: mstats.offset("gcMiscSys")?,
+                other_sys: mstats.offset("other_sys")?,
+                last_gc_unix: mstats.offset("last_gc_unix")?,
+                pause_total_ns: mstats.offset("pause_total_ns")?,
+                pause_ns: mstats.offset("pause_ns")?,
                 numgc: mstats.offset("numgc")?,
+                numforcedgc: mstats.offset("numforcedgc")?,
                 heap_stats: sum(
                     mstats.offset("heapStats")?,
                     self.of("consistentHeapStats")?.offset("stats")?,
@@ -232,6 +248,9 @@ impl Runtime {
             },
             heap_stats: HeapStatsFacts {
                 size: stats.size,
+                in_stacks: stats.offset("inStacks")?,
+                in_work_bufs: stats.offset("inWorkBufs")?,
+                in_ptr_scalar_bits: stats.offset("inPtrScalarBits").ok(),
                 tiny_alloc_count: stats.offset("tinyAllocCount")?,
                 large_alloc: stats.offset("largeAlloc")?,
                 large_alloc_count: stats.offset("largeAllocCount")?,
@@ -241,7 +260,8 @@ impl Runtime {
                 small_free_count: stats.offset("smallFreeCount")?,
             },
             heap_arena: HeapArenaFacts {
-                spans: self.of("heapArena")?.offset("spans")?,
+                spans: heap_arena.offset("spans")?,
+                size: heap_arena.size,
             },
             scheduler: SchedulerFacts {
                 g_m: self.of("g")?.offset("m")?,

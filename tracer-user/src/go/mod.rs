@@ -4,14 +4,16 @@
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
 //! stripped binaries, [`layout`] ties these together for a file and [`program`]
 //! for one process, [`types`] names what is allocated; [`buckets`], [`specials`],
-//! [`memstats`], [`alloc_counters`], [`liveness`] and [`goroutines`] read the live runtime.
+//! [`memstats`], [`accounts`], [`alloc_counters`], [`census`], [`liveness`] and [`goroutines`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
+pub mod accounts;
 pub mod alloc_counters;
 pub mod blocks;
 pub mod buckets;
 pub mod buildinfo;
+pub mod census;
 pub mod dwarf;
 pub mod facts;
 pub mod frame;

@@ -66,6 +66,7 @@ impl Model {
                     at_ns: read.at_ns,
                     live_bytes: figures.live_bytes,
                     goal_bytes: figures.goal_bytes,
+                    ..Cycle::default()
                 });
                 self.settle_marks();
             }
@@ -127,7 +128,9 @@ impl Model {
             if self.restate(idx, late) > 0 {
                 self.touched.insert(idx); // They count with the next cycle, events or not.
             }
+            self.tell_counts(idx, self.buckets[idx as usize].settled_cycle);
         }
+        self.diagnosis.gc(at_ns);
         self.final_cycles += 1;
         self.final_number = number;
         if std::mem::take(&mut self.is_provisional) {
@@ -181,8 +184,10 @@ impl Model {
             self.baselines.remove(1);
             self.baseline_counts.remove(1);
             self.baseline_finals.remove(1);
+            self.resident.forget_baseline(1);
             self.goroutines.forget_baseline(1);
         }
+        self.resident.mark_baseline();
         let heap = self.heap();
         self.baselines.push(Baseline {
             at_ns,

@@ -45,6 +45,7 @@ impl Gc {
             at_ns,
             live_bytes,
             goal_bytes: None,
+            ..Cycle::default()
         });
     }
 

@@ -7,9 +7,12 @@
 //! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts; for a source by
 //! mark bits when those of N were read.
 
+pub mod anatomy;
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
+mod diagnosis;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
@@ -20,9 +23,11 @@ mod names;
 mod query;
 mod reads;
 mod reconcile;
+mod resident;
 mod row;
 pub mod rows;
 pub mod samples;
+pub mod timeline;
 mod weighted;
 
 use std::collections::{HashMap, VecDeque};
@@ -31,6 +36,8 @@ use std::sync::Arc;
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
+use diagnosis::Diagnosis;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use goroutines::state::GoroutineState;
@@ -39,6 +46,7 @@ use marks::Marks;
 use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
+use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
 
@@ -74,7 +82,9 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
+    resident: Resident,
     goroutines: Box<GoroutineState>,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
@@ -93,6 +103,7 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
+    diagnosis: Diagnosis,
     findings: Arc<Findings>,
     generation: u64,
 }
@@ -140,6 +151,7 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
+            Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
                 let uptime_ns = self.uptime_ns(read.at_ns);
@@ -156,6 +168,7 @@ impl Model {
                 for (object, bucket) in samples {
                     if let Some(&idx) = self.by_addr.get(&bucket) {
                         self.samples.found(object, idx);
+                        self.diagnosis.feed.found(object, idx);
                     }
                 }
             }
@@ -164,6 +177,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.place_tracks();
                 self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
@@ -179,11 +193,18 @@ impl Model {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
             }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
+            }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
                 self.detached = true;
                 self.reconcile.want_all();
+                if self.ready {
+                    self.begin_diagnosis(at_ns);
+                }
             }
             Event::MarkBaseline { at_ns } => {
                 self.saw(at_ns);
@@ -192,6 +213,7 @@ impl Model {
             Event::UseBaseline(i) => {
                 if i < self.baselines.len() {
                     self.active_baseline = i;
+                    self.resident.use_baseline(i);
                     self.generation += 1;
                 }
             }
@@ -215,8 +237,12 @@ impl Model {
         u64::try_from(since).ok().filter(|_| started > 0)
     }
 
+    /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
     fn saw(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
+        if self.diagnosis.is_due(at_ns) {
+            self.look(at_ns);
+        }
     }
 
     fn apply_probe(&mut self, probe: ProbeEvent) {
@@ -243,6 +269,7 @@ impl Model {
                         units: 1,
                     },
                 );
+                self.diagnosis.born(object, idx, at_ns);
             }
             ProbeEvent::Freed {
                 at_ns,
@@ -255,6 +282,7 @@ impl Model {
                 self.buckets[idx as usize].freed(at_ns);
                 self.note_event(idx);
                 self.samples.freed(object);
+                self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
             ProbeEvent::GcStart { .. } => self.end_of_sweep(),
@@ -353,6 +381,9 @@ impl Model {
         wanted.sort_unstable();
         wanted.dedup();
         wanted.truncate(max);
+        if wanted.is_empty() {
+            wanted = self.wanted_by_diagnosis(max);
+        }
         wanted
     }
 

@@ -43,6 +43,10 @@ pub enum Kind {
     Large,
     /// An allocation: `RAX` size, `RBX` type.
     Alloc,
+    /// A call of a function of the target.
+    Call,
+    /// A call of a second one.
+    OtherCall,
 }
 
 /// Which source the probes are for.
@@ -65,6 +69,8 @@ const _: () = assert!(
         && Kind::Span as u32 == wire::KIND_SPAN
         && Kind::Large as u32 == wire::KIND_LARGE
         && Kind::Alloc as u32 == wire::KIND_ALLOC
+        && Kind::Call as u32 == wire::KIND_CALL
+        && Kind::OtherCall as u32 == wire::KIND_OTHER_CALL
 );
 
 /// The instruction under a probe; all three are emulated by the kernel.

@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::anatomy_reader::AnatomyReads;
 use super::bucket_reader::{BucketReader, live_samples};
 use super::budget::SamplerBudget;
 use super::edge::Edge;
@@ -106,6 +107,7 @@ impl Collector {
         let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut anatomy = AnatomyReads::start(&self.edge.go);
         let mut samples = self.live_samples();
         let mut goroutines = GoroutineReader::new(&self.edge);
         loop {
@@ -123,6 +125,7 @@ impl Collector {
                 read = goroutines.next() => if self.edge.go.process.is_same() {
                     batch.push(read);
                 },
+                read = anatomy.next() => batch.push(Event::Anatomy(read)),
                 request = requests.recv() => match request {
                     None => return Ok(()),
                     Some(request) => self.answer(request, &mut batch).await,
@@ -242,6 +245,7 @@ fn is_memory_read(event: &Event) -> bool {
     matches!(
         event,
         Event::Heap(_)
+            | Event::Anatomy(_)
             | Event::Buckets(_)
             | Event::Goroutines(_)
             | Event::Specials { .. }

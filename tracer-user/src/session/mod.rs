@@ -2,10 +2,12 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod anatomy_reader;
 mod attach;
 mod bucket_reader;
 pub mod budget;
 pub mod collector;
+pub mod diagnose;
 mod edge;
 pub mod follow;
 mod goroutine_reader;

@@ -66,8 +66,8 @@ pub enum Word {
 }
 
 impl Word {
-    /// As it is printed.
-    pub fn as_str(self) -> &'static str {
+    /// The word in text and JSON.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Collecting => "collecting",
             Self::Steady => "steady",

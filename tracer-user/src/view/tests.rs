@@ -225,6 +225,7 @@ fn process() -> impl Strategy<Value = Reading> {
             at_ns,
             live_bytes,
             goal_bytes,
+            ..Cycle::default()
         });
     let baseline = (any::<u64>(), any::<bool>(), prop::option::of(any::<u64>())).prop_map(
         |(at_ns, is_attach, live_bytes)| Baseline {
@@ -289,6 +290,7 @@ fn process() -> impl Strategy<Value = Reading> {
             reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
                 hits_per_sec: Some(hits_per_sec),
                 cpu_fraction,
+                hits: None,
             });
             reading.losses = Losses {
                 lost: counts.0,
@@ -411,6 +413,7 @@ fn event() -> impl Strategy<Value = Event> {
                     rate_bytes,
                     prof_cycle: ProfCycle(0),
                     swept: true,
+                    ..HeapFigures::default()
                 }),
                 rss_bytes: None,
             })

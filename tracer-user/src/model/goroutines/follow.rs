@@ -8,9 +8,10 @@
 
 use std::collections::HashMap;
 
-use super::super::findings::{Evidence, GrowsWith, Interval, Missing, Verdict, Word};
+use super::super::diagnosis::stated;
+use super::super::findings::{Verdict, Word};
 use crate::go::goroutines::{Tracked, TrackedGoroutine};
-use crate::verdict::{self, Clock, Estimate, Flow, GrowingPer, LOOK_NS, Track, Veterans, Weight};
+use crate::verdict::{Clock, Flow, LOOK_NS, Track, Veterans, Weight};
 
 /// Most groups that are judged, up to 7 KiB each; those that were seen first. Programs with more have them from plugins.
 const MAX_TRACKS: usize = 1024;
@@ -228,44 +229,5 @@ impl Follow {
             None if self.tracks.len() >= MAX_TRACKS => None,
             now => held().or(now).or_else(|| Some(Verdict::default())),
         }
-    }
-}
-
-/// A verdict of the engine in the words of the findings. Its cycles are readings.
-fn stated(verdict: &verdict::Verdict) -> Verdict {
-    let of = &verdict.evidence;
-    let interval = |estimate: Estimate| Interval {
-        value: estimate.value,
-        low: estimate.low,
-        high: estimate.high,
-    };
-    Verdict {
-        word: match verdict.word {
-            verdict::Word::Collecting => Word::Collecting,
-            verdict::Word::Steady => Word::Steady,
-            verdict::Word::Warming => Word::Warming,
-            verdict::Word::Growing => Word::Growing,
-            verdict::Word::Churn => Word::Churn,
-            verdict::Word::Idle => Word::Idle,
-        },
-        evidence: Evidence {
-            bytes_per_min: of.per_min.map(|slope| interval(slope.bytes)),
-            objects_per_min: of.per_min.map(|slope| interval(slope.objects)),
-            born: u64::from(of.samples_born),
-            died: u64::from(of.samples_died),
-            cycles: of.cycles,
-            minutes: of.minutes,
-            grows_with: of.growing_per.map(|per| match per {
-                GrowingPer::Time => GrowsWith::Time,
-                GrowingPer::Load => GrowsWith::Load,
-            }),
-            steady_below_bytes_per_min: of.steady_below_bytes_per_min,
-            missing: of.missing.map(|missing| Missing {
-                samples: u64::from(missing.samples),
-                cycles: missing.cycles,
-                answer_in_s: missing.seconds.map(|seconds| seconds as f64),
-            }),
-            ..Evidence::default()
-        },
     }
 }
