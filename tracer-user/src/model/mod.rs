@@ -40,6 +40,7 @@ use reconcile::Reconcile;
 use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
+use timeline::Timeline;
 
 /// Most baselines kept: more than one remembers the meaning of.
 pub const MAX_BASELINES: usize = 9;
@@ -75,6 +76,7 @@ pub struct Model {
     hit_cost_ns: Option<f64>,
     heap: HeapRead,
     resident: Resident,
+    timeline: Timeline,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -238,12 +240,18 @@ impl Model {
                 self.samples.freed(object);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { .. } => self.end_of_sweep(),
+            ProbeEvent::GcStart { at_ns } => {
+                self.end_of_sweep();
+                self.timeline.started(at_ns);
+            }
             ProbeEvent::GcMarked { at_ns, live_bytes } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
                 self.gc.marked(at_ns, live_bytes);
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
