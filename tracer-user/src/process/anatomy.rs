@@ -43,21 +43,21 @@ impl AnatomyReader {
     pub fn read(&self) -> std::io::Result<AnatomyRead> {
         let (at_ns, begin) = (monotonic_ns(), thread_cpu_ns());
         let (facts, vars) = (self.program.facts, &self.program.vars);
-        let before = kernel_memory(self.pid)?;
         let arenas = census::arenas(&self.memory, facts, vars).map_err(ended)?;
-        let mut pagemap = Pagemap::open(self.pid, self.zeros)?;
-        let pages = pagemap.arenas(&arenas)?;
-        let ranges: Vec<(u64, u64)> = pages.ranges().collect();
-        let accounts = Accounts::read(&self.memory, facts, vars).map_err(ended)?;
-        let census = census::read(&self.memory, facts, vars, pages).map_err(ended)?;
         let maps = std::fs::read(format!("/proc/{}/maps", self.pid))?;
         let maps = String::from_utf8_lossy(&maps);
-        let pages = pagemap.outside(&maps, &ranges, self.program_inode)?;
+        let mut pagemap = Pagemap::open(self.pid, self.zeros)?;
+        let outside = pagemap.outside(&maps, &arenas, self.program_inode)?;
+        // The heap moves fastest: the kernel's figure is taken around the look at its pages.
+        let before = kernel_memory(self.pid)?;
+        let pages = pagemap.arenas(&arenas)?;
         let kernel = mean(&before, &kernel_memory(self.pid)?);
+        let accounts = Accounts::read(&self.memory, facts, vars).map_err(ended)?;
+        let census = census::read(&self.memory, facts, vars, pages).map_err(ended)?;
         Ok(AnatomyRead {
             at_ns,
             kernel,
-            pages,
+            pages: outside,
             census,
             accounts,
             cgroup: cgroup::read(self.pid),
