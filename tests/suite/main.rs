@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod follow;
 mod frames;
+mod json;
 mod life;
 mod marks;
 mod plugged;
