@@ -2,6 +2,7 @@
 
 mod allocations;
 mod arm;
+mod calls;
 mod cli;
 mod doctor;
 mod follow;

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::rows::GroupBy;
+use crate::session::Per;
 use crate::view::order::{Sort, SortKey};
 
 /// Live heap growth per call site of a running Go process.
@@ -70,7 +71,7 @@ pub struct WatchArgs {
     pub target: Option<String>,
     /// Read the runtime's records alone: no eBPF and no trap in the target. What only probes can know is
     /// shown as ?
-    #[arg(long, conflicts_with_all = ["exact", "arm"])]
+    #[arg(long, conflicts_with_all = ["exact", "arm", "per"])]
     pub no_probes: bool,
     /// Trace every allocation, with its Go type: about 1 us each, so for short looks and quiet processes. See
     /// --max-overhead and --for
@@ -91,6 +92,9 @@ pub struct WatchArgs {
     /// End the watch after this time, such as 30s or 10m. Up to 1m, --exact needs no other budget
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Whose calls are counted.
+    #[command(flatten)]
+    pub per: PerArgs,
     /// When the target ends or replaces itself, wait until it runs again (same name, same container) and go on with
     /// the new process
     #[arg(long)]
@@ -158,7 +162,35 @@ impl WatchArgs {
                 "--by type needs --exact: no other source knows the types of objects",
             ));
         }
+        if self.per.per.is_some() && self.wanted_source() == Some(SourceChoice::Buckets) {
+            return Err(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                "--per needs a probe: --source buckets places none",
+            ));
+        }
         Ok(())
+    }
+}
+
+/// Whose calls are counted: for every command that watches.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PerArgs {
+    /// Count the calls of this function, so that growth is told for each: its whole name, or as much of the end as only
+    /// it has, such as proxy.(*Handler).ServeHTTP. Calls that the compiler has inlined are not seen. A call costs
+    /// about 1 us; above 0.1% of a CPU they are counted 2 s of each 60, unless --max-overhead is off. `off` counts none
+    /// [default: the requests of net/http or gRPC, where the program serves any]
+    #[arg(long, value_name = "FUNCTION")]
+    pub per: Option<String>,
+}
+
+impl PerArgs {
+    /// What is asked for.
+    pub fn wanted(&self) -> Per {
+        match self.per.as_deref() {
+            None => Per::Request,
+            Some("off") => Per::Nothing,
+            Some(function) => Per::Function(function.to_owned()),
+        }
     }
 }
 
@@ -185,8 +217,11 @@ pub struct DiagnoseArgs {
     /// How long to look, such as 3m or 1h. Ctrl-C ends it earlier, with what is known by then
     #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
     pub duration: Duration,
+    /// Whose calls are counted.
+    #[command(flatten)]
+    pub per: PerArgs,
     /// Read the runtime's records alone: no eBPF and no trap in the target
-    #[arg(long, conflicts_with = "arm")]
+    #[arg(long, conflicts_with_all = ["arm", "per"])]
     pub no_probes: bool,
     /// Switch the target's own sampler on where it is off: one 8-byte write, put back at the end
     #[arg(long)]
@@ -228,6 +263,12 @@ impl DiagnoseArgs {
         if let Some(source) = self.source.and_then(|source| source.to_possible_value()) {
             command.push_str(" --source ");
             command.push_str(source.get_name());
+        }
+        if let Some(function) = &self.per.per {
+            // Its name has brackets and stars, which a shell would take for its own.
+            for part in [" --per '", function, "'"] {
+                command.push_str(part);
+            }
         }
         command.push(' ');
         command.push_str(&self.target);
@@ -413,6 +454,17 @@ mod tests {
         assert_eq!(check(&["--by", "type", "--exact", "1"]), Some(true));
         assert_eq!(check(&["--by=type", "--source=exact", "1"]), Some(true));
         assert_eq!(check(&["--by", "package", "1"]), Some(true));
+        assert_eq!(check(&["--per=f", "--source=buckets", "1"]), Some(false));
+        assert_eq!(check(&["--per=f", "--source=spans", "1"]), Some(true));
+    }
+
+    #[test]
+    fn requests_are_counted_unless_something_else_is_asked_for() {
+        let per = |arguments: &[&str]| watch(arguments).map(|args| args.per.wanted());
+        assert_eq!(per(&["1"]), Some(Per::Request));
+        assert_eq!(per(&["--per", "off", "1"]), Some(Per::Nothing));
+        let function = Per::Function("main.serve".into());
+        assert_eq!(per(&["--per=main.serve", "1"]), Some(function));
     }
 
     #[test]
@@ -424,6 +476,7 @@ mod tests {
             ["--source=spans", "--arm"],
             ["--source=spans", "--exact"],
             ["--max-overhead=1%", "--no-probes"],
+            ["--per=main.serve", "--no-probes"],
             ["--for=0s", "--exact"],
         ] {
             assert!(watch(&[pair[0], pair[1], "1"]).is_none(), "{pair:?}");
