@@ -30,6 +30,7 @@ pub mod session;
 pub mod source;
 pub mod symbolize;
 pub mod ui;
+pub mod verdict;
 pub mod view;
 
 /// Runs what the command line asks for.

@@ -54,8 +54,9 @@ pub struct PageTables {
     /// All other private anonymous memory: what the runtime keeps beside the heap, memory of C (`malloc`), of
     /// `mmap`, stacks of threads.
     pub other_anon_bytes: u64,
-    /// Of `other_anon_bytes`, what is the runtime's own, at least.
-    pub metadata_bytes: u64,
+    /// Of `other_anon_bytes`, what is surely not the runtime's: the heap that C has by `brk`, the first thread's stack,
+    /// variables of libraries.
+    pub foreign_bytes: u64,
     /// Address space that was not looked at, since it is too much: what is resident there is counted by the kernel
     /// alone.
     pub skipped_bytes: u64,

@@ -122,8 +122,9 @@ pub struct Group {
     pub states: States,
     /// What those wait for that are parked, by frequency; see [`wait_reasons`].
     pub waits: Vec<(&'static str, u64)>,
-    /// Since when the longest of them is known to be parked, nanoseconds of the monotonic clock. The runtime notes the
-    /// GC that first finds a goroutine parked: it may be longer. `None` where no GC has come since any was parked.
+    /// Since when the longest of them is parked at most, nanoseconds of the monotonic clock. A GC that finds a goroutine
+    /// parked for the first time notes when the mark before had ended (`work.tstart`), so that it may have been parked up
+    /// to one GC later. `None` where no GC has found any since it was parked, or only the first of the process.
     pub waiting_since_ns: Option<u64>,
     /// The one that is parked longest, where it could be read while it was.
     pub oldest: Option<Oldest>,

@@ -115,7 +115,7 @@ pub fn read(
 }
 
 /// The words at these addresses, with one system call, in their order.
-fn read_words<const N: usize>(
+pub(super) fn read_words<const N: usize>(
     memory: &impl Memory,
     addrs: &[u64; N],
 ) -> Result<[u64; N], Unreadable> {

@@ -128,7 +128,9 @@ impl Model {
             if self.restate(idx, late) > 0 {
                 self.touched.insert(idx); // They count with the next cycle, events or not.
             }
+            self.tell_counts(idx, self.buckets[idx as usize].settled_cycle);
         }
+        self.diagnosis.gc(at_ns);
         self.final_cycles += 1;
         self.final_number = number;
         if std::mem::take(&mut self.is_provisional) {

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+pub use super::anatomy::LimitKind;
 use super::rows::RowId;
 use crate::go::frame::Frame;
+pub use crate::verdict::Word;
 
 /// A figure with the interval that holds the truth in 90 of 100 cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,38 +19,6 @@ pub struct Interval {
     pub low: f64,
     /// 5 of 100 lie above; may be infinite for a time that may never come.
     pub high: f64,
-}
-
-/// The word for how something behaves over the recent GC cycles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Word {
-    /// Too early to say.
-    #[default]
-    Collecting,
-    /// Flat, or at least below [`Evidence::steady_below_bytes_per_min`].
-    Steady,
-    /// Grows, but each step is smaller than the one before.
-    Warming,
-    /// Grows in a straight line or faster: a leak, or a cache or batch that has not yet reached its bound.
-    Growing,
-    /// Allocates much and keeps nothing.
-    Churn,
-    /// Nothing is born and nothing dies.
-    Idle,
-}
-
-impl Word {
-    /// The word in text and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Collecting => "collecting",
-            Self::Steady => "steady",
-            Self::Warming => "warming",
-            Self::Growing => "growing",
-            Self::Churn => "churn",
-            Self::Idle => "idle",
-        }
-    }
 }
 
 /// What growth follows.
@@ -227,31 +197,6 @@ pub struct ProcessVerdict {
     pub missing: Option<Missing>,
     /// Upper bound of growth while steady, bytes a minute.
     pub steady_below_bytes_per_min: Option<f64>,
-}
-
-/// Which bound is reached first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitKind {
-    /// `memory.max` of the cgroup or one above it: the kernel kills.
-    MemoryMax,
-    /// `memory.high`: the kernel slows it down.
-    MemoryHigh,
-    /// `GOMEMLIMIT`: the collector runs ever more often.
-    GoMemLimit,
-    /// What the machine has.
-    Machine,
-}
-
-impl LimitKind {
-    /// The name of the setting.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::MemoryMax => "memory.max",
-            Self::MemoryHigh => "memory.high",
-            Self::GoMemLimit => "GOMEMLIMIT",
-            Self::Machine => "machine",
-        }
-    }
 }
 
 /// The bound that is reached first, and when.

@@ -12,6 +12,7 @@ mod answers;
 pub mod bucket;
 pub mod calls;
 mod cycles;
+mod diagnosis;
 pub mod estimate;
 pub mod findings;
 pub mod gc;
@@ -36,6 +37,7 @@ use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
 use calls::CallHistory;
+use diagnosis::Diagnosis;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
 use goroutines::state::GoroutineState;
@@ -101,6 +103,7 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
+    diagnosis: Diagnosis,
     findings: Arc<Findings>,
     generation: u64,
 }
@@ -164,6 +167,7 @@ impl Model {
                 for (object, bucket) in samples {
                     if let Some(&idx) = self.by_addr.get(&bucket) {
                         self.samples.found(object, idx);
+                        self.diagnosis.feed.found(object, idx);
                     }
                 }
             }
@@ -172,6 +176,7 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.place_tracks();
                 self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
@@ -196,6 +201,9 @@ impl Model {
                 self.saw(at_ns);
                 self.detached = true;
                 self.reconcile.want_all();
+                if self.ready {
+                    self.begin_diagnosis(at_ns);
+                }
             }
             Event::MarkBaseline { at_ns } => {
                 self.saw(at_ns);
@@ -221,8 +229,12 @@ impl Model {
         self.findings.clone()
     }
 
+    /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
     fn saw(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
+        if self.diagnosis.is_due(at_ns) {
+            self.look(at_ns);
+        }
     }
 
     fn apply_probe(&mut self, probe: ProbeEvent) {
@@ -249,6 +261,7 @@ impl Model {
                         units: 1,
                     },
                 );
+                self.diagnosis.born(object, idx, at_ns);
             }
             ProbeEvent::Freed {
                 at_ns,
@@ -261,6 +274,7 @@ impl Model {
                 self.buckets[idx as usize].freed(at_ns);
                 self.note_event(idx);
                 self.samples.freed(object);
+                self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
             ProbeEvent::GcStart { .. } => self.end_of_sweep(),
@@ -359,6 +373,9 @@ impl Model {
         wanted.sort_unstable();
         wanted.dedup();
         wanted.truncate(max);
+        if wanted.is_empty() {
+            wanted = self.wanted_by_diagnosis(max);
+        }
         wanted
     }
 

@@ -11,10 +11,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::anatomy_reader::AnatomyReads;
 use super::bucket_reader::{BucketReader, live_samples};
 use super::budget::SamplerBudget;
 use super::calls::CallsReader;
 use super::edge::Edge;
+use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
 use super::readiness::readable;
 use crate::clock::monotonic_ns;
@@ -124,7 +126,9 @@ impl Collector {
         let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut anatomy = AnatomyReads::start(&self.edge.go);
         let mut samples = self.live_samples();
+        let mut goroutines = GoroutineReader::new(&self.edge);
         loop {
             let mut batch = std::mem::take(&mut samples);
             tokio::select! {
@@ -140,6 +144,11 @@ impl Collector {
                     self.look(&mut batch);
                     self.count_calls(&mut batch);
                 }
+                // What was read of a process that ended meanwhile is nothing, or another's.
+                read = goroutines.next() => if self.edge.go.process.is_same() {
+                    batch.push(read);
+                },
+                read = anatomy.next() => batch.push(Event::Anatomy(read)),
                 request = requests.recv() => match request {
                     None => return Ok(()),
                     Some(request) => self.answer(request, &mut batch).await,
@@ -265,7 +274,9 @@ fn is_memory_read(event: &Event) -> bool {
     matches!(
         event,
         Event::Heap(_)
+            | Event::Anatomy(_)
             | Event::Buckets(_)
+            | Event::Goroutines(_)
             | Event::Specials { .. }
             | Event::Dead { .. }
             | Event::MarksRead { .. }

@@ -2,6 +2,7 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod anatomy_reader;
 mod attach;
 mod bucket_reader;
 pub mod budget;
@@ -11,6 +12,7 @@ pub mod collector;
 pub mod diagnose;
 mod edge;
 pub mod follow;
+mod goroutine_reader;
 pub mod lines;
 mod marks_reader;
 mod readiness;

@@ -1,7 +1,6 @@
 //! Boxes over the view: help, menus, palette.
 
 use super::commands::{Command, ENTRIES, Entry, Mode, search, works};
-use super::copy::words_of as diagnosis;
 use super::format;
 use super::graph::rule;
 use super::layout::Layout;
@@ -12,6 +11,7 @@ use super::popup::{Popup, groups};
 use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::tabs::Tab;
 use super::ui_state::{TypedFor, UiState};
+use super::words::diagnosis;
 
 /// Cells of a box's sides.
 const SIDES: usize = 4;

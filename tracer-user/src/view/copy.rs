@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use super::format;
+use super::layout::Layout;
 use super::names;
-use super::reading::Reading;
 use super::selected::{freed, growth};
 use super::table::{alloc_per_second, label};
 use super::tabs::Tab;
 use super::ui_state::UiState;
-use crate::model::findings::Findings;
-use crate::model::rows::SiteRow;
+use super::words;
 
 /// Columns of a text that is copied: what a ticket shows without breaking lines.
 const COPIED_COLUMNS: usize = 80;
@@ -63,23 +62,17 @@ pub fn row_facts(ui: &UiState) -> Option<String> {
 
 /// The diagnosis in words.
 pub fn diagnosis(ui: &UiState) -> String {
-    words_of(&ui.reading, COPIED_COLUMNS).join("\n") + "\n"
-}
-
-/// The diagnosis of a reading, in lines of at most `room` cells.
-pub fn words_of(reading: &Reading, room: usize) -> Vec<String> {
-    let badge = super::outlook::badge(&reading.findings);
-    super::boxes::wrap(&format!("{badge}. More words are to come."), room)
-}
-
-/// The evidence for a site's verdict as sentences.
-pub fn words_of_site(row: &SiteRow, findings: &Findings) -> Vec<String> {
-    let _ = (row, findings);
-    Vec::new()
+    words::diagnosis(&ui.reading, COPIED_COLUMNS).join("\n") + "\n"
 }
 
 /// What a view shows now, line by line.
 pub fn view_text(ui: &UiState, tab: Tab) -> Option<String> {
-    let _ = (ui, tab);
-    None
+    let layout = Layout::of(ui.size(), ui);
+    let panel = super::others::panel(ui, &layout, tab);
+    let mut text = String::new();
+    for line in &panel.lines {
+        text.push_str(line.text().trim_end());
+        text.push('\n');
+    }
+    (!text.trim().is_empty()).then_some(text)
 }

@@ -2,7 +2,6 @@
 //! line; frames of the runtime fold to one line of their stack.
 
 use super::boxes::wrap;
-use super::copy::words_of_site;
 use super::format;
 use super::graph::rule;
 use super::layout::Layout;
@@ -13,6 +12,7 @@ use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::selected::{freed, growth};
 use super::table::{alloc_per_second, label, short_word};
 use super::ui_state::{Detail, Place, UiState};
+use super::words;
 use crate::go::frame::Frame;
 use crate::go::symbol::is_runtime;
 use crate::model::rows::{SiteRow, StackRow};
@@ -251,7 +251,7 @@ fn evidence(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> 
         return Vec::new();
     };
     let (word, role) = short_word(verdict.word);
-    let mut sentences = words_of_site(row, &ui.reading.findings);
+    let mut sentences = words::site(row, &ui.reading.findings);
     let space = room.saturating_sub(LABEL + 1);
     let texts = loop {
         let texts = wrap(&names::clean(&sentences.join(" ")), space);

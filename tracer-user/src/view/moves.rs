@@ -26,7 +26,7 @@ impl UiState {
         let rows = match self.mode() {
             Mode::Detail => layout.detail_rows,
             Mode::Table => layout.table_rows,
-            Mode::Other(tab) => super::others::page(self, &layout, tab),
+            Mode::Other(tab) => super::others::page(&layout, tab),
         };
         isize::try_from(rows.max(1)).unwrap_or(1)
     }

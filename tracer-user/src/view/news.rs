@@ -41,6 +41,15 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
     first.push(&news.text, Role::Plain);
     let first = first.and_right(right(&news.right, news.right_role), width);
     let mut second = Line::default();
+    if !news.below_badge.is_empty() {
+        second.push(" ", Role::Plain);
+        second.push_bold(&news.below_badge, Role::Plain);
+    }
+    let column = if news.below_badge.is_empty() {
+        column
+    } else {
+        text_column(&news.below_badge)
+    };
     second.pad_to(column);
     let below_right = right(&news.right_below, Role::Plain);
     let room = width.saturating_sub(column + below_right.width() + 2);
@@ -98,22 +107,25 @@ fn exited(ui: &UiState, at_ns: u64, how: Option<&str>, width: usize) -> Outlook 
         format!("at {at}{how}, after {watched} of watching"),
         format!("at {at}{how}, watched {watched}"),
         format!("at {at}{how}"),
-        format!("{}", how.trim_start_matches(", ")),
+        how.trim_start_matches(", ").to_owned(),
     ]
     .into_iter()
     .find(|text| !text.is_empty() && names::width(text) <= room)
     .unwrap_or_else(|| format!("at {at}"));
+    let mut below_badge = String::new();
     let below = if let Some(last) = outlook(ui, width) {
+        let room = width.saturating_sub(text_column(&last.badge) + 1);
+        below_badge = last.badge;
+        // Who calls it has no line of its own here.
+        let text = last.text.trim_end_matches(" under");
         let when = reading.cycles.last().map_or_else(String::new, |cycle| {
             format!(" at the last GC ({})", time(cycle.at_ns))
         });
-        let head = format!("{}  {}", last.badge, last.text);
-        let room = width.saturating_sub(text_column(&badge) + 1);
-        match last.text.split_once("; ") {
-            Some((grows, rest)) if names::width(&head) + when.len() <= room => {
-                format!("{}  {grows}{when}; {rest}", last.badge)
+        match text.split_once("; ") {
+            Some((grows, rest)) if names::width(text) + when.len() <= room => {
+                format!("{grows}{when}; {rest}")
             }
-            _ => head,
+            _ => text.to_owned(),
         }
     } else if reading.live_growth().is_some() {
         grown(ui, width).text
@@ -125,6 +137,7 @@ fn exited(ui: &UiState, at_ns: u64, how: Option<&str>, width: usize) -> Outlook 
         role: Role::Warn,
         text,
         right,
+        below_badge,
         below,
         ..Outlook::default()
     }

@@ -7,9 +7,11 @@ use super::format;
 use super::names::{self, width};
 use super::screen::Role;
 use super::ui_state::UiState;
+use crate::model::anatomy::Part;
 use crate::model::findings::{
     Findings, GrowsWith, Interval, Kind, Leak, Limit, LimitKind, Missing, ProcessVerdict, Word,
 };
+use crate::model::goroutines::GoroutineGroup;
 
 /// Samples that outlived two GC cycles before a word is said of a site.
 const SAMPLES_FOR_VERDICT: u64 = 25;
@@ -29,7 +31,9 @@ pub struct Outlook {
     pub role: Role,
     /// Behind the badge.
     pub text: String,
-    /// Below it.
+    /// A badge in the line below, of what was known at the end.
+    pub below_badge: String,
+    /// In that line.
     pub below: String,
     /// Time that is left, at the right.
     pub right: String,
@@ -55,7 +59,7 @@ pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
                 .map(|missing| collecting(ui, missing, columns));
         }
         (Word::Growing, Some(Kind::Heap) | None, Some(leak)) => leak_of(findings, leak, columns),
-        (Word::Growing, Some(Kind::Goroutines), leak) => goroutines(findings, leak, columns),
+        (Word::Growing, Some(Kind::Goroutines), leak) => goroutines(ui, leak, columns),
         (Word::Growing, Some(kind), _) => other(process, kind, columns),
         (word, _, _) => no_leak(ui, word, columns),
     };
@@ -188,13 +192,17 @@ fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     };
     let badge = "COLLECTING".to_owned();
     let space = columns.saturating_sub(text_column(&badge) + 1);
+    let texts = ["too early to say what grows", "too early to say"];
     let right = match missing.answer_in_s {
         Some(s) if s < 1.0 => "answer any moment".to_owned(),
         Some(s) if s.is_finite() => format!("answer in about {}", seconds(s)),
         _ => String::new(),
     };
     Outlook {
-        text: "too early to say what grows".to_owned(),
+        text: fitting(
+            texts.map(str::to_owned),
+            space.saturating_sub(width(&right) + 1),
+        ),
         below: fitting([format!("{what}; {next}"), what], space),
         badge,
         role: Role::Cool,
@@ -273,16 +281,18 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
     };
     // On a wide screen the frame stands in row 2, and row 3 tells how it grows.
     let least_name = width(&under).min(32);
-    let head = format!("{grows_wide}; {from} ");
-    if columns >= 100 && width(&head) + least_name <= room {
-        let name = names::shorten(&under, room - width(&head));
-        return Outlook {
-            text: format!("{head}{name}"),
-            below: how_it_grows(leak, columns),
-            badge,
-            role: Role::Leak,
-            ..Outlook::default()
-        };
+    for grows in [&grows_wide, &grows] {
+        let head = format!("{grows}; {from} ");
+        if columns >= 100 && width(&head) + least_name <= room {
+            let name = names::shorten(&under, room - width(&head));
+            return Outlook {
+                text: format!("{head}{name}"),
+                below: how_it_grows(leak, columns),
+                badge,
+                role: Role::Leak,
+                ..Outlook::default()
+            };
+        }
     }
     let brief_from = if is_itself {
         "1 site".to_owned()
@@ -344,8 +354,9 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
     text
 }
 
-/// Goroutines that never end, and what their stacks take.
-fn goroutines(findings: &Findings, leak: Option<&Leak>, columns: usize) -> Outlook {
+/// Goroutines that never end, what they wait for, and what their stacks take.
+fn goroutines(ui: &UiState, leak: Option<&Leak>, columns: usize) -> Outlook {
+    let findings = &ui.reading.findings;
     let badge = if findings.leaks.is_empty() {
         kind_badge(Kind::Goroutines).to_owned()
     } else {
@@ -354,28 +365,65 @@ fn goroutines(findings: &Findings, leak: Option<&Leak>, columns: usize) -> Outlo
     let room = room(columns, &badge, LIMIT_CELLS);
     let rate = leak
         .and_then(|leak| leak.evidence.objects_per_min)
-        .map(|rate| format!(" {}/min", format::signed_count(rate.value)));
-    let rate = rate.unwrap_or_else(|| " grow".to_owned());
+        .map(|rate| format!("{}/min", format::signed_count(rate.value)));
     let maker = leak.map(|leak| names::clean(&leak.under.function));
-    let text = match &maker {
+    let group = leak.and_then(|leak| group_of(ui, leak));
+    let mut texts = Vec::new();
+    let grow = rate
+        .as_ref()
+        .map_or_else(|| "grow".to_owned(), String::clone);
+    if let Some(group) = group {
+        let count = format::counted(group.count);
+        let wait = group.longest_wait_ns.map_or_else(String::new, |ns| {
+            format!(" for up to {}", format::duration(ns))
+        });
+        if let Some((reason, _)) = group.waits.first() {
+            texts.push(format!(
+                "{count} goroutines wait in \"{reason}\"{wait}, {grow}"
+            ));
+            texts.push(format!("{count} wait in \"{reason}\", {grow}"));
+        }
+        texts.push(format!("{count} goroutines, {grow}"));
+    }
+    texts.push(format!("goroutines {grow}"));
+    // Row 3 says who makes them where nothing is known of what they take.
+    let taken = parts(&findings.process, columns);
+    let below = match maker {
+        Some(maker) if taken.is_empty() || columns < 100 => {
+            let head = "made by ";
+            let left = columns.saturating_sub(text_column(&badge) + 26 + head.len());
+            format!("{head}{}", names::shorten(&maker, left))
+        }
         Some(maker) => {
-            let head = format!("goroutines{rate}, made by ");
-            let left = room.saturating_sub(width(&head));
-            if left >= 24.min(width(maker)) {
-                format!("{head}{}", names::shorten(maker, left))
+            let left = columns.saturating_sub(text_column(&badge) + 36 + width(&taken));
+            if left >= 24 {
+                format!("made by {}; {taken}", names::shorten(&maker, left))
             } else {
-                format!("goroutines{rate}")
+                taken
             }
         }
-        None => format!("goroutines{rate}"),
+        None => taken,
     };
     Outlook {
-        text,
-        below: parts(&findings.process, columns),
+        text: fitting(texts, room),
+        below,
         badge,
         role: Role::Leak,
         ..Outlook::default()
     }
+}
+
+/// The largest group of goroutines that the first site of a leak makes.
+fn group_of<'a>(ui: &'a UiState, leak: &Leak) -> Option<&'a GoroutineGroup> {
+    let maker = &leak.sites.first().map_or(&leak.under, |site| &site.frame);
+    let all = ui.reading.goroutines.as_ref()?;
+    all.groups
+        .iter()
+        .filter(|group| {
+            let created_by = group.created_by.as_ref();
+            created_by.is_some_and(|frame| frame.function == maker.function)
+        })
+        .max_by_key(|group| group.count)
 }
 
 /// Growth of the resident set that is not the live heap.
@@ -472,13 +520,22 @@ fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             bound.clone().unwrap_or_default(),
         ),
     };
-    // Where both fit in one line, the line below is free.
+    // Where both fit in one line, the line below is free for the peak.
     let both = format!("{text}, {below}");
-    let (text, below) = if !below.is_empty() && width(&both) <= room {
+    let (text, mut below) = if !below.is_empty() && width(&both) <= room {
         (both, String::new())
     } else {
         (text, below)
     };
+    let head = text.split(" (").next().unwrap_or_default().to_owned();
+    let text = fitting([text, head], room);
+    if let Some(peak) = peak(ui) {
+        let space = columns.saturating_sub(text_column(&badge) + 1);
+        let gap = if below.is_empty() { "" } else { "; " };
+        let with = peak.into_iter().map(|peak| format!("{below}{gap}{peak}"));
+        let before = below.clone();
+        below = fitting(with.chain([before]), space);
+    }
     Outlook {
         text,
         below,
@@ -489,6 +546,50 @@ fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             Role::Dim
         },
         ..Outlook::default()
+    }
+}
+
+/// A peak that is over, longest wording first: when, how much, and what it was made of.
+fn peak(ui: &UiState) -> Option<[String; 2]> {
+    /// A peak below this share of what is resident now above it is none.
+    const ABOVE: f64 = 1.2;
+    let anatomy = ui.reading.anatomy.as_ref()?;
+    let (now, peak) = (&anatomy.now, &anatomy.peak);
+    if (peak.rss_bytes as f64) < ABOVE * now.rss_bytes as f64 {
+        return None;
+    }
+    let at = format::time_of_day(
+        ui.reading.target.unix_ns(peak.at_ns),
+        ui.options.utc_offset_s,
+    );
+    let rss = format::sentence_bytes(peak.rss_bytes as f64);
+    let mut parts: Vec<(Part, u64)> = Part::ALL
+        .iter()
+        .map(|part| (*part, peak.parts.get(*part)))
+        .collect();
+    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let sum = peak.parts.sum().max(1) as f64;
+    let most: Vec<String> = parts
+        .iter()
+        .take(2)
+        .map(|(part, bytes)| format!("{} {}", percent(*bytes as f64 / sum), part_words(*part)))
+        .collect();
+    let brief = format!("peak {rss} at {at}");
+    Some([format!("{brief}: {}", most.join(", ")), brief])
+}
+
+/// A part of the resident set, in words that are short.
+fn part_words(part: Part) -> &'static str {
+    match part {
+        Part::Live => "live heap",
+        Part::Garbage => "garbage",
+        Part::Waste => "span waste",
+        Part::Idle => "idle spans",
+        Part::Stacks => "stacks",
+        Part::Metadata => "metadata",
+        Part::Globals => "globals",
+        Part::Anon => "non-Go memory",
+        Part::File => "files",
     }
 }
 

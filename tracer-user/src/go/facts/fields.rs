@@ -337,7 +337,7 @@ pub struct GoroutineFacts {
     pub status: u64,
     /// `goid`: unique for the life of the process; 0 for a `g` that never ran.
     pub goid: u64,
-    /// `waitsince`, i64: `nanotime` of the GC that first found it parked; 0 where none has.
+    /// `waitsince`, i64: `nanotime` of the end of the mark before the one that first found it parked; 0 where none has.
     pub waitsince: u64,
     /// `waitreason`, u8.
     pub waitreason: u64,

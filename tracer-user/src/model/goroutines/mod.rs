@@ -95,8 +95,9 @@ pub struct GoroutineGroup {
     pub states: States,
     /// What the parked ones wait for, in the runtime's words, with counts, most frequent first.
     pub waits: Vec<(&'static str, u64)>,
-    /// How long the longest of them is parked, at least: the runtime notes the GC that first finds it so. `None` where no
-    /// GC has come since any was parked. What heaptop saw parked in two readings may have run in between, and says nothing.
+    /// How long the longest of them is parked, at most, and less by one GC at most: the runtime notes the GC before the one
+    /// that first finds it so. `None` where no GC has. What heaptop saw parked in two readings may have run in between, and
+    /// says nothing.
     pub longest_wait_ns: Option<u64>,
     /// Bytes of their stacks.
     pub stack_bytes: u64,
@@ -113,7 +114,7 @@ pub struct GoroutineGroup {
 pub struct ParkedStack {
     /// Id of the goroutine.
     pub goid: u64,
-    /// How long it is parked, at least; `None` where no GC has come since.
+    /// How long it is parked, at most, as [`GoroutineGroup::longest_wait_ns`]; `None` where no GC has found it so.
     pub waiting_ns: Option<u64>,
     /// Leaf first, inlined calls expanded; the runtime's frames, where it is parked, come first.
     pub frames: Vec<Arc<Frame>>,
