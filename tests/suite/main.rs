@@ -1,6 +1,7 @@
 //! Tests of the whole: real programs, real files.
 
 mod allocations;
+mod anatomy;
 mod arm;
 mod calls;
 mod cli;

@@ -14,6 +14,7 @@ const PURE: [&str; 10] = [
     "view",
     "export",
     "event.rs",
+    "event",
     "listed.rs",
 ];
 

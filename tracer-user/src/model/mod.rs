@@ -49,6 +49,7 @@ use reconcile::Reconcile;
 use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
+use timeline::Timeline;
 
 /// Most baselines kept: more than one remembers the meaning of.
 pub const MAX_BASELINES: usize = 9;
@@ -86,6 +87,7 @@ pub struct Model {
     heap: HeapRead,
     resident: Resident,
     goroutines: GoroutineState,
+    timeline: Timeline,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -277,12 +279,18 @@ impl Model {
                 self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { .. } => self.end_of_sweep(),
+            ProbeEvent::GcStart { at_ns } => {
+                self.end_of_sweep();
+                self.timeline.started(at_ns);
+            }
             ProbeEvent::GcMarked { at_ns, live_bytes } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
                 self.gc.marked(at_ns, live_bytes);
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
