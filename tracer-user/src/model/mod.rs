@@ -86,7 +86,7 @@ pub struct Model {
     calls: CallHistory,
     heap: HeapRead,
     resident: Resident,
-    goroutines: GoroutineState,
+    goroutines: Box<GoroutineState>,
     timeline: Timeline,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
@@ -156,7 +156,8 @@ impl Model {
             Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
-                self.goroutines.apply(read);
+                let uptime_ns = self.uptime_ns(read.at_ns);
+                self.goroutines.apply(read, uptime_ns);
                 self.goroutines.named(&self.names);
             }
             Event::Specials {
@@ -229,6 +230,13 @@ impl Model {
     /// What the diagnosis says now; shared, so that asking at each frame costs nothing.
     pub fn findings(&self) -> Arc<Findings> {
         self.findings.clone()
+    }
+
+    /// How long the process had run at a moment; `None` where its start is not known.
+    fn uptime_ns(&self, at_ns: u64) -> Option<u64> {
+        let started = self.target.started_unix_ns;
+        let since = self.target.unix_ns(at_ns).checked_sub(started)?;
+        u64::try_from(since).ok().filter(|_| started > 0)
     }
 
     /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
