@@ -1,12 +1,15 @@
 //! Tests of the whole: real programs, real files.
 
 mod allocations;
+mod anatomy;
 mod arm;
+mod calls;
 mod cli;
 mod doctor;
 mod follow;
 mod frames;
 mod goroutines;
+mod json;
 mod life;
 mod marks;
 mod plugged;
@@ -18,3 +21,4 @@ mod static_go;
 mod support;
 mod tidy;
 mod truth;
+mod verdicts;

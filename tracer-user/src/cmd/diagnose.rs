@@ -21,6 +21,7 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<Exit> {
             arm: args.arm,
             max_cpu_fraction: args.max_overhead,
             is_short: false,
+            per: args.per.wanted(),
             log: args.debug_log.is_some(),
             ring_bytes: None,
         };

@@ -205,6 +205,9 @@ pub fn read(
         let pointers = retry(|| {
             let (list, len) = slice(memory, at)?;
             let n = len.min(MAX_SPANS).saturating_sub(next).min(POINTERS);
+            if n == 0 {
+                return Ok(Vec::new());
+            }
             memory.bytes(
                 list.wrapping_add(8 * next),
                 usize::try_from(8 * n).unwrap_or(0),
@@ -403,3 +406,7 @@ impl Census {
         self.classes.iter().map(ClassCensus::waste_bytes).sum()
     }
 }
+
+#[cfg(test)]
+#[path = "census_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+pub use super::anatomy::LimitKind;
 use super::rows::RowId;
 use crate::go::frame::Frame;
 pub use crate::verdict::Word;
@@ -196,31 +197,6 @@ pub struct ProcessVerdict {
     pub missing: Option<Missing>,
     /// Upper bound of growth while steady, bytes a minute.
     pub steady_below_bytes_per_min: Option<f64>,
-}
-
-/// Which bound is reached first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitKind {
-    /// `memory.max` of the cgroup or one above it: the kernel kills.
-    MemoryMax,
-    /// `memory.high`: the kernel slows it down.
-    MemoryHigh,
-    /// `GOMEMLIMIT`: the collector runs ever more often.
-    GoMemLimit,
-    /// What the machine has.
-    Machine,
-}
-
-impl LimitKind {
-    /// The name of the setting.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::MemoryMax => "memory.max",
-            Self::MemoryHigh => "memory.high",
-            Self::GoMemLimit => "GOMEMLIMIT",
-            Self::Machine => "machine",
-        }
-    }
 }
 
 /// The bound that is reached first, and when.

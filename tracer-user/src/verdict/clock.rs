@@ -10,6 +10,8 @@ const ENDS: usize = 2;
 /// The quietest load is searched this many hours back: loads have the period of a day, and what was born in its night
 /// may die in its noon.
 const QUIET_HOURS: usize = 24;
+/// Looks in an hour.
+const HOUR: u32 = 240;
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +40,13 @@ pub struct Clock {
     looks: VecDeque<Look>,
     /// Number of the newest; that of the attach is 0.
     number: u32,
+    /// The last look that was missed, 0 for none.
+    missed: u32,
     /// Ends of the last collections, the newest last.
     ends_ns: VecDeque<u64>,
     first_end_ns: Option<u64>,
     cycles: u32,
     gap_before_ns: Option<f64>,
-    load_before: Option<f64>,
     /// By window: quietest mean of each of the last hours, the present one last.
     quiet: VecDeque<[f64; N_WINDOWS]>,
     plans: Vec<Plan>,
@@ -75,11 +78,11 @@ impl Clock {
             attached_ns,
             looks: VecDeque::from([begin]),
             number: 0,
+            missed: 0,
             ends_ns: VecDeque::new(),
             first_end_ns: None,
             cycles: 0,
             gap_before_ns: gap_before_ns.filter(sane),
-            load_before,
             quiet: VecDeque::from([low]),
             plans: Vec::new(),
             follows: [0; N_WINDOWS],
@@ -131,8 +134,11 @@ impl Clock {
             before
         };
         let missed = due - self.number;
+        if missed > 1 {
+            self.missed = due - 1;
+        }
         // After a gap as long as the history, only its end is remembered.
-        let filled = missed.min(HISTORY as u32 + 1);
+        let filled = missed.min(HOUR + 1);
         self.number = due - filled;
         for i in 1..=filled {
             self.number += 1;
@@ -196,8 +202,7 @@ impl Clock {
 
     /// The quietest mean loads up to now, with the present look.
     fn quietest(&mut self, load: f64) -> [f64; N_WINDOWS] {
-        let hour = HISTORY as u32;
-        if self.number % hour == 0 {
+        if self.number.is_multiple_of(HOUR) {
             if self.quiet.len() == QUIET_HOURS {
                 self.quiet.pop_front();
             }
@@ -237,9 +242,22 @@ impl Clock {
         self.number
     }
 
+    /// Looks in a row that were not missed, up to the last; at most all that are remembered.
+    pub(super) fn watched(&self) -> usize {
+        let since = self.number - self.missed;
+        (since as usize).min(self.looks.len() - 1)
+    }
+
     /// Number of the oldest look that is remembered.
     pub(super) fn oldest(&self) -> u32 {
-        self.number - (self.looks.len() as u32 - 1)
+        let before = u32::try_from(self.looks.len() - 1).unwrap_or(u32::MAX);
+        self.number.saturating_sub(before)
+    }
+
+    /// Number of the look at a place among [`Self::looks`].
+    pub(super) fn number_of(&self, place: usize) -> u32 {
+        let since = u32::try_from(place).unwrap_or(u32::MAX);
+        self.oldest().saturating_add(since)
     }
 
     /// The first look from which counts of this level mean something: until then the first samples have not come of age,
@@ -275,11 +293,6 @@ impl Clock {
     pub(super) fn vetoes_of_none(&self) -> [u16; N_WINDOWS] {
         self.follows.map(|bits| bits >> 1)
     }
-
-    /// Mean load per look before the attach, where known.
-    pub fn load_before(&self) -> Option<f64> {
-        self.load_before
-    }
 }
 
-const _: () = assert!(ENDS == CYCLES as usize);
+const _: () = assert!(ENDS == CYCLES as usize && HOUR as usize == HISTORY);

@@ -87,3 +87,6 @@ pub struct Verdict {
     /// What it rests on.
     pub evidence: Evidence,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 
 use super::clock::Clock;
 use super::series::{Series, Spread};
-use super::windows::{LOAD, N_WINDOWS, Plan, TINY, WALL, judged, place, reading};
+use super::windows::{LOAD, N_CLOCKS, N_WINDOWS, Plan, TINY, WALL, judged, place, reading};
 use super::{HISTORY, N_LEVELS};
 
 /// Standard errors by which arrivals must outnumber departures: p = 3e-6 pays for all looks, windows and 5,000 entities.
-const Z_EXISTS: f64 = 4.5;
+pub(super) const Z_EXISTS: f64 = 4.5;
 /// Standard errors by which it must be shown that the rate did not halve.
 const Z_LASTS: f64 = 1.28;
 /// Standard errors by which the first third must exceed the last to be concave.
@@ -28,16 +28,29 @@ const UNEVEN: f64 = 1.02;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
     pub(super) level: usize,
-    pub(super) window: usize,
+    /// Its length, as a place in `WINDOWS`.
+    pub(super) length: usize,
     /// How much more than independent samples they vary.
     pub(super) dispersion: f64,
 }
 
-/// The windows with the longest view among those that speak, by each clock.
+/// The windows that speak: the longest of the highest level by each clock, and where the one begins that looks back
+/// furthest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Speaks {
     pub(super) wall: Option<Window>,
     pub(super) load: Option<Window>,
+    pub(super) furthest: Option<usize>,
+}
+
+impl Speaks {
+    fn add(&mut self, window: Window, by: usize, from: usize) {
+        match by {
+            WALL => self.wall = Some(window),
+            _ => self.load = Some(window),
+        }
+        self.furthest = Some(self.furthest.map_or(from, |furthest| furthest.min(from)));
+    }
 }
 
 /// What the windows of one look say.
@@ -78,15 +91,12 @@ pub(super) fn judge(
                 let counts = Counts::new(&view, plan);
                 if let Some(dispersion) = view.speaks(plan, &counts, by) {
                     *speaks = true;
-                    let found = Some(Window {
+                    let found = Window {
                         level,
-                        window,
+                        length: window,
                         dispersion,
-                    });
-                    match by {
-                        WALL => judged.speaks.wall = found,
-                        _ => judged.speaks.load = found,
-                    }
+                    };
+                    judged.speaks.add(found, by, plan.cuts[0]);
                 }
                 is_concave = is_concave && view.is_concave(plan, &counts, by);
                 follows |= (plan.follows)
@@ -121,6 +131,25 @@ struct Records {
     top: f64,
 }
 
+/// Sums over the looks after `from`, for arrivals and for departures: squared counts by what was judged or swept, and
+/// looks in which any was.
+#[derive(Clone, Copy, Debug)]
+struct Scatter {
+    from: usize,
+    squares: [f64; 2],
+    looks: [f64; 2],
+}
+
+impl Scatter {
+    fn new(newest: usize) -> Self {
+        Self {
+            from: newest,
+            squares: [0.0; 2],
+            looks: [0.0; 2],
+        }
+    }
+}
+
 /// The history of one level at one look.
 struct View<'a> {
     clock: &'a Clock,
@@ -129,6 +158,8 @@ struct View<'a> {
     level: usize,
     /// Worked out when first asked for.
     records: Option<Records>,
+    /// By clock, as far back as was asked for.
+    scatter: [Option<Scatter>; N_CLOCKS],
 }
 
 /// What happened in a window.
@@ -181,6 +212,7 @@ impl<'a> View<'a> {
             spread,
             level,
             records: None,
+            scatter: [None; N_CLOCKS],
         }
     }
 
@@ -193,8 +225,7 @@ impl<'a> View<'a> {
         let grows = counts.exists(plan.rho, 1.0) >= Z_EXISTS
             && counts.grown.iter().all(|&grown| grown > 0.0)
             && counts.lasts(1.0) >= Z_LASTS;
-        let grown = counts.n - counts.n_then;
-        let is_drift = |drift: f64| grown <= FOLLOW * counts.n_then * drift;
+        let is_drift = |drift: f64| counts.n - counts.n_then <= FOLLOW * counts.n_then * drift;
         if !grows
             || plan.drift.is_some_and(is_drift)
             || counts.n <= self.records().beyond[plan.cuts[1]]
@@ -231,7 +262,7 @@ impl<'a> View<'a> {
         young + noise >= due
     }
 
-    fn is_concave(&self, plan: &Plan, counts: &Counts, by: usize) -> bool {
+    fn is_concave(&mut self, plan: &Plan, counts: &Counts, by: usize) -> bool {
         let [g1, g2, g3] = counts.grown;
         let grown =
             (counts.arrived - counts.departed) / (counts.arrived + counts.departed + TINY).sqrt();
@@ -248,35 +279,37 @@ impl<'a> View<'a> {
 
     /// How much more than independent samples arrivals or departures vary since a look, at least 1: Pearson's χ² by its
     /// degrees of freedom, lowered by its own error.
-    fn dispersion(&self, from: usize, by: usize) -> f64 {
-        let counts = [
-            &self.spread.arrived[self.level],
-            &self.spread.departed[self.level],
-        ];
-        let mut chi2 = [0.0; 2];
-        let mut looks = [0.0_f64; 2];
-        let all = self.clock.looks();
-        let mut before = judged(&all[from], self.level, by);
-        let begin = before;
-        for at in from + 1..=self.spread.newest {
-            let now = judged(&all[at], self.level, by);
+    fn dispersion(&mut self, from: usize, by: usize) -> f64 {
+        let (spread, level) = (self.spread, self.level);
+        let counts = [&spread.arrived[level], &spread.departed[level]];
+        let exposures = |at: usize| judged(&self.clock.looks()[at], level, by);
+        // Windows come from short to long, so what was summed for the one before is a part of this one.
+        let mut scatter = self.scatter[by]
+            .filter(|scatter| scatter.from >= from)
+            .unwrap_or(Scatter::new(spread.newest));
+        let mut now = exposures(scatter.from);
+        for at in (from + 1..=scatter.from).rev() {
+            let before = exposures(at - 1);
             let exposure = [now.0 - before.0, now.1 - before.1];
             for side in 0..2 {
                 if exposure[side] > 0.0 {
                     let count = counts[side][at] - counts[side][at - 1];
-                    chi2[side] += count * count / exposure[side].max(TINY);
-                    looks[side] += 1.0;
+                    scatter.squares[side] += count * count / exposure[side].max(TINY);
+                    scatter.looks[side] += 1.0;
                 }
             }
-            before = now;
+            now = before;
         }
-        let exposure = [before.0 - begin.0, before.1 - begin.1];
+        scatter.from = from;
+        self.scatter[by] = Some(scatter);
+        let (end, begin) = (exposures(spread.newest), exposures(from));
+        let exposure = [end.0 - begin.0, end.1 - begin.1];
         [0, 1]
             .map(|side| {
-                let count = counts[side][self.spread.newest] - counts[side][from];
-                let freedom = (looks[side] - 1.0).max(1.0);
+                let count = counts[side][spread.newest] - counts[side][from];
+                let freedom = (scatter.looks[side] - 1.0).max(1.0);
                 let rate = count.max(TINY) / exposure[side].max(TINY);
-                (chi2[side] / rate - count) / freedom / (1.0 + (2.0 / freedom).sqrt())
+                (scatter.squares[side] / rate - count) / freedom / (1.0 + (2.0 / freedom).sqrt())
             })
             .into_iter()
             .fold(1.0, f64::max)
@@ -285,7 +318,7 @@ impl<'a> View<'a> {
     /// Where samples stand for different amounts, growth must exist by these too, in bytes or in objects: few heavy ones
     /// that die and many light ones that are born are no growth.
     fn exists_by_weight(&self, plan: &Plan, dispersion: f64) -> bool {
-        let from = self.clock.oldest() + plan.cuts[0] as u32;
+        let from = self.clock.number_of(plan.cuts[0]);
         let (came, went) = self.series.weights(self.level, from);
         let arrived = self.spread.arrived[self.level];
         let departed = self.spread.departed[self.level];

@@ -1,9 +1,9 @@
 //! One entity under judgement: its history, its vetoes, and the word it has.
 
 use super::clock::Clock;
-use super::evidence;
-use super::flow::Flow;
-use super::rules::{Judged, Speaks, judge};
+use super::evidence::Facts;
+use super::flow::{Flow, Weight};
+use super::rules::{Judged, judge};
 use super::series::{Series, Spread};
 use super::windows::N_WINDOWS;
 use super::{HISTORY, Verdict, Word};
@@ -13,21 +13,21 @@ const ENTER: u32 = 2;
 /// `growing` ends after so many looks in a row that do not.
 const LEAVE: u32 = 4;
 /// Before the fourth minute and the third collection nothing but growth is told.
-const LEAST_LOOKS: u32 = 16;
+pub(super) const LEAST_LOOKS: u32 = 16;
 /// See [`LEAST_LOOKS`].
 const LEAST_CYCLES: u32 = 3;
 /// Looks over which births tell of churn and silence of idleness: 8 minutes.
 const RECENT_LOOKS: usize = 32;
 /// Looks over which the bound of a steady entity is taken, the least one counts: 8, 24 and 48 minutes.
-const BOUND_LOOKS: [usize; 3] = [RECENT_LOOKS, 96, 192];
+pub(super) const BOUND_LOOKS: [usize; 3] = [RECENT_LOOKS, 96, 192];
 /// Births in [`RECENT_LOOKS`] from which it may be churn.
 const CHURN_BORN: f64 = 20.0;
 /// Share of them that may live.
 const CHURN_LIVE: f64 = 0.05;
 /// Standard errors of a bound that holds in 95 of 100 cases.
-const Z_BOUND: f64 = 1.645;
+pub(super) const Z_BOUND: f64 = 1.645;
 /// Where nothing was seen, up to 3 may have been missed (rule of three).
-const UNSEEN: f64 = 3.0;
+pub(super) const UNSEEN: f64 = 3.0;
 
 /// The judgement of one entity: a call site, all under a common frame, a group of goroutines.
 ///
@@ -35,7 +35,7 @@ const UNSEEN: f64 = 3.0;
 /// look for an hour, a few hundred bytes where hardly anything does.
 #[derive(Clone, Debug, Default)]
 pub struct Track {
-    pub(super) series: Series,
+    series: Series,
     /// The look that was judged last.
     last: Option<u32>,
     /// By window, newest lowest: in which of the last 16 looks it objected to growth.
@@ -45,11 +45,12 @@ pub struct Track {
     grows: bool,
     looks_for: u32,
     looks_against: u32,
-    pub(super) speaks: Speaks,
+    /// While it grows: the look from which on windows spoke for it.
+    since: Option<u32>,
     verdict: Verdict,
     /// Weights of what lives, of the youngest level.
-    pub(super) live_bytes: f64,
-    pub(super) live_objects: f64,
+    live_bytes: f64,
+    live_objects: f64,
 }
 
 impl Track {
@@ -125,19 +126,25 @@ impl Track {
         let newest = spread.newest;
         let then = newest.saturating_sub(RECENT_LOOKS);
         let n = spread.n(0, newest);
+        // What was not watched was not quiet.
+        let watched = clock.watched();
         let bound = BOUND_LOOKS
-            .map(|looks| bound(spread, looks))
             .into_iter()
+            .filter(|&looks| looks <= watched || watched >= newest)
+            .map(|looks| bound(spread, looks))
             .fold(f64::INFINITY, f64::min);
-        let born = spread.born[newest] - spread.born[then];
-        let is_old = clock.number() >= LEAST_LOOKS && clock.now().cycles >= LEAST_CYCLES;
+        let since = |counts: &[f64]| counts[newest] - counts[then];
+        let (born, died) = (since(&spread.born), since(&spread.departed[0]));
+        let is_old = clock.number() >= LEAST_LOOKS
+            && clock.now().cycles >= LEAST_CYCLES
+            && (watched >= RECENT_LOOKS || watched >= newest);
         let word = if self.grows {
             Word::Growing
         } else if self.warms != 0 {
             Word::Warming
         } else if !is_old {
             Word::Collecting
-        } else if born == 0.0 && spread.departed[0][newest] == spread.departed[0][then] {
+        } else if born + died < 1.0 {
             Word::Idle
         } else if born >= CHURN_BORN && n <= CHURN_LIVE * born {
             Word::Churn
@@ -150,18 +157,45 @@ impl Track {
     }
 
     fn tell(&mut self, clock: &Clock, spread: &Spread, word: Word, bound: f64, judged: &Judged) {
-        let speaks = judged.speaks;
-        if speaks.wall.is_some() || speaks.load.is_some() {
-            self.speaks = speaks;
-        }
-        let since_ns = if self.verdict.word == word && self.verdict.evidence.since_ns > 0 {
-            self.verdict.evidence.since_ns
+        let weight = self.live_weight(spread);
+        let spoke = (judged.speaks.furthest).map(|from| clock.number_of(from));
+        self.since = match word {
+            Word::Growing => [self.since, spoke].into_iter().flatten().min(),
+            _ => None,
+        };
+        let facts = Facts {
+            clock,
+            series: &self.series,
+            spread,
+            weight,
+            bound,
+        };
+        let before = &self.verdict.evidence;
+        let mut evidence = match word {
+            Word::Growing => facts
+                .for_growing(judged.speaks, self.since.unwrap_or(0), before.growing_per)
+                // No window speaks at this look, so what spoke last holds.
+                .unwrap_or_else(|| before.clone()),
+            _ => facts.for_word(word),
+        };
+        evidence.since_ns = if self.verdict.word == word && before.since_ns > 0 {
+            before.since_ns
         } else {
             clock.last_look_ns()
         };
-        let mut evidence = evidence::of(self, clock, spread, word, bound);
-        evidence.since_ns = since_ns;
         self.verdict = Verdict { word, evidence };
+    }
+
+    /// Mean weight of the samples that live, as of the youngest level.
+    fn live_weight(&self, spread: &Spread) -> Option<Weight> {
+        let n = spread.n(0, spread.newest);
+        (n >= 1.0).then(|| {
+            Weight {
+                objects: self.live_objects / n,
+                bytes: self.live_bytes / n,
+            }
+            .sane()
+        })
     }
 }
 

@@ -13,6 +13,9 @@ use super::{AGES_NS, CYCLES, N_LEVELS};
 /// both sides, its birth and its death, and counted.
 pub const MAX_SAMPLES: usize = 1 << 17;
 
+/// A veteran of all levels.
+const ALL_LEVELS: u32 = 3;
+const _: () = assert!(ALL_LEVELS as usize == N_LEVELS);
 /// No sample, in links.
 const NONE: u32 = u32::MAX;
 
@@ -28,7 +31,7 @@ struct Sample {
     prev: u32,
     next: u32,
     /// Levels of which it is a veteran; with all of them it is in no queue.
-    levels: u8,
+    levels: u32,
 }
 
 /// The samples that wait for one level, by their place in the slab.
@@ -64,7 +67,7 @@ impl Default for Veterans {
 
 impl Veterans {
     /// Follows at most `max` samples.
-    fn with_max(max: usize) -> Self {
+    pub(super) fn with_max(max: usize) -> Self {
         Self {
             slab: Vec::new(),
             free: Vec::new(),
@@ -106,7 +109,7 @@ impl Veterans {
             return;
         }
         let sample = Sample {
-            levels: N_LEVELS as u8,
+            levels: ALL_LEVELS,
             ..Sample::new(key, weight, 0, 0)
         };
         if self.insert(id, sample).is_some() {
@@ -137,7 +140,7 @@ impl Veterans {
             return false;
         };
         let weight = sample.weight();
-        for level in &mut self.flow(sample.key).levels[..usize::from(sample.levels)] {
+        for level in &mut self.flow(sample.key).levels[..sample.levels as usize] {
             level.departed.add(weight);
         }
         true
@@ -146,7 +149,7 @@ impl Veterans {
     /// A sample is no longer followed, though it may live: it was thinned out. It leaves the count, without a death.
     pub fn forget(&mut self, id: u64) {
         if let Some(sample) = self.remove(id) {
-            for level in &mut self.flow(sample.key).levels[..usize::from(sample.levels)] {
+            for level in &mut self.flow(sample.key).levels[..sample.levels as usize] {
                 level.stand(-1, sample.weight());
             }
         }
@@ -198,7 +201,7 @@ impl Veterans {
 
     /// Makes veterans of those at the heads of the queues whose time `has_come`.
     fn promote(&mut self, has_come: impl Fn(u64) -> bool) {
-        for level in 0..N_LEVELS {
+        for (level, levels) in (0..N_LEVELS).zip(1..) {
             while self.queues[level].head != NONE {
                 let at = self.queues[level].head;
                 let sample = self.slab[at as usize];
@@ -217,7 +220,7 @@ impl Veterans {
                     break;
                 }
                 self.dequeue(level, at);
-                self.slab[at as usize].levels = level as u8 + 1;
+                self.slab[at as usize].levels = levels;
                 self.flow(sample.key).levels[level]
                     .arrived
                     .add(sample.weight());
@@ -248,8 +251,8 @@ impl Veterans {
     fn remove(&mut self, id: u64) -> Option<Sample> {
         let at = self.by_id.remove(&id)?;
         let sample = self.slab[at as usize];
-        if usize::from(sample.levels) < N_LEVELS {
-            self.dequeue(usize::from(sample.levels), at);
+        if sample.levels < ALL_LEVELS {
+            self.dequeue(sample.levels as usize, at);
         }
         self.free.push(at);
         Some(sample)

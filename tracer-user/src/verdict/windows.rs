@@ -41,8 +41,6 @@ pub(super) struct Plan {
     pub(super) even: [f64; 3],
     /// Width by this clock, in looks or load.
     pub(super) width: f64,
-    /// By this clock: the births judged in it.
-    pub(super) span: f64,
     /// Departures count this many times: the load now against the quietest when they may have been born, and a margin.
     pub(super) rho: f64,
     /// What share of what lived at the start an unseen rise of load may have added; `None`: too short for one.
@@ -83,24 +81,20 @@ pub(super) fn reading(clock: &Clock, by: usize, at: usize) -> f64 {
 pub(super) fn place(clock: &Clock, by: usize, reading: f64) -> usize {
     let newest = clock.looks().len() - 1;
     let upto = reading + TINY;
-    match by {
-        WALL => {
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a cast from f64 saturates, and less than 0 is the oldest"
-            )]
-            let at = upto.floor().max(0.0) as usize;
-            at.min(newest)
-        }
-        _ => {
-            let from = clock.looks()[0].load;
-            let beyond = clock
-                .looks()
-                .partition_point(|look| look.load - from <= upto);
-            beyond.saturating_sub(1)
-        }
+    if by == WALL {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from f64 saturates, and less than 0 is the oldest"
+        )]
+        let at = upto.floor().max(0.0) as usize;
+        return at.min(newest);
     }
+    let from = clock.looks()[0].load;
+    let beyond = clock
+        .looks()
+        .partition_point(|look| look.load - from <= upto);
+    beyond.saturating_sub(1)
 }
 
 /// Births that have been judged, and deaths that have been seen, up to a look, by a clock.
@@ -156,7 +150,6 @@ fn plan(clock: &Clock, level: usize, window: usize, by: usize) -> Plan {
         cuts,
         even: steps.map(|step| (width / 3.0 / step.max(TINY)).clamp(1.0 / 3.0, 3.0)),
         width,
-        span: steps[0] + steps[1] + steps[2],
         rho: MARGIN * ratio,
         drift: (WINDOWS[window] >= DRIFT_FROM && has_load).then_some(unseen),
         follows: is_followed.then_some(rise),

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use super::grouping::{self, Group, Growing, Recent, Stack};
 use super::letters::{Identity, MAX_LETTERS};
+use super::process::plus;
 use super::{Entity, evidence, stated};
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite, Missing};
 use crate::model::rows::RowId;
 use crate::verdict::Word;
+
+/// Nanoseconds of a minute.
+const MINUTE_NS: f64 = 60e9;
 
 /// Of all sites: growth by label, the sum over those that grow, and the stack that grew most.
 struct BySite {
@@ -80,12 +84,18 @@ impl Model {
                 .total_cmp(&rank(a, total))
                 .then(a.under.cmp(&b.under))
         });
-        let identities: Vec<Identity> = groups.iter().map(identity).collect();
+        let growing_goroutines = self.growing_goroutines();
+        let identities: Vec<Identity> = groups
+            .iter()
+            .map(identity)
+            .chain(growing_goroutines.iter().map(|leak| leak.identity.clone()))
+            .collect();
         let mut letters = diagnosis.letters.clone();
-        let given = letters.give(&identities);
+        let mut given = letters.give(&identities).into_iter();
+        let omitted = identities.len().saturating_sub(MAX_LETTERS) as u64;
         let mut leaks = Vec::new();
         let mut letter_of = HashMap::new();
-        for (group, letter) in groups.iter().zip(given) {
+        for (group, letter) in groups.iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
             if let Some(leak) = self.leak(group, letter, &by_site, total) {
                 letter_of.insert(group.under, letter);
@@ -93,7 +103,12 @@ impl Model {
                 leaks.push(leak);
             }
         }
-        let omitted = groups.len().saturating_sub(MAX_LETTERS) as u64;
+        let mut of_goroutines = Vec::new();
+        for (growing, letter) in growing_goroutines.into_iter().zip(given) {
+            let Some(letter) = letter else { continue };
+            of_goroutines.push(self.goroutine_leak(growing, letter, &mut leaks));
+        }
+        place(&mut leaks, of_goroutines);
         let mut findings = Findings {
             leaks,
             omitted: omitted + self.diagnosis.omitted(),
@@ -120,7 +135,8 @@ impl Model {
             Some(LeakSite {
                 row: Some(RowId(label)),
                 frame: self.site_frame(idx)?,
-                evidence: self.with_survivors(verdict.unwrap_or_default().evidence, label),
+                evidence: self
+                    .with_calls(self.with_survivors(verdict.unwrap_or_default().evidence, label)),
             })
         };
         let sites: Vec<LeakSite> = group.sites.iter().filter_map(site).collect();
@@ -136,7 +152,7 @@ impl Model {
             kind: Kind::Heap,
             under,
             via: self.via(*largest as usize, self.site_index(*largest)?),
-            evidence: self.evidence_of(group, &sites),
+            evidence: self.with_calls(self.evidence_of(group, &sites)),
             sites,
             share_bytes: share(total.bytes, bytes),
             share_objects: share(total.objects, objects),
@@ -170,6 +186,21 @@ impl Model {
         }
     }
 
+    /// Growth for each call, where calls are counted.
+    pub(super) fn with_calls(&self, mut evidence: Evidence) -> Evidence {
+        let window_ns = (evidence.minutes * MINUTE_NS).clamp(0.0, self.now_ns as f64);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what has passed"
+        )]
+        let from_ns = self.now_ns - window_ns as u64;
+        if let (Some(objects), Some(bytes)) = (evidence.objects_per_min, evidence.bytes_per_min) {
+            evidence.per_call = self.growth_per_call(objects, bytes, from_ns, self.now_ns);
+        }
+        evidence
+    }
+
     fn site_index(&self, idx: u32) -> Option<usize> {
         self.buckets
             .get(idx as usize)?
@@ -184,6 +215,22 @@ impl Model {
             .pcs
             .get(self.site_index(idx)?)?;
         self.names.get(*pc).map(|named| named.frame.clone())
+    }
+
+    /// All frames on the stack of a site that grew most lately.
+    pub(super) fn frames_of_site(&self, site: u32) -> Vec<Arc<Frame>> {
+        let stacks = self.diagnosis.tracks.stacks();
+        let largest = stacks
+            .iter()
+            .filter(|(_, stack)| stack.labels.first() == Some(&site))
+            .max_by(|a, b| a.1.recent.bytes.total_cmp(&b.1.recent.bytes));
+        largest.map_or_else(Vec::new, |(_, stack)| {
+            stack
+                .labels
+                .iter()
+                .filter_map(|&label| self.diagnosis.tracks.frame(label).cloned())
+                .collect()
+        })
     }
 
     /// The frame with a label on the stack of a bucket; where it is not on that one, as it was seen first.
@@ -229,39 +276,6 @@ impl Model {
         evidence.oldest_cycles = oldest.and_then(|cycles| u32::try_from(cycles).ok());
         evidence
     }
-
-    /// The verdict on the process as a whole.
-    fn judge_process(&self, findings: &mut Findings) {
-        let whole = stated(self.diagnosis.tracks.whole());
-        let process = &mut findings.process;
-        process.word = whole.word;
-        process.missing = whole.evidence.missing;
-        process.steady_below_bytes_per_min = whole.evidence.steady_below_bytes_per_min;
-        if !findings.leaks.is_empty() {
-            process.word = Word::Growing;
-            process.missing = None;
-        }
-        if process.word == Word::Growing {
-            process.kind = Some(Kind::Heap);
-            process.live_bytes_per_min = slope(findings.leaks.iter().map(|leak| &leak.evidence))
-                .or(whole.evidence.bytes_per_min);
-        }
-    }
-}
-
-/// The sum of slopes that are known: errors add by their squares.
-fn slope<'a>(of: impl Iterator<Item = &'a Evidence>) -> Option<Interval> {
-    of.filter_map(|evidence| evidence.bytes_per_min)
-        .reduce(plus)
-}
-
-fn plus(a: Interval, b: Interval) -> Interval {
-    let value = a.value + b.value;
-    Interval {
-        value,
-        low: value - (a.value - a.low).hypot(b.value - b.low),
-        high: value + (a.high - a.value).hypot(b.high - b.value),
-    }
 }
 
 /// Adds the numbers of another site of the same leak.
@@ -288,6 +302,17 @@ fn rank(group: &Group, (bytes, objects): (f64, f64)) -> f64 {
     let total = group.total();
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
     share(total.bytes, bytes).max(share(total.objects, objects))
+}
+
+/// Goroutines that grow in step with a leak of the heap come before it: they hold it, or come from the same call. Others
+/// come last, since what they cost is small.
+fn place(leaks: &mut Vec<Leak>, of_goroutines: Vec<Leak>) {
+    for leak in of_goroutines {
+        let linked = leaks
+            .iter()
+            .position(|other| leak.in_step.contains(&other.letter));
+        leaks.insert(linked.unwrap_or(leaks.len()), leak);
+    }
 }
 
 fn identity(group: &Group) -> Identity {

@@ -4,12 +4,15 @@
 //! [`crate::verdict`], [`grouping`] and [`letters`] make leaks of what grows, [`leaks`] writes it all down. All of it
 //! happens at looks, every 15 s of the events' own time, so that a recording replays to the same words.
 
+mod exact;
 mod feed;
+mod goroutines;
 mod grouping;
 mod leaks;
 mod letters;
 mod origin;
 mod partition;
+mod process;
 mod tracks;
 
 use std::collections::HashMap;
@@ -40,6 +43,7 @@ pub(super) struct Diagnosis {
     origin: Origin,
     dispatchers: Dispatchers,
     letters: Letters,
+    resident: process::Resident,
     /// The letter of each label that is a site of a leak, or what a leak is under.
     letter_of: HashMap<u32, char>,
     /// Samples that stood at the attach have been told.
@@ -166,6 +170,7 @@ impl Model {
             .map(|(idx, flow)| (idx, feed::weighed(flow, weights(idx, buckets))))
             .collect();
         diagnosis.tracks.look(clock, &flows);
+        self.judge_resident();
         self.find_leaks();
         self.generation += 1;
     }
@@ -231,7 +236,9 @@ impl Model {
             return;
         }
         let label = row.id.0;
-        row.verdict = Some(self.diagnosis.verdict(label, query.cumulative));
+        let mut verdict = self.diagnosis.verdict(label, query.cumulative);
+        verdict.evidence = self.with_calls(verdict.evidence);
+        row.verdict = Some(verdict);
         row.leak = self.diagnosis.letter(label);
         row.via = self
             .position(idx, label)
@@ -268,7 +275,7 @@ impl Model {
 }
 
 /// A verdict of the engine in the words of the findings.
-fn stated(verdict: &verdict::Verdict) -> Verdict {
+pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
     Verdict {
         word: verdict.word,
         evidence: evidence(&verdict.evidence),

@@ -448,7 +448,8 @@ fn two_leaks_of_one_gateway_are_told_apart_named_and_kept() {
     assert_eq!(row.via.unwrap().function.as_ref(), "gateway/limit.Create");
     assert_eq!(word(&world.row("bytes.growSlice", false)), Word::Churn);
     assert_ne!(word(&world.row("strings.Clone", false)), Word::Growing);
-    assert_eq!(word(&world.row(SERVE, true)), Word::Growing);
+    let below = world.row("gateway/session.ForwardMessage", true);
+    assert_eq!(word(&below), Word::Growing);
 
     let letters: BTreeMap<String, char> = findings
         .leaks

@@ -224,6 +224,11 @@ impl Tracks {
         self.whole.verdict()
     }
 
+    /// Veterans that live, of all stacks, in samples.
+    pub(super) fn whole_now(&self) -> u32 {
+        self.whole().evidence.samples_now
+    }
+
     /// The entities that grow.
     pub(super) fn growing(&self) -> impl Iterator<Item = Entity> + '_ {
         self.tracks
