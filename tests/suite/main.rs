@@ -9,6 +9,7 @@ mod doctor;
 mod follow;
 mod frames;
 mod goroutines;
+mod json;
 mod life;
 mod marks;
 mod plugged;

@@ -60,7 +60,9 @@ fn trust(reading: &Reading) -> Vec<String> {
     let mut trust = Vec::new();
     if reading.has_probes() {
         let of = reading.overhead.and_then(|overhead| overhead.hits);
-        let of = of.map_or_else(String::new, |hits| format!(" of {}", grouped(hits)));
+        let of = of.map_or_else(String::new, |hits| {
+            format!(" of {}", grouped(hits.max(losses.lost)))
+        });
         let repaired = if losses.lost > 0 && reading.is_sampled() {
             format!(", {} repaired", grouped(losses.repaired))
         } else {
