@@ -238,6 +238,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         heaptop: &heaptop,
         watched,
         starting: Mutex::new(()),
+        ending: Mutex::new(()),
     };
     let (done, failed) = bench.all(runs, args.jobs);
     let verdict = verdict::verdict(&done, &failed, args.full);

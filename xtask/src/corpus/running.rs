@@ -46,6 +46,8 @@ pub(super) struct Bench<'a> {
     pub(super) watched: Duration,
     /// Whoever holds it may start something.
     pub(super) starting: Mutex<()>,
+    /// Whoever holds it may end a heaptop: the kernel takes probes away one after the other, and slowly.
+    pub(super) ending: Mutex<()>,
 }
 
 impl Bench<'_> {
@@ -114,7 +116,9 @@ impl Bench<'_> {
         thread::sleep(APART);
         drop(gate);
         let watched = self.watch(run, &mut program, &mut heaptop);
+        let gate = lock(&self.ending);
         heaptop.end()?;
+        drop(gate);
         program.end()?;
         watched.with_context(|| {
             let mut words = String::new();
