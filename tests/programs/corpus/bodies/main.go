@@ -12,7 +12,7 @@
 // site: context.* via any
 // site: main.* via any
 // site: net/textproto.* via any
-// also: io.* sync.* net/url.* time.* bytes.* internal/* crypto/* maps.* fmt.*
+// also: runtime.* io.* sync.* net/url.* time.* bytes.* internal/* crypto/* maps.* fmt.*
 package main
 
 import (

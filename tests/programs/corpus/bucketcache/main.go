@@ -4,7 +4,7 @@
 // answer: heap
 // site: corpus/bucketcache/memorycache.(*Cache).Set via corpus/bucketcache/ratelimit.(*Storage).Create
 // site: corpus/bucketcache/ratelimit.(*Storage).Create via main.forward
-// site: main.bucketName via none
+// site: fmt.Sprintf via main.bucketName
 package main
 
 import (

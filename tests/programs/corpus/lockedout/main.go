@@ -2,11 +2,10 @@
 // held.
 //
 // answer: goroutines
-// goroutines: main.main start main.(*ledger).book
 // goroutines: main.submit start main.(*ledger).book
 // site: main.submit via none
 // site: main.(*ledger).book via none
-// also: runtime.* sync.*
+// also: runtime.* sync.* internal/sync.*
 package main
 
 import (

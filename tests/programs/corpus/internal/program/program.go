@@ -66,7 +66,7 @@ func Start(plan Plan) *Program {
 	report := flag.Bool("report", false, "tell of memory every 10 s, after a collection")
 	flag.Parse()
 	random := rand.New(rand.NewSource(*seed))
-	runtime.GOMAXPROCS(2 + 2*int(*seed%2))
+	runtime.GOMAXPROCS(2 + 2*int(*seed/2%2))
 	p := &Program{
 		Rand:  random,
 		plan:  plan,

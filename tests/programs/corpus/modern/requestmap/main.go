@@ -6,7 +6,7 @@
 // site: net/http.* via any
 // site: net/textproto.* via any
 // site: net/url.* via any
-// also: bufio.* context.* io.* net.* strings.* bytes.* maps.* internal/* runtime.*
+// also: main.* bufio.* context.* io.* net.* strings.* bytes.* maps.* internal/* runtime.*
 package main
 
 import (
