@@ -30,6 +30,7 @@ use crate::{
     build,
     go::Go,
     progress::say,
+    torture,
     user::{self, Privilege},
 };
 use judge::Outcome;
@@ -78,9 +79,9 @@ pub(crate) struct Args {
     /// The half of the seeds and loads: `tune` to try constants on, `report` for figures
     #[arg(long, default_value = "report", value_parser = ["tune", "report"])]
     seeds: String,
-    /// Seconds that each run is watched
-    #[arg(long = "for", value_name = "SECONDS")]
-    seconds: Option<u64>,
+    /// How long each run is watched: 90s, 15m
+    #[arg(long = "for", value_name = "TIME", value_parser = torture::parse_time)]
+    watched: Option<Duration>,
     /// Runs at the same time
     #[arg(long, default_value_t = JOBS)]
     jobs: usize,
@@ -217,8 +218,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.only.iter().any(|word| is_source(word)) {
         runs.retain(|run| args.only.iter().any(|word| word == run.source.name()));
     }
-    let watched = match args.seconds {
-        Some(seconds) => Duration::from_secs(seconds),
+    let watched = match args.watched {
+        Some(watched) => watched,
         None if args.full => FULL_FOR,
         None => QUICK_FOR,
     };
@@ -226,7 +227,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     say(
         "corpus",
         &format!(
-            "{n_runs} runs of {:.0} min, {} at once: about {:.0} min",
+            "{n_runs} runs of {:.1} min, {} at once: about {:.0} min",
             watched.as_secs_f64() / 60.0,
             args.jobs.min(n_runs),
             (watched + Duration::from_secs(25)).as_secs_f64() / 60.0
@@ -243,7 +244,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (done, failed) = bench.all(runs, args.jobs);
     let verdict = verdict::verdict(&done, &failed, args.full);
     let how = format!(
-        "{n_runs} runs of {:.0} minutes, half `{}` of the seeds and loads, Go 1.{}, sources in turn, {} at once, by `cargo xtask \
+        "{n_runs} runs of {:.1} minutes, half `{}` of the seeds and loads, Go 1.{}, sources in turn, {} at once, by `cargo xtask \
          corpus {}`. Rows are what is true, columns what heaptop said of the process at the end of the watch.",
         watched.as_secs_f64() / 60.0,
         args.seeds,

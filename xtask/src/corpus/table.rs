@@ -10,6 +10,17 @@ use super::{
     verdict::{NAMED_RIGHT_PERCENT, Verdict},
 };
 
+/// What counts as right and as wrong, for the reader of the page.
+const HOW_IT_IS_JUDGED: &str = "
+A leak is named right at the first look at which the process is said to grow by the right kind, and the first of the leaks that
+are listed has a right site with its right `via`, and of several sites the right common frame; goroutines by what created them and
+where they start. A miss counts as later than any other. False is every look at which something is called growing that is no leak,
+in leaking programs too; a cache that fills may be called growing until its half (curved) and a minute and 2 GC gaps more, or until
+it is full (at one rate) and 4 minutes and 2 GC gaps more. A process may be said to grow by what ends by itself: fragmentation, idle
+spans, garbage, metadata, page cache. With `--quick`, which has few runs, more misses fail than a heaptop that names 95 % has in 99
+of 100 tries; false `growing` and the median time have no such allowance.
+";
+
 /// The whole page, markdown.
 pub(super) fn page(
     done: &[Done],
@@ -45,6 +56,7 @@ pub(super) fn page(
     )
     .ok();
     page += &by_source(done);
+    page += HOW_IT_IS_JUDGED;
     list(
         &mut page,
         "Leaks that were not named right",

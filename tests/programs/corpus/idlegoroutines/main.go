@@ -34,9 +34,7 @@ func main() {
 }
 
 func serve(words chan *message) {
-	var last *message
 	for word := range words {
-		last = word
+		word.payload[0]++
 	}
-	_ = last
 }
