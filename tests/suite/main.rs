@@ -1,12 +1,16 @@
 //! Tests of the whole: real programs, real files.
 
 mod allocations;
+mod anatomy;
 mod arm;
+mod calls;
 mod cli;
+mod diagnose;
 mod doctor;
 mod follow;
 mod frames;
 mod goroutines;
+mod json;
 mod life;
 mod marks;
 mod plugged;

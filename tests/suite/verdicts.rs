@@ -26,7 +26,7 @@ struct Replayed(Vec<(String, Verdict)>);
 
 impl Replayed {
     fn different(&self) -> usize {
-        let differs = |(word, verdict): &&(String, Verdict)| word != verdict.word.as_str();
+        let differs = |(word, verdict): &&(String, Verdict)| word != verdict.word.word();
         self.0.iter().filter(differs).count()
     }
 
@@ -142,8 +142,8 @@ fn words_are_those_of_the_simulation_look_by_look() {
         let replayed = replay(&path, true);
         looks += replayed.0.len();
         for (i, (word, verdict)) in replayed.0.iter().enumerate() {
-            if word != verdict.word.as_str() {
-                eprintln!("{name}: look {i}: {word}, not {}", verdict.word.as_str());
+            if word != verdict.word.word() {
+                eprintln!("{name}: look {i}: {word}, not {}", verdict.word.word());
             }
         }
         different += replayed.different();

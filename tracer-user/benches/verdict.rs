@@ -66,7 +66,7 @@ fn run(arrivals: f64, departures: f64) -> (f64, &'static str) {
         }
     }
     times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], tracks[0].word().as_str())
+    (times[times.len() / 2], tracks[0].word().word())
 }
 
 /// Knuth's linear congruence: any spread will do, the same in every run.

@@ -51,6 +51,7 @@ async fn watch(pid: u32, signals: Signals, args: &WatchArgs) -> anyhow::Result<E
         arm: args.arm,
         max_cpu_fraction: args.max_overhead,
         is_short: args.duration.is_some_and(|duration| duration <= SHORT_LOOK),
+        per: args.per.wanted(),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
     };

@@ -137,8 +137,8 @@ fn deltas(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<[u64;
     let bytes = memory.bytes(addr, size * N_DELTAS)?;
     let sum = |field: u64| {
         let at = usize::try_from(field).ok()?;
-        let words = bytes.chunks_exact(size).map(|delta| u64_at(delta, at));
-        let sum = words.fold(Some(0_u64), |sum, word| Some(sum?.wrapping_add(word?)));
+        let mut words = bytes.chunks_exact(size).map(|delta| u64_at(delta, at));
+        let sum = words.try_fold(0_u64, |sum, word| Some(sum.wrapping_add(word?)));
         sum.filter(|sum| sum.cast_signed() >= 0)
     };
     Ok([

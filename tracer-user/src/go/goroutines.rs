@@ -24,6 +24,8 @@ pub const MAX_GOROUTINES: u64 = 1 << 23;
 pub const MAX_GROUPS: usize = 4096;
 /// Most goroutines that are told one by one: [`AllGoroutines::tracked`].
 pub const MAX_TRACKED: usize = 1 << 16;
+/// How many times as many goroutines there may be before a smaller part of them is told.
+pub const ROOM: usize = 4;
 /// Groups, the largest, of which the stack of the oldest goroutine is read.
 pub const MAX_EXAMPLES: usize = 64;
 /// Most frames of such a stack; deeper ones are cut.
@@ -67,6 +69,9 @@ pub struct AllGoroutines {
     pub unreadable: u64,
     /// Entries of the list beyond [`MAX_GOROUTINES`].
     pub omitted: u64,
+    /// Bytes that the process has allocated since its start (`gcController.totalAlloc`): its load. `None` where it could
+    /// not be read.
+    pub allocated_bytes: Option<u64>,
     /// One by one, so that arrivals and departures can be told from one read to the next.
     pub tracked: Tracked,
 }
@@ -74,7 +79,8 @@ pub struct AllGoroutines {
 /// A random part of the goroutines, the same from read to read: by their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {
-    /// Each stands for 2^shift of them; 0 is all. Never smaller than in the read before.
+    /// Each stands for 2^shift of them; 0 is all. Never smaller than in the read before. Where it rises there is room for
+    /// [`ROOM`] times as many, so that it seldom does.
     pub shift: u32,
     /// At most [`MAX_TRACKED`], in no order.
     pub goroutines: Vec<TrackedGoroutine>,
@@ -160,7 +166,7 @@ pub struct Oldest {
 
 /// Reads all goroutines. Total: whatever is in memory, it ends with a result, within its bounds.
 ///
-/// * `shift`: of [`Tracked`] in the last read; 0 at first.
+/// * `shift`: of [`Tracked`] in the last read; `None` at first.
 ///
 /// A hundred thousand goroutines take about 30 ms.
 ///
@@ -171,11 +177,14 @@ pub fn read(
     memory: &(impl Memory + ?Sized),
     facts: &Facts,
     vars: &Variables,
-    shift: u32,
+    shift: Option<u32>,
 ) -> Result<AllGoroutines, String> {
     let allgs = vars
         .allgs
         .ok_or("the runtime's list of them (allgs) is not found in this build")?;
+    let total_alloc = vars
+        .gc_controller
+        .wrapping_add(facts.gc_controller.total_alloc);
     let facts = &facts.goroutine;
     let n_bytes = g_bytes(facts).ok_or("the layout of runtime.g is not known")?;
     let unreadable = |err| format!("the runtime's list of them: {err}");
@@ -183,7 +192,7 @@ pub fn read(
     let read_len = len.min(MAX_GOROUTINES);
     let mut gathered = Gathered {
         omitted: len - read_len,
-        shift,
+        shift: shift.unwrap_or(0),
         ..Gathered::default()
     };
     let mut buffer = Buffer::default();
@@ -211,7 +220,13 @@ pub fn read(
     if read_len > 0 && gathered.n_read == 0 {
         return Err("none of them could be read".into());
     }
-    Ok(gathered.finish(memory, facts, n_bytes))
+    if shift != Some(gathered.shift) {
+        gathered.track_at_most(MAX_TRACKED / ROOM);
+    }
+    Ok(AllGoroutines {
+        allocated_bytes: memory.u64(total_alloc).ok(),
+        ..gathered.finish(memory, facts, n_bytes)
+    })
 }
 
 /// Bytes of a `g` up to the last field that is read; `None` where that is no struct.
@@ -484,6 +499,15 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// Follows a smaller part where there are more.
+    fn track_at_most(&mut self, max: usize) {
+        while self.tracked.len() > max && self.shift < 63 {
+            self.shift += 1;
+            let shift = self.shift;
+            self.tracked.retain(|kept| is_tracked(kept.goid, shift));
+        }
+    }
+
     fn is_implausible(&self) -> bool {
         self.n_odd * TORN_ONE_IN > self.n_read
     }
@@ -525,11 +549,7 @@ impl Gathered {
                 group: idx,
                 stack_bytes,
             });
-            while self.tracked.len() > MAX_TRACKED && self.shift < 63 {
-                self.shift += 1;
-                let shift = self.shift;
-                self.tracked.retain(|kept| is_tracked(kept.goid, shift));
-            }
+            self.track_at_most(MAX_TRACKED);
         }
         if let Some(gathering) = self.groups.get_mut(idx as usize) {
             gathering.add(at, &g, state, stack_bytes);
@@ -603,6 +623,7 @@ impl Gathered {
             dead: self.dead,
             unreadable: self.unreadable,
             omitted: self.omitted,
+            allocated_bytes: None,
             tracked: Tracked {
                 shift: self.shift,
                 goroutines: tracked,

@@ -8,7 +8,7 @@ use crate::event::HeapRead;
 use crate::go::buckets::Counts;
 
 impl Model {
-    pub(super) fn apply_heap(&mut self, read: HeapRead) {
+    pub(super) fn apply_figures(&mut self, read: HeapRead) {
         self.saw(read.at_ns);
         let figures = read.runtime.or(self.heap.runtime);
         self.heap = HeapRead {
@@ -68,6 +68,9 @@ impl Model {
                     goal_bytes: figures.goal_bytes,
                     ..Cycle::default()
                 });
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             Some(known) if figures.gc_cycles < known => {

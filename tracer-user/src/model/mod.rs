@@ -49,6 +49,7 @@ use reconcile::Reconcile;
 use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
+use timeline::Timeline;
 
 /// Most baselines kept: more than one remembers the meaning of.
 pub const MAX_BASELINES: usize = 9;
@@ -85,7 +86,8 @@ pub struct Model {
     calls: CallHistory,
     heap: HeapRead,
     resident: Resident,
-    goroutines: GoroutineState,
+    goroutines: Box<GoroutineState>,
+    timeline: Timeline,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -155,7 +157,8 @@ impl Model {
             Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
-                self.goroutines.apply(read);
+                let uptime_ns = self.uptime_ns(read.at_ns);
+                self.goroutines.apply(read, uptime_ns);
                 self.goroutines.named(&self.names);
             }
             Event::Specials {
@@ -230,6 +233,13 @@ impl Model {
         self.findings.clone()
     }
 
+    /// How long the process had run at a moment; `None` where its start is not known.
+    fn uptime_ns(&self, at_ns: u64) -> Option<u64> {
+        let started = self.target.started_unix_ns;
+        let since = self.target.unix_ns(at_ns).checked_sub(started)?;
+        u64::try_from(since).ok().filter(|_| started > 0)
+    }
+
     /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
     fn saw(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
@@ -278,12 +288,18 @@ impl Model {
                 self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { .. } => self.end_of_sweep(),
+            ProbeEvent::GcStart { at_ns } => {
+                self.end_of_sweep();
+                self.timeline.started(at_ns);
+            }
             ProbeEvent::GcMarked { at_ns, live_bytes } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
                 self.gc.marked(at_ns, live_bytes);
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),

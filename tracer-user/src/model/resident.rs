@@ -2,7 +2,6 @@
 
 use super::Model;
 use super::anatomy::{Anatomy, Cgroup, ClassWaste, Limit, LimitKind, Moment, Part, Parts};
-use super::rows::GcSettings;
 use crate::event::{AnatomyRead, CgroupRead};
 use crate::go::census::Census;
 use crate::go::size_classes::bytes_of;
@@ -90,15 +89,6 @@ impl Model {
     /// What the resident set is made of; `None` until it was read, within a second of the attach.
     pub fn anatomy(&self) -> Option<&Anatomy> {
         self.resident.anatomy.as_deref()
-    }
-
-    /// GOGC and GOMEMLIMIT as last read; `None` where they are not known.
-    pub fn gc_settings(&self) -> Option<GcSettings> {
-        let figures = self.heap.runtime?;
-        Some(GcSettings {
-            gogc: figures.gc_percent,
-            memory_limit_bytes: figures.memory_limit_bytes,
-        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! `code` knows the shapes of code, `alloc` the runtime's ways to allocate.
 
 mod alloc;
+pub mod calls;
 mod code;
 
 use std::borrow::Cow;
@@ -122,11 +123,15 @@ impl ProbePlan {
     /// All points of a kind share it: behind a `jbe` that was not taken the flags are the same at `push %rbp`. A
     /// function that begins with that one never shares a kind with a `jbe`.
     pub fn jbe_filter(&self) -> u64 {
-        self.points
-            .iter()
-            .filter(|point| point.jbe_filter)
-            .fold(0, |bits, point| bits | 1 << (point.kind as u64))
+        jbe_filter(&self.points)
     }
+}
+
+fn jbe_filter(points: &[ProbePoint]) -> u64 {
+    points
+        .iter()
+        .filter(|point| point.jbe_filter)
+        .fold(0, |bits, point| bits | 1 << (point.kind as u64))
 }
 
 /// Probes at the beginning of functions.

@@ -65,7 +65,7 @@ fn find(cgroup: &str, mountinfo: &str, version: Version) -> Option<Place> {
             let mut mount = mount.split(' ').skip(3);
             is_it.then_some((mount.next()?, mount.next()?))
         })
-        .last()?;
+        .next_back()?;
     let below = Path::new(path).strip_prefix(unescaped(root)).ok()?;
     let is_plain = below
         .components()

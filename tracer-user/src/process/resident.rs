@@ -5,9 +5,11 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::event::{KernelMemory, PageTables};
-use crate::go::census::ResidentPages;
+use crate::go::census::{ARENA_BYTES, ResidentPages};
 
 /// Bytes of a page of the kernel (x86-64).
 const PAGE_BYTES: u64 = 4 << 10;
@@ -25,6 +27,9 @@ const FRAME: u64 = (1 << 55) - 1;
 const HUGE_FRAMES: u64 = 512;
 /// What is read to find the pages of zeros: a huge page lies in it, wherever it begins.
 const ZEROS_BYTES: usize = 4 << 20;
+/// Memory that nobody ever writes, and that lies in no file since it could be written: `.bss`. What an allocator gives
+/// may have been used before.
+static NEVER_WRITTEN: [AtomicU8; ZEROS_BYTES] = [const { AtomicU8::new(0) }; ZEROS_BYTES];
 /// A private mapping of a file that is larger than so much is data, not a program: its pages are those of the file,
 /// and to look at each costs more than they are worth.
 const MAX_FILE_MAPPING_BYTES: u64 = 512 << 20;
@@ -106,31 +111,27 @@ impl Zeros {
     /// Finds them among our own pages: by reading some that nobody has written. Without the right to know page frames
     /// (CAP_SYS_ADMIN) none are found, and what the target has of them counts as resident: some 100 KiB.
     pub fn find() -> Self {
-        let zeros = vec![0_u8; ZEROS_BYTES];
+        static FOUND: OnceLock<Zeros> = OnceLock::new();
+        *FOUND.get_or_init(|| Self::search().unwrap_or_default())
+    }
+
+    fn search() -> std::io::Result<Self> {
         // Each page is read, so that it is there.
-        let sum: u64 = zeros
-            .iter()
-            .step_by(4096)
-            .map(|&byte| u64::from(byte))
-            .sum();
-        let mut frames = Vec::new();
-        if std::hint::black_box(sum) == 0
-            && let Ok(mut own) = Pagemap::open(std::process::id(), Self::default())
-        {
-            let start = zeros.as_ptr().addr() as u64;
-            let found = own.entries(start, ZEROS_BYTES as u64, |_, entry| {
-                if entry & PRESENT != 0 && entry & OF_FILE == 0 {
-                    frames.push(entry & FRAME);
-                }
-            });
-            if found.is_err() {
-                frames.clear();
-            }
+        for byte in NEVER_WRITTEN.iter().step_by(4096) {
+            std::hint::black_box(byte.load(Ordering::Relaxed));
         }
+        let mut frames = Vec::new();
+        let mut own = Pagemap::open(std::process::id(), Self::default())?;
+        let start = NEVER_WRITTEN.as_ptr().addr() as u64;
+        own.entries(start, ZEROS_BYTES as u64, |_, entry| {
+            if entry & PRESENT != 0 && entry & OF_FILE == 0 {
+                frames.push(entry & FRAME);
+            }
+        })?;
         frames.retain(|&frame| frame != 0);
         // A frame that many pages have is the small one; a run of frames from a huge page is the huge one.
         frames.sort_unstable();
-        let is_small = |pair: &&[u64]| pair[0] == pair[1] && pair[0] % HUGE_FRAMES != 0;
+        let is_small = |pair: &&[u64]| pair[0] == pair[1] && !pair[0].is_multiple_of(HUGE_FRAMES);
         let small = frames.windows(2).find(is_small).map(|pair| pair[0]);
         let huge = frames.chunk_by(|a, b| a / HUGE_FRAMES == b / HUGE_FRAMES);
         let mut huge = huge.filter(|run| {
@@ -138,8 +139,7 @@ impl Zeros {
             is_whole && run.windows(2).filter(|pair| pair[0] == pair[1]).count() < run.len() / 2
         });
         let huge = huge.next().map(|run| run[0] / HUGE_FRAMES);
-        drop(zeros);
-        Self { small, huge }
+        Ok(Self { small, huge })
     }
 
     fn has(&self, entry: u64) -> bool {
@@ -224,9 +224,8 @@ impl Pagemap {
     /// When the process has ended.
     pub fn arenas(&mut self, arenas: &[u64]) -> std::io::Result<ResidentPages> {
         let mut pages = ResidentPages::new(arenas);
-        let ranges: Vec<(u64, u64)> = pages.ranges().collect();
-        for (start, bytes) in ranges {
-            self.resident(start, bytes, |addr, _| pages.set(addr))?;
+        for &start in arenas {
+            self.resident(start, ARENA_BYTES, |addr, _| pages.set(addr))?;
         }
         Ok(pages)
     }
@@ -234,7 +233,7 @@ impl Pagemap {
     /// Counts the resident anonymous pages outside of the arenas.
     ///
     /// * `maps`: the text of `/proc/PID/maps`.
-    /// * `arenas`: as [`ResidentPages::ranges`] gives them, ascending.
+    /// * `arenas`: first addresses of the Go heap's arenas, ascending.
     /// * `program`: inode of the executable, for its global variables.
     ///
     /// # Errors
@@ -242,9 +241,10 @@ impl Pagemap {
     pub fn outside(
         &mut self,
         maps: &str,
-        arenas: &[(u64, u64)],
+        arenas: &[u64],
         program: u64,
     ) -> std::io::Result<PageTables> {
+        let arenas: Vec<(u64, u64)> = arenas.iter().map(|&start| (start, ARENA_BYTES)).collect();
         let mut found = PageTables::default();
         let mut scanned = 0_u64;
         let mut end_of_program = None;
@@ -266,10 +266,10 @@ impl Pagemap {
                 continue;
             }
             let mut pages = 0_u64;
-            for (start, end) in without(mapping.start, mapping.end, arenas) {
+            for (start, end) in without(mapping.start, mapping.end, &arenas) {
                 scanned = scanned.saturating_add(end - start);
                 self.resident(start, end - start, |_, of_file| {
-                    pages += u64::from(!of_file)
+                    pages += u64::from(!of_file);
                 })?;
             }
             let bytes = pages * PAGE_BYTES;
@@ -368,7 +368,7 @@ mod tests {
         let kernel = kernel_memory(pid).expect("own memory");
         let tenth = kernel.anon_bytes / 10;
         assert!(found.other_anon_bytes.abs_diff(kernel.anon_bytes) < tenth.max(2 << 20));
-        assert_eq!(bytes.iter().filter(|&&byte| byte == 1).count(), 8 << 20);
+        assert_eq!(std::hint::black_box(&bytes).first(), Some(&1));
     }
 
     #[test]
@@ -377,16 +377,13 @@ mod tests {
         if zeros.small.is_none() {
             return; // Without CAP_SYS_ADMIN.
         }
-        let bytes = vec![0_u8; 8 << 20];
-        let sum: u64 = bytes.iter().map(|&byte| u64::from(byte)).sum();
-        assert_eq!(std::hint::black_box(sum), 0);
         let mut pagemap = Pagemap::open(std::process::id(), zeros).expect("own page tables");
         let mut resident = 0;
-        let start = bytes.as_ptr().addr() as u64;
+        let start = NEVER_WRITTEN.as_ptr().addr() as u64;
         pagemap
-            .resident(start, 8 << 20, |_, _| resident += 1)
+            .resident(start, ZEROS_BYTES as u64, |_, _| resident += 1)
             .expect("own pages");
-        assert!(resident < 16, "{resident} pages");
+        assert!(resident < 4, "{resident} pages");
     }
 
     proptest! {

@@ -48,7 +48,7 @@ struct Work {
     program: Arc<Program>,
     image: Arc<Image>,
     live: LiveMemory,
-    shift: u32,
+    shift: Option<u32>,
     expanded: HashMap<u64, Vec<u64>>,
 }
 
@@ -67,7 +67,7 @@ impl GoroutineReader {
             program: edge.go.program.clone(),
             image: edge.go.image.clone(),
             live: edge.go.memory(),
-            shift: 0,
+            shift: None,
             expanded: HashMap::new(),
         };
         Self {
@@ -125,7 +125,7 @@ impl Work {
         let (facts, vars) = (self.program.facts, &self.program.vars);
         let mut found = goroutines::read(&self.live, facts, vars, self.shift);
         if let Ok(found) = &mut found {
-            self.shift = found.tracked.shift;
+            self.shift = Some(found.tracked.shift);
             for group in &mut found.groups {
                 if let Some(oldest) = &mut group.oldest {
                     oldest.pcs = self.expand(&oldest.pcs);

@@ -61,7 +61,7 @@ impl Made {
     }
 
     fn read(&self, shift: u32) -> Result<AllGoroutines, String> {
-        super::read(&self.memory(), facts(), &vars(), shift)
+        super::read(&self.memory(), facts(), &vars(), Some(shift))
     }
 
     fn memory(&self) -> Slice<'_> {
@@ -113,8 +113,23 @@ fn what_makes_no_sense_is_refused_and_the_odd_one_is_counted() {
     }
     let why = made.read(0).expect_err("too many");
     assert!(why.contains("make no sense"), "{why}");
-    let nowhere = super::read(&made.memory(), facts(), &Variables::default(), 0);
+    let nowhere = super::read(&made.memory(), facts(), &Variables::default(), None);
     assert!(nowhere.expect_err("no list").contains("allgs"));
+}
+
+/// Memory with a hole of one byte.
+struct Holed<'a>(Slice<'a>, u64);
+impl Memory for Holed<'_> {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+        let end = addr + buf.len() as u64;
+        if addr <= self.1 && self.1 < end {
+            return Err(Unreadable {
+                addr,
+                len: buf.len(),
+            });
+        }
+        self.0.read(addr, buf)
+    }
 }
 
 #[test]
@@ -123,22 +138,8 @@ fn a_struct_that_cannot_be_read_takes_none_of_its_neighbours_along() {
     for goid in 1..=200 {
         made.add(goid, 4, (0x10, 0x20));
     }
-    // A hole of one struct.
-    struct Holed<'a>(Slice<'a>, u64);
-    impl Memory for Holed<'_> {
-        fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
-            let end = addr + buf.len() as u64;
-            if addr <= self.1 && self.1 < end {
-                return Err(Unreadable {
-                    addr,
-                    len: buf.len(),
-                });
-            }
-            self.0.read(addr, buf)
-        }
-    }
     let hole = Holed(made.memory(), STRUCTS + 77 * STRIDE + 16);
-    let found = super::read(&hole, facts(), &vars(), 0).expect("plausible");
+    let found = super::read(&hole, facts(), &vars(), None).expect("plausible");
     assert_eq!((found.total, found.unreadable), (199, 1));
 }
 
@@ -200,7 +201,7 @@ proptest! {
         put(8, ptr);
         let facts = Facts::of_minor(minor).unwrap();
         let memory = Slice { base: 0, bytes: &bytes };
-        if let Ok(found) = super::read(&memory, facts, &vars(), shift) {
+        if let Ok(found) = super::read(&memory, facts, &vars(), Some(shift)) {
             let in_groups: u64 = found.groups.iter().map(|group| group.count).sum();
             prop_assert_eq!(in_groups + found.others.count, found.total);
             prop_assert!(found.tracked.shift >= shift);

@@ -276,7 +276,7 @@ impl Model {
 }
 
 /// A verdict of the engine in the words of the findings.
-fn stated(verdict: &verdict::Verdict) -> Verdict {
+pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
     Verdict {
         word: verdict.word,
         evidence: evidence(&verdict.evidence),

@@ -3,6 +3,7 @@
 //! They come as whole readings, some seconds apart ([`crate::event::GoroutinesRead`]). What they are now is the last
 //! reading; growth and slopes come from those before.
 
+mod follow;
 mod in_step;
 pub(super) mod state;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::Model;
-use super::findings::Verdict;
+use super::findings::{Interval, Verdict};
 use super::names::Names;
 use crate::go::frame::Frame;
 use crate::go::goroutines::{Oldest, Others, States};
@@ -105,7 +106,9 @@ pub struct GoroutineGroup {
     pub stack_growth_bytes: Option<i64>,
     /// The one that is parked longest, with its stack; `None` where none is, or the group is not among the largest.
     pub oldest: Option<ParkedStack>,
-    /// Whether they grow; `None` for those of the runtime.
+    /// Whether they grow, by arrivals and departures of goroutines that live for 15 s and longer: its samples are
+    /// goroutines, or one in [`Goroutines::one_in`], its cycles are readings. `None` for those of the runtime, and beyond
+    /// our bound.
     pub verdict: Option<Verdict>,
 }
 
@@ -188,7 +191,7 @@ impl GoroutineState {
                 stack_growth_bytes: at_baseline
                     .map(|then| change(known.stack_bytes, then.stack_bytes)),
                 oldest,
-                verdict: None,
+                verdict: self.verdict(id, known).filter(|_| !is_runtime),
             });
         }
         groups.sort_by_key(|group| {
@@ -216,6 +219,23 @@ impl GoroutineState {
             one_in: 1 << read.shift.min(63),
             history: self.history.clone(),
         })
+    }
+}
+
+impl GoroutineState {
+    /// The verdict on a group. Stacks grow after a goroutine has begun: its bytes are those of the present mean stack.
+    fn verdict(&self, id: u32, known: &Known) -> Option<Verdict> {
+        let mut verdict = self.follow.verdict(id)?;
+        let evidence = &mut verdict.evidence;
+        if known.count > 0 {
+            let stack_bytes = known.stack_bytes as f64 / known.count as f64;
+            evidence.bytes_per_min = evidence.objects_per_min.map(|objects| Interval {
+                value: objects.value * stack_bytes,
+                low: objects.low * stack_bytes,
+                high: objects.high * stack_bytes,
+            });
+        }
+        Some(verdict)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::gc::SECOND_NS;
 use super::super::history::WINDOW_NS;
 use super::super::names::Names;
+use super::follow::{Follow, Reading};
 use super::{CountThen, PerMinute, outermost};
 use crate::event::GoroutinesRead;
 use crate::go::goroutines::{AllGoroutines, MAX_GROUPS, Oldest, Others, States};
@@ -36,6 +37,7 @@ pub(in crate::model) struct GoroutineState {
     pub(super) baselines: Vec<Option<Then>>,
     /// Ids of groups whose names are not all known.
     unnamed: Vec<u32>,
+    pub(super) follow: Follow,
 }
 
 /// Of the last reading, what is neither a group's nor the total's.
@@ -123,9 +125,9 @@ impl Known {
 }
 
 impl GoroutineState {
-    /// Takes a reading.
-    pub(in crate::model) fn apply(&mut self, read: GoroutinesRead) {
-        let found = match read.found {
+    /// Takes a reading of a process that had run for `uptime_ns` then.
+    pub(in crate::model) fn apply(&mut self, read: GoroutinesRead, uptime_ns: Option<u64>) {
+        let mut found = match read.found {
             Ok(found) => found,
             Err(why) => {
                 self.not_known = Some(why);
@@ -163,7 +165,16 @@ impl GoroutineState {
             omitted: found.omitted,
             shift: found.tracked.shift,
         });
-        self.apply_groups(found);
+        let tracked = std::mem::take(&mut found.tracked);
+        let allocated_bytes = found.allocated_bytes;
+        let ids = self.apply_groups(found);
+        self.follow.apply(&Reading {
+            at_ns: read.at_ns,
+            allocated_bytes,
+            uptime_ns,
+            tracked: &tracked,
+            ids: &ids,
+        });
         let seq = self.seq;
         self.total.forget(seq);
         for known in &mut self.known {
@@ -175,7 +186,8 @@ impl GoroutineState {
         }
     }
 
-    fn apply_groups(&mut self, found: AllGoroutines) {
+    /// Gives each group its id; `None` beyond the bound.
+    fn apply_groups(&mut self, found: AllGoroutines) -> Vec<Option<u32>> {
         for known in &mut self.known {
             *known = Known {
                 created_pc: known.created_pc,
@@ -186,9 +198,12 @@ impl GoroutineState {
             };
         }
         self.unnamed.clear();
+        let mut ids = Vec::with_capacity(found.groups.len());
         for group in found.groups {
             let key = (group.created_pc, group.start_pc);
-            let Some(id) = self.id(key) else {
+            let id = self.id(key);
+            ids.push(id);
+            let Some(id) = id else {
                 // Beyond the bound, over all readings: they count with the others.
                 if let Some(last) = &mut self.last {
                     last.others.count += group.count;
@@ -210,6 +225,7 @@ impl GoroutineState {
             known.oldest = group.oldest;
             self.unnamed.push(id);
         }
+        ids
     }
 
     fn id(&mut self, key: (u64, u64)) -> Option<u32> {
