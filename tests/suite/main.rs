@@ -6,6 +6,7 @@ mod arm;
 mod calls;
 mod cli;
 mod diagnose;
+mod diagnosis;
 mod doctor;
 mod follow;
 mod frames;

@@ -73,17 +73,28 @@ impl Watched {
 
     /// Follows the target until the model is as wanted.
     #[track_caller]
-    pub(crate) fn until(&mut self, what: &str, mut wanted: impl FnMut(&Model) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, wanted: impl FnMut(&Model) -> bool) {
+        self.within(PATIENCE, what, wanted);
+    }
+
+    /// The same, with more patience.
+    #[track_caller]
+    pub(crate) fn within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut wanted: impl FnMut(&Model) -> bool,
+    ) {
         let session = self.session.as_mut().expect("attached");
         let reached = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, async {
+            tokio::time::timeout(patience, async {
                 while !wanted(session.model()) {
                     assert!(session.turn().await, "the target has ended before {what}");
                 }
             })
             .await
         });
-        assert!(reached.is_ok(), "waited {PATIENCE:?} for {what}");
+        assert!(reached.is_ok(), "waited {patience:?} for {what}");
     }
 
     /// Follows the target for a while: for load that has no end of its own.
