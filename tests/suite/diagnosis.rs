@@ -17,6 +17,9 @@ use crate::support::watched::Watched;
 /// A leak of half a MiB a second is found in 2.5 minutes as a rule; a loaded machine gets as long again.
 const PATIENCE: Duration = Duration::from_secs(330);
 
+/// MiB a minute of each leak, where the machine is not so busy that the program comes to do less.
+const NOMINAL: f64 = 30.0;
+
 /// A running `tests/programs/leaky`; ended when dropped.
 struct Leaky(Child);
 

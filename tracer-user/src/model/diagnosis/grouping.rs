@@ -27,6 +27,9 @@ const STILL_CARRIED: f64 = 0.05;
 /// Most members that a growing frame gathers: a list that a person can read.
 const MAX_MEMBERS: usize = 32;
 
+/// Most growing frames that are looked into, the deepest first; those further out hold what these do.
+const MAX_FRAMES: usize = 64;
+
 /// Growth and births of one stack over the recent minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Recent {
@@ -106,26 +109,22 @@ impl Dispatchers {
     /// Finds the frames through which most of what is allocated passes, apart from the growing sites' own.
     pub(super) fn look(&mut self, stacks: &[Stack<'_>], growing: &BTreeSet<u32>) {
         let mut total = 0.0;
-        let mut births: HashMap<u32, f64> = HashMap::new();
-        for stack in stacks {
-            if stack.site().is_some_and(|site| growing.contains(&site)) {
-                continue;
-            }
-            total += stack.recent.births;
-            for &label in stack.labels {
-                *births.entry(label).or_default() += stack.recent.births;
-            }
-        }
+        let others = stacks.iter().filter(|stack| {
+            let grows = stack.site().is_some_and(|site| growing.contains(&site));
+            total += if grows { 0.0 } else { stack.recent.births };
+            !grows
+        });
+        let births = births_by_label(others);
         if total < MIN_OTHER_BIRTHS {
             return; // What was known still holds.
         }
-        let is_dispatcher = |&(label, births): &(u32, f64)| {
+        let is_dispatcher = |&(label, &births): &(u32, &f64)| {
             let share = births / total;
             let was = self.labels.contains(&label);
             share > if was { STILL_DISPATCHED } else { DISPATCHED }
         };
-        self.labels = births
-            .into_iter()
+        self.labels = (0u32..)
+            .zip(&births)
             .filter(is_dispatcher)
             .map(|(label, _)| label)
             .collect();
@@ -135,6 +134,21 @@ impl Dispatchers {
     pub(super) fn contains(&self, label: u32) -> bool {
         self.labels.contains(&label)
     }
+}
+
+/// Births that pass each label; labels are dense numbers.
+pub(super) fn births_by_label<'a>(stacks: impl Iterator<Item = &'a Stack<'a>>) -> Vec<f64> {
+    let mut births: Vec<f64> = Vec::new();
+    for stack in stacks {
+        for &label in stack.labels {
+            let i = label as usize;
+            if i >= births.len() {
+                births.resize(i + 1, 0.0);
+            }
+            births[i] += stack.recent.births;
+        }
+    }
+    births
 }
 
 /// How the growth of one site is spread over the frames above it.
@@ -154,10 +168,17 @@ struct Depth {
 }
 
 impl Spread {
-    fn of(stacks: &[Stack<'_>], growing: &Growing<'_>) -> BTreeMap<u32, Self> {
+    /// Of the sites that are `wanted`.
+    fn of(
+        stacks: &[Stack<'_>],
+        growing: &Growing<'_>,
+        wanted: impl Fn(u32) -> bool,
+    ) -> BTreeMap<u32, Self> {
         let mut spreads: BTreeMap<u32, Self> = BTreeMap::new();
         for stack in stacks {
-            let Some(site) = stack.site() else { continue };
+            let Some(site) = stack.site().filter(|&site| wanted(site)) else {
+                continue;
+            };
             spreads
                 .entry(site)
                 .or_default()
@@ -214,7 +235,7 @@ pub(super) fn group(
     growing: &Growing<'_>,
     dispatchers: &Dispatchers,
 ) -> Vec<Group> {
-    let spreads = Spread::of(stacks, growing);
+    let spreads = Spread::of(stacks, growing, |site| growing.sites.contains(&site));
     let mut left: BTreeSet<u32> = growing
         .sites
         .iter()
@@ -234,7 +255,7 @@ pub(super) fn group(
             sites: vec![(site, spreads[&site].total)],
         });
     }
-    for &frame in growing.frames {
+    for &frame in growing.frames.iter().take(MAX_FRAMES) {
         if (growing.can_explain)(frame) && !dispatchers.contains(frame) {
             carry(frame, stacks, growing, &mut groups);
         }
@@ -304,16 +325,21 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
         .filter(|stack| stack.labels.contains(&frame))
         .copied()
         .collect();
-    let spreads = Spread::of(&below, growing);
-    let total: f64 = spreads.values().map(|spread| spread.total.bytes).sum();
+    let mut totals: BTreeMap<u32, Recent> = BTreeMap::new();
+    for stack in &below {
+        if let Some(site) = stack.site() {
+            *totals.entry(site).or_default() += stack.recent;
+        }
+    }
+    let total: f64 = totals.values().map(|recent| recent.bytes).sum();
     let is_in = |site: &u32| {
         groups
             .iter()
             .position(|group| group.sites.iter().any(|(member, _)| member == site))
     };
-    let mut large: Vec<(u32, Recent)> = spreads
+    let mut large: Vec<(u32, Recent)> = totals
         .iter()
-        .map(|(&site, spread)| (site, spread.total))
+        .map(|(&site, &recent)| (site, recent))
         .filter(|(_, recent)| recent.bytes > 0.0 && recent.bytes >= STILL_CARRIED * total)
         .collect();
     largest_first(&mut large);
@@ -341,9 +367,9 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
     // A leak all of which passes this frame is the same leak.
     let holds = |group: &Group| {
         group.sites.iter().all(|(site, recent)| {
-            spreads
+            totals
                 .get(site)
-                .is_some_and(|s| s.total.bytes >= (1.0 - MOST_ELSEWHERE_BEFORE) * recent.bytes)
+                .is_some_and(|below| below.bytes >= (1.0 - MOST_ELSEWHERE_BEFORE) * recent.bytes)
         })
     };
     let held: Vec<usize> = (0..groups.len()).filter(|&i| holds(&groups[i])).collect();
@@ -352,17 +378,22 @@ fn carry(frame: u32, stacks: &[Stack<'_>], growing: &Growing<'_>, groups: &mut V
         sites.extend(groups.remove(i).sites);
     }
     largest_first(&mut sites);
+    let spreads = Spread::of(&below, growing, |site| {
+        sites.iter().any(|(member, _)| *member == site)
+    });
     let explains = |label: &u32| {
         (growing.can_explain)(*label)
             && sites
                 .iter()
-                .all(|(site, _)| spreads[site].is_explained_by(*label, MOST_ELSEWHERE))
+                .filter_map(|(site, _)| spreads.get(site))
+                .all(|spread| spread.is_explained_by(*label, MOST_ELSEWHERE))
     };
-    let depth = |label: u32| -> f64 { sites.iter().map(|(s, _)| spreads[s].depth(label)).sum() };
+    let depth = |label: u32| -> f64 { spreads.values().map(|spread| spread.depth(label)).sum() };
     let deepest = sites
         .first()
         .into_iter()
-        .flat_map(|(site, _)| spreads[site].by_label.keys().copied())
+        .filter_map(|(site, _)| spreads.get(site))
+        .flat_map(|spread| spread.by_label.keys().copied())
         .filter(explains)
         .min_by(|&a, &b| depth(a).total_cmp(&depth(b)).then(a.cmp(&b)));
     let under = match sites.as_slice() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::grouping::{self, Group, Growing, Recent, Stack};
+use super::grouping::{self, Group, Growing, Recent, Stack, births_by_label};
 use super::letters::{Identity, MAX_LETTERS};
 use super::process::plus;
 use super::{Entity, evidence, stated};
@@ -53,21 +53,21 @@ impl Model {
     pub(super) fn find_leaks(&mut self) {
         let diagnosis = &self.diagnosis;
         let tracks = &diagnosis.tracks;
-        let stacks = tracks.stacks();
-        let by_site = BySite::of(&stacks);
-        let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
         let sites: BTreeSet<u32> = tracks.growing_sites().collect();
         let mut frames: Vec<u32> = tracks.growing_frames().collect();
+        let stacks = if sites.is_empty() && frames.is_empty() {
+            Vec::new() // Nothing is to be gathered.
+        } else {
+            tracks.stacks()
+        };
+        let by_site = BySite::of(&stacks);
+        let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
         let mut dispatchers = diagnosis.dispatchers.clone();
         dispatchers.look(&plain, &sites);
         // The deepest first: the fewest births pass it.
-        let births = |frame: u32| -> f64 {
-            let below = plain.iter().filter(|stack| stack.labels.contains(&frame));
-            below.map(|stack| stack.recent.births).sum()
-        };
-        let mut by_births: Vec<(f64, u32)> = frames.iter().map(|&f| (births(f), f)).collect();
-        by_births.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        frames = by_births.into_iter().map(|(_, frame)| frame).collect();
+        let births = births_by_label(plain.iter());
+        let births = |frame: u32| births.get(frame as usize).copied().unwrap_or(0.0);
+        frames.sort_by(|&a, &b| births(a).total_cmp(&births(b)).then(a.cmp(&b)));
         let growing = Growing {
             sites: &sites,
             frames: &frames,

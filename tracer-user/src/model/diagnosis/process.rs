@@ -109,11 +109,16 @@ impl Model {
         if heap_grows {
             process.word = Word::Growing;
             process.kind = Some(Kind::Heap);
-            let slopes = findings.leaks.iter().filter(|leak| leak.kind == Kind::Heap);
-            process.live_bytes_per_min = slopes
-                .filter_map(|leak| leak.evidence.bytes_per_min)
-                .reduce(plus)
-                .or(whole.evidence.bytes_per_min);
+            let heap = findings.leaks.iter().filter(|leak| leak.kind == Kind::Heap);
+            let slopes: Vec<Option<Interval>> =
+                heap.map(|leak| leak.evidence.bytes_per_min).collect();
+            let sum = slopes.iter().copied().flatten().reduce(plus);
+            // A leak that only keeps step with the load has no slope of its own: then that of all is the better one.
+            let of_all = whole.evidence.bytes_per_min.filter(|all| {
+                let is_more = sum.is_none_or(|sum| all.value > sum.value);
+                slopes.is_empty() || slopes.contains(&None) && is_more
+            });
+            process.live_bytes_per_min = of_all.or(sum);
         } else {
             process.missing = whole.evidence.missing;
             process.steady_below_bytes_per_min = whole.evidence.steady_below_bytes_per_min;

@@ -18,6 +18,8 @@ use crate::model::rows::GroupBy;
 pub(super) const MAX_TRACKS: usize = 8192;
 /// Once there are so many, new stacks count for their call site alone: 5000 sites come before any frame.
 pub(super) const MAX_WITH_FRAMES: usize = 3072;
+/// Where nothing happens, one look in so many is enough: in a large program that is nearly everywhere.
+const IDLE_TURNS: u32 = 8;
 /// What a stack did counts for less by a factor of e after so many looks, 15 min: growth of the time in which a verdict
 /// on a slow leak is found.
 const RECENT_LOOKS: f64 = 60.0;
@@ -213,8 +215,11 @@ impl Tracks {
                 stamp += 1;
             }
         }
-        for (track, flow) in self.by_class.iter_mut().zip(&sums) {
-            track.look(clock, flow);
+        for ((track, flow), turn) in self.by_class.iter_mut().zip(&sums).zip(0u32..) {
+            let is_idle = track.word() == Word::Idle && *flow == Flow::default();
+            if !is_idle || turn % IDLE_TURNS == self.looks % IDLE_TURNS {
+                track.look(clock, flow);
+            }
         }
         self.whole.look(clock, &whole);
     }
