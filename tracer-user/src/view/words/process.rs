@@ -74,6 +74,10 @@ fn flat(process: &ProcessVerdict) -> String {
 fn growing(findings: &Findings) -> String {
     let process = &findings.process;
     match process.kind {
+        Some(Kind::Heap) | None if findings.leaks.is_empty() => {
+            heap(process)
+                + " Which site is not to be told yet: the sum of all grows, none does by itself."
+        }
         Some(Kind::Heap) | None => heap(process),
         Some(Kind::Goroutines) => goroutines(findings),
         Some(Kind::Cgo) => outside(process, "memory that C code allocates"),
