@@ -47,7 +47,8 @@ pub struct Session {
     armed_by: Option<ArmedBy>,
     /// Where probes sit, for whoever comes after a kill.
     noted: Option<Noted>,
-    model: Model,
+    /// Boxed: it is large, and a session moves through many futures.
+    model: Box<Model>,
     symbolizer: Symbolizer,
     mappings: Vec<pprof::MappedFile>,
     batches: Batches,
@@ -93,7 +94,7 @@ impl Session {
             armed: attached.armed,
             armed_by: attached.armed_by,
             noted: attached.noted,
-            model: Model::new(attached.target),
+            model: Box::new(Model::new(attached.target)),
             symbolizer: attached.symbolizer,
             mappings: attached.mappings,
             batches,

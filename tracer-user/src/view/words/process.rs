@@ -74,6 +74,10 @@ fn flat(process: &ProcessVerdict) -> String {
 fn growing(findings: &Findings) -> String {
     let process = &findings.process;
     match process.kind {
+        Some(Kind::Heap) | None if findings.leaks.is_empty() => {
+            heap(process)
+                + " Which site is not to be told yet: the sum of all grows, none does by itself."
+        }
         Some(Kind::Heap) | None => heap(process),
         Some(Kind::Goroutines) => goroutines(findings),
         Some(Kind::Cgo) => outside(process, "memory that C code allocates"),
@@ -128,8 +132,17 @@ fn goroutines(findings: &Findings) -> String {
         || "Goroutines never end and become more".to_owned(),
         |rate| format!("{} that do not end", count_per_min(rate, "goroutines")),
     );
+    let process = &findings.process;
     let mut text = format!("LEAK, or load that still rises. {grow}.");
-    text.push_str(&rss_by(&findings.process, "with what they hold"));
+    match &process.live_bytes_per_min {
+        Some(live) => {
+            text.push_str(" Live heap after GC ");
+            text.push_str(&bytes_per_min(live));
+            text.push('.');
+            text.push_str(&rss_by(process, ""));
+        }
+        None => text.push_str(&rss_by(process, " with what they hold")),
+    }
     text
 }
 
@@ -172,7 +185,7 @@ fn rss_by(process: &ProcessVerdict, why: &str) -> String {
         .rss_bytes_per_min
         .as_ref()
         .map_or_else(String::new, |rate| {
-            format!(" RSS grows {} {why}.", bytes_per_min(rate))
+            format!(" RSS grows {}{why}.", bytes_per_min(rate))
         })
 }
 

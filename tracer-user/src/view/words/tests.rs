@@ -358,25 +358,30 @@ fn every_word_of_a_site_has_its_sentence() {
     insta::assert_snapshot!("sites", all);
 }
 
-#[test]
-fn every_verdict_on_the_process_has_its_sentence() {
-    let mut all = String::new();
-    let mut add = |what: &str, findings: &Findings| {
-        let limit = limit(findings).unwrap_or_default();
-        let _ = writeln!(
-            all,
-            "{what}: {:?}\n  {}\n  {limit}",
-            outcome(findings),
-            process(findings)
-        );
-    };
-    add("leak", &tyk());
-    let growing = |kind| ProcessVerdict {
+/// What is said of a process with these findings.
+fn told(what: &str, findings: &Findings) -> String {
+    let limit = limit(findings).unwrap_or_default();
+    format!(
+        "{what}: {:?}\n  {}\n  {limit}\n",
+        outcome(findings),
+        process(findings)
+    )
+}
+
+fn growing(kind: Kind) -> ProcessVerdict {
+    ProcessVerdict {
         word: Word::Growing,
         kind: Some(kind),
         rss_bytes_per_min: Some(mi(2.0, 2.4, 2.8)),
         ..ProcessVerdict::default()
-    };
+    }
+}
+
+#[test]
+fn every_verdict_on_the_process_has_its_sentence() {
+    let mut all = String::new();
+    let mut add = |what: &str, findings: &Findings| all += &told(what, findings);
+    add("leak", &tyk());
     add(
         "bursts",
         &with_process(ProcessVerdict {
@@ -407,6 +412,29 @@ fn every_verdict_on_the_process_has_its_sentence() {
         findings.limit = Some(Limit { kind, bytes, in_s });
         add(&format!("factor {factor}"), &findings);
     }
+    for word in [
+        Word::Warming,
+        Word::Steady,
+        Word::Churn,
+        Word::Idle,
+        Word::Collecting,
+    ] {
+        let process = ProcessVerdict {
+            word,
+            steady_below_bytes_per_min: Some(1.3 * MI),
+            missing: Some(missing(4, 1, Some(61.0))),
+            ..ProcessVerdict::default()
+        };
+        add(word.word(), &with_process(process));
+    }
+    add("nothing yet", &Findings::default());
+    insta::assert_snapshot!("process", all);
+}
+
+#[test]
+fn growth_beside_the_heap_is_told_by_its_parts() {
+    let mut all = String::new();
+    let mut add = |what: &str, findings: &Findings| all += &told(what, findings);
     add(
         "grew beside",
         &with_process(ProcessVerdict {
@@ -447,23 +475,7 @@ fn every_verdict_on_the_process_has_its_sentence() {
     add("mmap", &with_process(growing(Kind::Mmap)));
     add("fragmentation", &with_process(growing(Kind::SpanWaste)));
     add("page cache", &with_process(growing(Kind::PageCache)));
-    for word in [
-        Word::Warming,
-        Word::Steady,
-        Word::Churn,
-        Word::Idle,
-        Word::Collecting,
-    ] {
-        let process = ProcessVerdict {
-            word,
-            steady_below_bytes_per_min: Some(1.3 * MI),
-            missing: Some(missing(4, 1, Some(61.0))),
-            ..ProcessVerdict::default()
-        };
-        add(word.word(), &with_process(process));
-    }
-    add("nothing yet", &Findings::default());
-    insta::assert_snapshot!("process", all);
+    insta::assert_snapshot!("beside", all);
 }
 
 #[test]
