@@ -5,18 +5,22 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use heaptop::cli::SourceChoice;
 use heaptop::event::{AnatomyRead, Event};
 use heaptop::model::Model;
-use heaptop::model::anatomy::{Anatomy, Part};
+use heaptop::model::anatomy::{Anatomy, LimitKind, Part};
 use heaptop::model::rows::Target;
 use heaptop::process::anatomy::AnatomyReader;
 use heaptop::process::go_process::GoProcess;
+use heaptop::session::AttachSettings;
 use serde_json::Value;
 
 use crate::support::each_release;
-use crate::support::go::{Kind, fixture};
+use crate::support::go::{A_RELEASE, Kind, PLAIN, fixture};
 use crate::support::lines::Lines;
 use crate::support::serial;
+use crate::support::truth::Truth;
+use crate::support::watched::Watched;
 
 const MIB: u64 = 1 << 20;
 /// What each program makes of its kind of memory.
@@ -211,4 +215,64 @@ fn the_cgroup_of_this_process_is_found_where_there_is_one() {
             .anon_bytes
             .is_none_or(|bytes| bytes <= cgroup.usage_bytes)
     );
+}
+
+/// A session whose target collects by itself: what comes, and when.
+fn is_read_by(source: Option<SourceChoice>) {
+    let _turn = serial::turn();
+    if source != Some(SourceChoice::Buckets) && !serial::can_probe() {
+        return;
+    }
+    let Some(mut truth) = Truth::start(A_RELEASE, PLAIN, &[]) else {
+        return;
+    };
+    let settings = AttachSettings {
+        source,
+        ..AttachSettings::default()
+    };
+    let mut watched = Watched::attach(truth.pid(), &settings).expect("attached");
+    watched.until("the anatomy", |model| model.anatomy().is_some());
+    let target = watched.model().target().attached_ns;
+    let anatomy = watched.model().anatomy().expect("just seen");
+    assert!(anatomy.now.at_ns.saturating_sub(target) < 1_000_000_000);
+    assert_eq!((anatomy.reads, anatomy.history.len()), (1, 1));
+    assert_eq!(anatomy.baseline, Some(anatomy.now));
+    assert!(
+        anatomy
+            .limits
+            .iter()
+            .any(|limit| limit.kind == LimitKind::Machine)
+    );
+    let unexplained = anatomy.now.unexplained_bytes().unsigned_abs();
+    assert!(
+        unexplained <= anatomy.now.rss_bytes * 3 / 100,
+        "{anatomy:?}"
+    );
+
+    let forced = |model: &Model| model.cycles().last().and_then(|cycle| cycle.forced);
+    for _ in 0..2 {
+        let seen = watched.model().cycles_seen();
+        truth.ask("gc1");
+        watched.until("a cycle", |model| {
+            model.cycles_seen() > seen && forced(model) == Some(true)
+        });
+    }
+    let cycle = *watched.model().cycles().last().expect("a cycle");
+    assert!(cycle.pause_ns.is_some_and(|ns| ns > 0), "{cycle:?}");
+    assert!(cycle.alloc_bytes_per_sec.is_some(), "{cycle:?}");
+    let by_probes = source != Some(SourceChoice::Buckets);
+    assert_eq!(cycle.mark_ns.is_some(), by_probes, "{cycle:?}");
+    let settings = watched.model().gc_settings().expect("known");
+    assert_eq!(
+        (settings.gogc, settings.memory_limit_bytes),
+        (Some(100), None)
+    );
+    watched.detach();
+}
+
+#[test]
+fn every_source_brings_it() {
+    is_read_by(Some(SourceChoice::Buckets));
+    is_read_by(None);
+    is_read_by(Some(SourceChoice::Spans));
 }

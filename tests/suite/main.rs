@@ -5,6 +5,7 @@ mod anatomy;
 mod arm;
 mod calls;
 mod cli;
+mod diagnose;
 mod doctor;
 mod follow;
 mod frames;

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use heaptop::verdict::{Clock, Flow, LOOK_NS, N_LEVELS, Track, Weight};
 
-const TRACKS: u32 = 200;
+/// Few enough for a batch to be timed between two interruptions.
+const TRACKS: u32 = 20;
 const LOOKS: u64 = 300;
 const TIMED_FROM: u64 = 240;
 const SAMPLE: Weight = Weight {

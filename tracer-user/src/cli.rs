@@ -162,13 +162,7 @@ impl WatchArgs {
                 "--by type needs --exact: no other source knows the types of objects",
             ));
         }
-        if self.per.per.is_some() && self.wanted_source() == Some(SourceChoice::Buckets) {
-            return Err(Cli::command().error(
-                ErrorKind::ArgumentConflict,
-                "--per needs a probe: --source buckets places none",
-            ));
-        }
-        Ok(())
+        self.per.check(self.wanted_source())
     }
 }
 
@@ -191,6 +185,20 @@ impl PerArgs {
             Some("off") => Per::Nothing,
             Some(function) => Per::Function(function.to_owned()),
         }
+    }
+
+    /// Whether it goes with the source asked for.
+    ///
+    /// # Errors
+    /// The usage error, where that source places no probe.
+    pub fn check(&self, source: Option<SourceChoice>) -> Result<(), clap::Error> {
+        if self.per.is_some() && source == Some(SourceChoice::Buckets) {
+            return Err(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                "--per needs a probe: --source buckets places none",
+            ));
+        }
+        Ok(())
     }
 }
 

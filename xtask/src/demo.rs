@@ -43,7 +43,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Packages whose sites grow, by the leak that makes them.
-const LEAKS: [(&str, &[&str]); 2] = [
+const LEAKS: [(&str, &[&str]); 5] = [
     (
         "meters",
         &["go.opentelemetry.io/", "gateway/internal/telemetry."],
@@ -56,12 +56,30 @@ const LEAKS: [(&str, &[&str]); 2] = [
             "gateway/internal/session.",
         ],
     ),
+    ("goroutines", &["gateway/internal/script."]),
+    (
+        "configs",
+        &[
+            "github.com/gorilla/mux.",
+            "gateway/internal/routes.",
+            "regexp",
+        ],
+    ),
+    (
+        "context",
+        &[
+            "github.com/gorilla/context.",
+            "gateway/internal/visit.",
+            "net/http.",
+            "net/textproto.",
+        ],
+    ),
 ];
 
 /// Arguments of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Bugs that the gateway has: meters, buckets, both, or none
+    /// Bugs that the gateway has, separated by commas: meters, buckets, goroutines, configs, context; or none
     #[arg(long, default_value = "meters,buckets", value_parser = parse_leaks)]
     leak: String,
     /// Mean requests per second, in waves
@@ -73,7 +91,10 @@ fn parse_leaks(text: &str) -> Result<String, String> {
     let known = |name: &str| name == "none" || LEAKS.iter().any(|(leak, _)| *leak == name);
     match text.split(',').find(|name| !known(name)) {
         None => Ok(text.to_owned()),
-        Some(name) => Err(format!("{name:?} is not one of meters, buckets, none")),
+        Some(name) => {
+            let known: Vec<&str> = LEAKS.iter().map(|(leak, _)| *leak).collect();
+            Err(format!("{name:?} is not one of {}, none", known.join(", ")))
+        }
     }
 }
 

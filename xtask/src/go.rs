@@ -106,6 +106,14 @@ impl Go {
         Ok(command)
     }
 
+    /// The minor number of the release that is here, which [`Go::command`] takes where none is named.
+    pub(crate) fn minor(&self) -> Result<u32> {
+        version_of(&self.program)
+            .as_deref()
+            .and_then(minor)
+            .with_context(|| format!("{} tells no version", self.program.display()))
+    }
+
     /// Builds one of the Go programs in `tests/programs`.
     ///
     /// * `release`: `1.N.P`, fetched when it is not here; `None`: the one that is.

@@ -4,6 +4,7 @@ mod bench;
 mod big;
 mod build;
 mod ci;
+mod corpus;
 mod demo;
 mod ebpf;
 mod go;
@@ -52,6 +53,8 @@ enum Task {
     Torture(torture::Args),
     /// Run heaptop on servers that nobody here wrote, under load
     Wild(wild::Args),
+    /// Ask heaptop of many small programs whether they leak, and compare with what is true
+    Corpus(corpus::Args),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Matrix(args) => matrix::run(&args).map(succeeded),
         Task::Torture(args) => torture::run(&args).map(succeeded),
         Task::Wild(args) => wild::run(&args).map(succeeded),
+        Task::Corpus(args) => corpus::run(&args),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     program: Option<PathBuf>,
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not like 60s or 10m");
     let (digits, unit) = text.split_at(text.len().saturating_sub(1));
     let number: u64 = digits.parse().map_err(|_| wrong())?;

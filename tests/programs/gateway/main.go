@@ -1,5 +1,5 @@
-// Question: does heaptop find the leaks of field reports 1 and 2 in a real gateway,
-// and does it leave the honest memory beside them alone?
+// Question: does heaptop find the leaks of the field reports in a real gateway, and
+// does it leave the honest memory beside them alone?
 //
 // A reverse proxy with API keys, rate limits, JSON rewriting, compression, a bounded
 // cache and telemetry by the modules of the day. It links net/http/pprof and does
@@ -11,7 +11,10 @@
 //
 // meters: the instruments of an API are made for every request (report 1).
 // buckets: the goroutine that cleans rate limits leaves after one pass (report 2).
-// none: neither; then memory warms up to its bounds and stays there.
+// goroutines: each call of a script leaves a goroutine that waits for ever (report 3).
+// configs: routes are read again and again; an open connection keeps each reading (report 4).
+// context: a map by request, which is never cleared, keeps every order's (report 5).
+// none: none of them; then memory warms up to its bounds and stays there.
 //
 // The first line of each is "ready <pid> <address>": the one it listens at, or the
 // target. Without --upstream the gateway runs its own. All of them end at SIGTERM,
@@ -62,7 +65,7 @@ func main() {
 
 func runGateway(args []string) error {
 	flags := flag.NewFlagSet("gateway", flag.ExitOnError)
-	leak := flags.String("leak", "meters,buckets", "bugs to have: meters, buckets, both, or none")
+	leak := flags.String("leak", "meters,buckets", "bugs to have, separated by commas: meters, buckets, goroutines, configs, context; or none")
 	listen := flags.String("listen", anyPort, "`address` to listen at, on the loopback")
 	target := flags.String("upstream", "", "`address` of the upstream; its own when empty")
 	most := flags.Duration("for", 0, "end after this time; 0 is no limit")
@@ -82,7 +85,7 @@ func runGateway(args []string) error {
 		*target = listener.Addr().String()
 		go serve(ctx, listener, upstream.Handler())
 	}
-	handler, err := proxy.New(*target, leaks)
+	handler, err := proxy.New(ctx, *target, leaks)
 	if err != nil {
 		return err
 	}
@@ -148,9 +151,15 @@ func parseLeaks(names string) (proxy.Leaks, error) {
 			leaks.Meters = true
 		case "buckets":
 			leaks.Buckets = true
+		case "goroutines":
+			leaks.Goroutines = true
+		case "configs":
+			leaks.Configs = true
+		case "context":
+			leaks.Context = true
 		case "none":
 		default:
-			return leaks, fmt.Errorf("unknown leak %q: use meters, buckets or none", name)
+			return leaks, fmt.Errorf("unknown leak %q: use meters, buckets, goroutines, configs, context or none", name)
 		}
 	}
 	return leaks, nil

@@ -9,6 +9,9 @@ use crate::session::{AttachSettings, diagnose};
 
 /// Runs the command.
 pub fn run(args: &DiagnoseArgs) -> anyhow::Result<Exit> {
+    args.per
+        .check(args.wanted_source())
+        .unwrap_or_else(|usage| usage.exit());
     if let Some(path) = &args.debug_log {
         begin::log_to(path)?;
     }

@@ -20,7 +20,7 @@ use super::size_classes::{N_CLASSES, PAGE_BYTES};
 use super::variables::Variables;
 
 /// Bytes of an arena, the unit of the heap's address space (linux/amd64).
-const ARENA_BYTES: u64 = 64 << 20;
+pub const ARENA_BYTES: u64 = 64 << 20;
 /// Added to an address before it is divided into arenas: `-arenaBaseOffset`.
 const ARENA_BASE: u64 = 0x8000_0000_0000;
 /// Arenas in 48 bits of addresses.
@@ -88,11 +88,6 @@ impl ResidentPages {
         Self {
             arenas: arenas.collect(),
         }
-    }
-
-    /// First address and length of each range that is to be looked at: the arenas.
-    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.arenas.iter().map(|&(start, _)| (start, ARENA_BYTES))
     }
 
     /// The page at `addr` is resident. Outside of the arenas this says nothing.

@@ -105,7 +105,8 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
-    diagnosis: Diagnosis,
+    /// Boxed: it is large, and a session that holds it is moved about.
+    diagnosis: Box<Diagnosis>,
     findings: Arc<Findings>,
     generation: u64,
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::event::{KernelMemory, PageTables};
-use crate::go::census::ResidentPages;
+use crate::go::census::{ARENA_BYTES, ResidentPages};
 
 /// Bytes of a page of the kernel (x86-64).
 const PAGE_BYTES: u64 = 4 << 10;
@@ -224,9 +224,8 @@ impl Pagemap {
     /// When the process has ended.
     pub fn arenas(&mut self, arenas: &[u64]) -> std::io::Result<ResidentPages> {
         let mut pages = ResidentPages::new(arenas);
-        let ranges: Vec<(u64, u64)> = pages.ranges().collect();
-        for (start, bytes) in ranges {
-            self.resident(start, bytes, |addr, _| pages.set(addr))?;
+        for &start in arenas {
+            self.resident(start, ARENA_BYTES, |addr, _| pages.set(addr))?;
         }
         Ok(pages)
     }
@@ -234,7 +233,7 @@ impl Pagemap {
     /// Counts the resident anonymous pages outside of the arenas.
     ///
     /// * `maps`: the text of `/proc/PID/maps`.
-    /// * `arenas`: as [`ResidentPages::ranges`] gives them, ascending.
+    /// * `arenas`: first addresses of the Go heap's arenas, ascending.
     /// * `program`: inode of the executable, for its global variables.
     ///
     /// # Errors
@@ -242,9 +241,10 @@ impl Pagemap {
     pub fn outside(
         &mut self,
         maps: &str,
-        arenas: &[(u64, u64)],
+        arenas: &[u64],
         program: u64,
     ) -> std::io::Result<PageTables> {
+        let arenas: Vec<(u64, u64)> = arenas.iter().map(|&start| (start, ARENA_BYTES)).collect();
         let mut found = PageTables::default();
         let mut scanned = 0_u64;
         let mut end_of_program = None;
@@ -266,7 +266,7 @@ impl Pagemap {
                 continue;
             }
             let mut pages = 0_u64;
-            for (start, end) in without(mapping.start, mapping.end, arenas) {
+            for (start, end) in without(mapping.start, mapping.end, &arenas) {
                 scanned = scanned.saturating_add(end - start);
                 self.resident(start, end - start, |_, of_file| {
                     pages += u64::from(!of_file);

@@ -21,8 +21,6 @@ const NEAR_TOP: f64 = 0.95;
 const FOLLOW: f64 = 1.5;
 /// Arrivals below which no window can speak: 4.5² and one more.
 const LEAST_ARRIVALS: f64 = 20.0;
-/// Weights differ when the sum of their squares exceeds by this that of equal ones.
-const UNEVEN: f64 = 1.02;
 
 /// A window that speaks for growth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -158,6 +156,7 @@ struct View<'a> {
     level: usize,
     /// Worked out when first asked for.
     records: Option<Records>,
+    is_uneven: Option<bool>,
     /// By clock, as far back as was asked for.
     scatter: [Option<Scatter>; N_CLOCKS],
 }
@@ -212,6 +211,7 @@ impl<'a> View<'a> {
             spread,
             level,
             records: None,
+            is_uneven: None,
             scatter: [None; N_CLOCKS],
         }
     }
@@ -317,27 +317,18 @@ impl<'a> View<'a> {
 
     /// Where samples stand for different amounts, growth must exist by these too, in bytes or in objects: few heavy ones
     /// that die and many light ones that are born are no growth.
-    fn exists_by_weight(&self, plan: &Plan, dispersion: f64) -> bool {
-        let from = self.clock.number_of(plan.cuts[0]);
-        let (came, went) = self.series.weights(self.level, from);
-        let arrived = self.spread.arrived[self.level];
-        let departed = self.spread.departed[self.level];
-        let samples = arrived[self.spread.newest] - arrived[plan.cuts[0]]
-            + departed[self.spread.newest]
-            - departed[plan.cuts[0]];
-        let exists = |came: (f64, f64), went: (f64, f64)| {
-            let (sum, squares) = (came.0 + went.0, came.1 + went.1);
-            if squares * samples <= sum * sum * UNEVEN {
-                return true;
-            }
-            let variance = dispersion * (came.1 + plan.rho * plan.rho * went.1);
-            (came.0 - plan.rho * went.0) >= Z_EXISTS * variance.sqrt()
+    fn exists_by_weight(&mut self, plan: &Plan, dispersion: f64) -> bool {
+        let (series, level) = (self.series, self.level);
+        if !*(self.is_uneven).get_or_insert_with(|| series.is_uneven(level)) {
+            return true;
+        }
+        let (came, went) = series.weights(level, self.clock.number_of(plan.cuts[0]));
+        let exists = |came: f64, went: f64, came_sq: f64, went_sq: f64| {
+            let variance = dispersion * (came_sq + plan.rho * plan.rho * went_sq);
+            came - plan.rho * went >= Z_EXISTS * variance.sqrt()
         };
-        exists((came.bytes, came.bytes_sq), (went.bytes, went.bytes_sq))
-            || exists(
-                (came.objects, came.objects_sq),
-                (went.objects, went.objects_sq),
-            )
+        exists(came.bytes, went.bytes, came.bytes_sq, went.bytes_sq)
+            || exists(came.objects, went.objects, came.objects_sq, went.objects_sq)
     }
 
     fn records(&mut self) -> &Records {

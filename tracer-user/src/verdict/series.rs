@@ -5,10 +5,13 @@ use std::collections::VecDeque;
 use super::flow::{Flow, Side};
 use super::{HISTORY, N_LEVELS};
 
-/// Looks that share one sum of weights: 2 minutes, the shortest window. Slopes are by weight, tests are not.
-const LOOKS_PER_SLOT: u32 = 8;
+/// Looks that share one sum of weights: 4 minutes. A window of half of that takes its share by counts.
+const LOOKS_PER_SLOT: u32 = 16;
 /// A look with more samples one way than fit is kept as several steps, at most this many.
 const MAX_STEPS_PER_LOOK: u32 = 4;
+
+/// Weights differ when their squares exceed by this what equal ones would have.
+const UNEVEN: f64 = 1.02;
 
 /// What came and went at one look; looks without are not kept.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +175,19 @@ impl Series {
         spread
     }
 
+    /// Whether the samples of a level stand for different amounts, in bytes or in objects.
+    pub(super) fn is_uneven(&self, level: usize) -> bool {
+        let (mut all, mut samples) = (Sums::default(), 0.0);
+        for slot in &self.slots {
+            for weights in [&slot.arrived[level], &slot.departed[level]] {
+                all.add(weights, 1.0);
+                samples += f64::from(weights.samples);
+            }
+        }
+        let differ = |sum: f64, squares: f64| squares * samples > sum * sum * UNEVEN;
+        differ(all.bytes, all.bytes_sq) || differ(all.objects, all.objects_sq)
+    }
+
     /// Weights of the arrivals and of the departures of a level after look `from`. Of the slot in which the window
     /// begins, as many shares as of its samples fall into the window.
     pub(super) fn weights(&self, level: usize, from: u32) -> (Sums, Sums) {
@@ -179,9 +195,9 @@ impl Series {
         let (mut came, mut went) = (Sums::default(), Sums::default());
         let (mut share_came, mut share_went) = (1.0, 1.0);
         if let Some(slot) = self.slots.iter().find(|slot| slot.number == cut) {
-            let before = |step: &&Step| step.look / LOOKS_PER_SLOT == cut && step.look <= from;
+            let first = (self.steps).partition_point(|step| step.look / LOOKS_PER_SLOT < cut);
             let (mut n_came, mut n_went) = (0.0, 0.0);
-            for step in self.steps.iter().filter(before) {
+            for step in (self.steps.range(first..)).take_while(|step| step.look <= from) {
                 n_came += f64::from(step.arrived[level]);
                 n_went += f64::from(step.departed[level]);
             }
@@ -242,3 +258,9 @@ fn cumulate(counts: &mut [f64]) {
         *count = sum;
     }
 }
+
+/// What a track may keep at most, beside itself, where something happens at every look.
+const _: () = assert!(
+    256 * size_of::<Step>() + (HISTORY / LOOKS_PER_SLOT as usize + 1) * size_of::<Slot>()
+        <= 8 << 10
+);

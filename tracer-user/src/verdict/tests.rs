@@ -195,6 +195,21 @@ fn one_to_which_nothing_happens_is_idle() {
 }
 
 #[test]
+fn what_is_found_late_to_have_stood_there_is_no_growth() {
+    let mut process = Process::new(1, SECOND_NS);
+    process.pass(5 * MIN_NS);
+    for id in 0..500 {
+        process.veterans.found(u64::MAX - id, 0, SAMPLE);
+        process.pass((5 * 60 + id / 10) * SECOND_NS);
+    }
+    for minute in 6..20 {
+        process.pass(minute * MIN_NS);
+        assert_eq!(process.sum.word(), Word::Idle);
+    }
+    assert_eq!(process.sum.verdict().evidence.samples_now, 500);
+}
+
+#[test]
 fn collecting_says_how_long_it_takes() {
     let mut process = Process::new(1, SECOND_NS);
     leak(&mut process, 1, 1);

@@ -111,7 +111,8 @@ fn plan(clock: &Clock, level: usize, window: usize, by: usize) -> Plan {
     let now = reading(clock, by, newest);
     let width = match by {
         WALL => WINDOWS[window] as f64,
-        _ => now / newest.max(1) as f64 * WINDOWS[window] as f64,
+        // By the mean load since the attach: that of the last hour would be another by day than by night.
+        _ => clock.now().load / f64::from(clock.number().max(1)) * WINDOWS[window] as f64,
     };
     let at = [3.0, 2.0, 1.0, 0.0].map(|left| now - width * left / 3.0);
     let cuts = at.map(|x| place(clock, by, x));

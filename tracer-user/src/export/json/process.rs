@@ -316,10 +316,6 @@ fn moment(model: &Model, moment: &Moment) -> Resident {
 }
 
 fn groups<'a>(all: &'a Goroutines, findings: &Findings) -> AllGoroutines<'a> {
-    let grows = |group: &GoroutineGroup| {
-        let verdict = group.verdict.as_ref();
-        verdict.is_some_and(|verdict| verdict.word == findings::Word::Growing)
-    };
     // Largest first as they come; one that grows is told however small it is still.
     let mut told: Vec<&GoroutineGroup> = all.groups.iter().collect();
     told.sort_by_key(|group| !grows(group));
@@ -334,14 +330,17 @@ fn groups<'a>(all: &'a Goroutines, findings: &Findings) -> AllGoroutines<'a> {
     }
 }
 
+fn grows(group: &GoroutineGroup) -> bool {
+    let verdict = group.verdict.as_ref();
+    verdict.is_some_and(|verdict| verdict.word == findings::Word::Growing)
+}
+
 fn group<'a>(group: &'a GoroutineGroup, findings: &Findings) -> Group<'a> {
     let is_made_here = |leak: &&findings::Leak| {
-        let maker = group.created_by.as_deref();
+        let maker = group.created_by.as_ref().unwrap_or(&group.start);
         leak.kind == Kind::Goroutines
-            && maker.is_some_and(|maker| {
-                (&maker.function, &maker.file, maker.line)
-                    == (&leak.under.function, &leak.under.file, leak.under.line)
-            })
+            && grows(group)
+            && (&maker.function, maker.line) == (&leak.under.function, leak.under.line)
     };
     Group {
         created_by: group.created_by.as_deref().map(Place::of),

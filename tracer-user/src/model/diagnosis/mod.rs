@@ -114,7 +114,7 @@ impl Model {
     pub(super) fn begin_diagnosis(&mut self, at_ns: u64) {
         let counters = self.liveness() == Liveness::Counters;
         let feed = std::mem::take(&mut self.diagnosis.feed);
-        self.diagnosis = Diagnosis {
+        *self.diagnosis = Diagnosis {
             clock: Some(Clock::new(at_ns, self.load_before(), None)),
             origin: Origin::new(self.target.main_module.as_deref()),
             // What the probes told until they went away has no deaths any more.
@@ -155,6 +155,7 @@ impl Model {
             names,
             ..
         } = self;
+        let diagnosis = &mut **diagnosis;
         let Some(clock) = &mut diagnosis.clock else {
             return;
         };
@@ -222,7 +223,7 @@ impl Model {
 
     /// Gives tracks to the stacks that are named by now.
     pub(super) fn place_tracks(&mut self) {
-        let diagnosis = &mut self.diagnosis;
+        let diagnosis = &mut *self.diagnosis;
         if !diagnosis.waiting().is_empty() {
             diagnosis
                 .tracks

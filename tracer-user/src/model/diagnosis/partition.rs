@@ -28,7 +28,7 @@ impl Entity {
 
     /// Whether it is a call site.
     pub(super) fn is_site(self) -> bool {
-        self.0 % 2 == 0
+        self.0.is_multiple_of(2)
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Tracks {
     waiting: Vec<u32>,
     labels: Vec<Option<Label>>,
     partition: Partition,
-    tracks: Vec<Track>,
+    by_class: Vec<Track>,
     whole: Track,
     looks: u32,
     /// Stacks without room.
@@ -123,11 +123,11 @@ impl Tracks {
         let site = bucket.site_frame? as usize;
         let mut labels: Vec<u32> = Vec::new();
         for (i, &pc) in bucket.pcs.iter().enumerate().skip(site) {
-            let named = names.get(pc)?;
-            let label = named.label(GroupBy::Function);
-            if (i == site || !named.runtime) && !labels.contains(&label) {
+            let frame = names.get(pc)?;
+            let label = frame.label(GroupBy::Function);
+            if (i == site || !frame.runtime) && !labels.contains(&label) {
                 labels.push(label);
-                self.know(label, &named.frame, origin);
+                self.know(label, &frame.frame, origin);
             }
         }
         Some(labels.into())
@@ -152,11 +152,11 @@ impl Tracks {
             return false;
         };
         for (of, _) in change.copies {
-            let copy = self.tracks[of as usize].clone();
-            self.tracks.push(copy);
+            let copy = self.by_class[of as usize].clone();
+            self.by_class.push(copy);
         }
         if change.fresh.is_some() {
-            self.tracks.push(Track::new());
+            self.by_class.push(Track::new());
         }
         true
     }
@@ -175,8 +175,8 @@ impl Tracks {
             }
             self.want(*idx);
         }
-        let mut sums = vec![Flow::default(); self.tracks.len()];
-        let mut seen = vec![u32::MAX; self.tracks.len()];
+        let mut sums = vec![Flow::default(); self.by_class.len()];
+        let mut seen = vec![u32::MAX; self.by_class.len()];
         let mut whole = Flow::default();
         let mut add = |stack: &StackState, partition: &Partition, stamp: u32, flow: &Flow| {
             for entity in entities(&stack.labels) {
@@ -207,7 +207,7 @@ impl Tracks {
                 stamp += 1;
             }
         }
-        for (track, flow) in self.tracks.iter_mut().zip(&sums) {
+        for (track, flow) in self.by_class.iter_mut().zip(&sums) {
             track.look(clock, flow);
         }
         self.whole.look(clock, &whole);
@@ -216,7 +216,7 @@ impl Tracks {
     /// What is said of an entity; `None` for one that has no track.
     pub(super) fn verdict(&self, entity: Entity) -> Option<&Verdict> {
         let class = self.partition.class(entity)?;
-        self.tracks.get(class as usize).map(Track::verdict)
+        self.by_class.get(class as usize).map(Track::verdict)
     }
 
     /// What is said of all samples together.
@@ -231,7 +231,7 @@ impl Tracks {
 
     /// The entities that grow.
     pub(super) fn growing(&self) -> impl Iterator<Item = Entity> + '_ {
-        self.tracks
+        self.by_class
             .iter()
             .enumerate()
             .filter(|(_, track)| track.word() == Word::Growing)

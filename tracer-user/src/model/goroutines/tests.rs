@@ -349,14 +349,13 @@ fn a_leak_grows_and_what_turns_over_or_rests_beside_it_does_not() {
         .find(|group| group.id == 2)
         .expect("it is there");
     let evidence = leak.verdict.clone().expect("a verdict").evidence;
-    if let Some(objects) = evidence.objects_per_min {
-        assert!(objects.low < 30.0 && 30.0 < objects.high, "{objects:?}");
-        let bytes = evidence.bytes_per_min.expect("with them");
-        assert!(
-            (bytes.value - objects.value * 2048.0).abs() < 1.0,
-            "{bytes:?}"
-        );
-    }
+    let objects = evidence.objects_per_min.expect("a slope");
+    assert!(objects.low < 30.0 && 30.0 < objects.high, "{objects:?}");
+    let bytes = evidence.bytes_per_min.expect("with them");
+    assert!(
+        (bytes.value - objects.value * 2048.0).abs() < 1.0,
+        "{bytes:?}"
+    );
 }
 
 #[test]
@@ -371,13 +370,9 @@ fn a_leak_stays_one_when_a_smaller_part_is_followed() {
     assert!(first < 0.1 && held > 0.97, "{first} {held}");
     let all = simulated.model.goroutines().expect("known");
     assert_eq!(all.one_in, 4);
-    if let Some(objects) = all.groups[0]
-        .verdict
-        .as_ref()
-        .and_then(|v| v.evidence.objects_per_min)
-    {
-        assert!(objects.low < 600.0 && 600.0 < objects.high, "{objects:?}");
-    }
+    let verdict = all.groups[0].verdict.as_ref().expect("a verdict");
+    let objects = verdict.evidence.objects_per_min.expect("a slope");
+    assert!(objects.low < 600.0 && 600.0 < objects.high, "{objects:?}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"gateway/internal/lru"
+	"gateway/internal/script"
 	"gateway/internal/telemetry"
 )
 
@@ -19,6 +20,8 @@ const (
 	// responsesCached bounds the cache to about 10 MiB of bodies, which takes a minute or two to fill.
 	responsesCached  = 5000
 	largestOrderBody = 64 << 10
+	// itemsOfOrder is what every order has, as far as its price goes.
+	itemsOfOrder = 2
 )
 
 // internalFields are dropped from what a customer gets to see.
@@ -41,6 +44,19 @@ func rewriteOrders(next http.Handler) http.Handler {
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// priceOrders has a script say what an order costs; the answer's header tells it.
+func priceOrders(engine *script.Engine, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		total, err := engine.Price(tenantOf(r.Context()), itemsOfOrder, int(r.ContentLength))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("X-Price", strconv.FormatInt(total, 10))
 		next.ServeHTTP(w, r)
 	})
 }

@@ -2,6 +2,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/http"
@@ -12,8 +13,11 @@ import (
 
 	"gateway/internal/memorycache"
 	"gateway/internal/ratelimit"
+	"gateway/internal/routes"
+	"gateway/internal/script"
 	"gateway/internal/session"
 	"gateway/internal/telemetry"
+	"gateway/internal/visit"
 )
 
 // Leaks says which of the known bugs this gateway has.
@@ -22,6 +26,12 @@ type Leaks struct {
 	Meters bool
 	// Buckets ends the goroutine that cleans rate-limit buckets after one pass.
 	Buckets bool
+	// Goroutines has a script price the orders; each call leaves a goroutine.
+	Goroutines bool
+	// Configs reads the routes again and again; each reading stays.
+	Configs bool
+	// Context notes who sends an order, for ever.
+	Context bool
 }
 
 const (
@@ -29,8 +39,8 @@ const (
 	copyBufferBytes     = 32 << 10
 )
 
-// New is a gateway to the upstream at that host and port.
-func New(upstream string, leaks Leaks) (http.Handler, error) {
+// New is a gateway to the upstream at that host and port, until ctx is done.
+func New(ctx context.Context, upstream string, leaks Leaks) (http.Handler, error) {
 	target, err := url.Parse("http://" + upstream)
 	if err != nil || target.Host == "" {
 		return nil, fmt.Errorf("upstream %q is not host:port", upstream)
@@ -40,15 +50,41 @@ func New(upstream string, leaks Leaks) (http.Handler, error) {
 	forward := newReverseProxy(target)
 
 	products := guard.wrap("products", compress(cacheResponses(forward)))
-	orders := guard.wrap("orders", rewriteOrders(forward))
+	orders := rewriteOrders(forward)
+	if leaks.Goroutines {
+		engine, err := script.NewEngine()
+		if err != nil {
+			return nil, err
+		}
+		orders = priceOrders(engine, orders)
+	}
+	if leaks.Context {
+		tenant := func(r *http.Request) string { return tenantOf(r.Context()) }
+		orders = visit.Remember(tenant, orders)
+	}
+	orders = guard.wrap("orders", orders)
 	reports := guard.wrap("reports", compress(forward))
 
-	mux := http.NewServeMux()
-	mux.Handle("/products/", observe("products", products, leaks.Meters))
-	mux.Handle("/orders", observe("orders", orders, leaks.Meters))
-	mux.Handle("/reports", observe("reports", reports, leaks.Meters))
+	apis := []routes.API{
+		{Path: "/products/", Handler: observe("products", products, leaks.Meters)},
+		{Path: "/orders", Handler: observe("orders", orders, leaks.Meters)},
+		{Path: "/reports", Handler: observe("reports", reports, leaks.Meters)},
+	}
 	accessLog := &telemetry.AccessLog{}
-	return telemetry.WithRequestID(accessLog.Wrap(mux)), nil
+	return telemetry.WithRequestID(accessLog.Wrap(router(ctx, apis, target, leaks.Configs))), nil
+}
+
+// router sends requests to their APIs, by a table that stays or, as in field
+// report 4, by one that is read again and again.
+func router(ctx context.Context, apis []routes.API, upstream *url.URL, isReloaded bool) http.Handler {
+	if isReloaded {
+		return routes.NewTable(ctx, apis, upstream.JoinPath("changes").String())
+	}
+	mux := http.NewServeMux()
+	for _, api := range apis {
+		mux.Handle(api.Path, api.Handler)
+	}
+	return mux
 }
 
 // observe measures an API with instruments made once, or, as in field report 1,

@@ -36,12 +36,13 @@ type reportRow struct {
 	Region string `json:"region"`
 }
 
-// Handler serves products, takes orders and writes reports.
+// Handler serves products, takes orders, writes reports and tells of changes.
 func Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/products/", products)
 	mux.HandleFunc("/orders", orders)
 	mux.HandleFunc("/reports", reports)
+	mux.HandleFunc("/changes", changes)
 	return mux
 }
 
@@ -80,6 +81,13 @@ func reports(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, rows)
+}
+
+// changes tells of each change of a tenant while somebody listens; there is none.
+func changes(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusOK)
+	http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 func answer(w http.ResponseWriter, value any) {
