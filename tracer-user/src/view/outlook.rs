@@ -286,19 +286,16 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
         (None, true) => "from".to_owned(),
         (None, false) => format!("from {} under", sites(leak)),
     };
-    let (grows, grows_wide, grows_brief) = match rate {
-        Some(rate) => {
-            let per_minute = format::sentence_per_minute(rate.value);
-            (
-                format!("live heap {per_minute}"),
-                format!("live heap {per_minute}{}", bounds(rate)),
-                per_minute,
-            )
-        }
-        None => {
-            let text = "live heap grows with the load".to_owned();
-            (text.clone(), text, "grows with the load".to_owned())
-        }
+    let (grows, grows_wide, grows_brief) = if let Some(rate) = rate {
+        let per_minute = format::sentence_per_minute(rate.value);
+        (
+            format!("live heap {per_minute}"),
+            format!("live heap {per_minute}{}", bounds(rate)),
+            per_minute,
+        )
+    } else {
+        let text = "live heap grows with the load".to_owned();
+        (text.clone(), text, "grows with the load".to_owned())
     };
     // On a wide screen the frame stands in row 2, and row 3 tells how it grows.
     let least_name = width(&under).min(32);
@@ -345,7 +342,7 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
         || "live heap grows".to_owned(),
         |rate| format!("live heap {}", format::sentence_per_minute(rate.value)),
     );
-    let grown = |row: &SiteRow| {
+    let change_of = |row: &SiteRow| {
         row.growth
             .filter(|growth| format::is_significant(growth.bytes, growth.bytes_err))
             .map_or(0.0, |growth| growth.bytes)
@@ -354,10 +351,10 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
         .reading
         .sites
         .iter()
-        .max_by(|a, b| grown(a).total_cmp(&grown(b)).then(b.id.cmp(&a.id)))
-        .filter(|row| grown(row) > 0.0);
+        .max_by(|a, b| change_of(a).total_cmp(&change_of(b)).then(b.id.cmp(&a.id)))
+        .filter(|row| change_of(row) > 0.0);
     let below = most.map_or_else(String::new, |row| {
-        let change = format::sentence_change(grown(row));
+        let change = format::sentence_change(change_of(row));
         let head = format!("most {change} in ");
         let left = columns.saturating_sub(text_column(&badge) + 28 + width(&head));
         format!(
