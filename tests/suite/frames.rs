@@ -862,7 +862,7 @@ fn roles_have_their_colours() {
     story.kernel(412);
     let mut ui = UiState::new(Options::default());
     let buffer = buffer_of(&story.model, &mut ui, (80, 24), look());
-    let badge = &buffer[find(&buffer, "GREW")];
+    let badge = &buffer[find(&buffer, "GROWING")];
     assert_eq!(badge.fg, Color::LightRed);
     assert!(badge.modifier.contains(Modifier::REVERSED));
     let lost = &buffer[find(&buffer, "lost 412")];
@@ -896,7 +896,7 @@ fn without_colours_the_attributes_remain() {
             .iter()
             .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
     );
-    let badge = &buffer[find(&buffer, "GREW")];
+    let badge = &buffer[find(&buffer, "GROWING")];
     assert!(badge.modifier.contains(Modifier::REVERSED | Modifier::BOLD));
 }
 

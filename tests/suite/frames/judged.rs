@@ -15,6 +15,7 @@ use heaptop::model::findings::{
 use heaptop::model::rows::{GcSettings, Query, SiteRow};
 use heaptop::view::frame;
 use heaptop::view::reading::Reading;
+use heaptop::view::screen::PanelKind;
 
 use super::*;
 
@@ -264,21 +265,31 @@ fn the_end_keeps_what_was_known() {
 
 #[test]
 fn what_has_begun_to_grow_stands_out_for_three_seconds() {
-    let mut story = Story::after(TYK, 26);
-    let mut reading = Reading::default();
-    reading.update(&story.model, Query::default());
-    leaks(&mut reading);
-    let mut ui = UiState::new(Options::default()).with_reading(reading, (80, 24));
+    let story = Story::after(TYK, 26);
+    let read = |judge: &dyn Fn(&mut Reading), after_ns: u64| {
+        let mut reading = Reading::default();
+        reading.update(&story.model, Query::default());
+        reading.now_ns += after_ns;
+        judge(&mut reading);
+        reading
+    };
     let badge = |ui: &UiState| {
         let state = frame(ui);
-        let lines = state.panels.iter().flat_map(|panel| &panel.lines);
-        let mut spans = lines.flat_map(|line| &line.spans);
+        let table = state.panel(PanelKind::Table).expect("a table");
+        let mut spans = table.lines.iter().flat_map(|line| &line.spans);
         spans.any(|span| span.badge && span.text == "GROWING")
     };
+    let size = (80, 24);
     // Found growing at the first look: no news.
+    let ui = UiState::new(Options::default()).with_reading(read(&leaks, 0), size);
     assert!(!badge(&ui));
-    story.gc();
-    ui.refresh(&story.model, (80, 24));
+    let steady = read(&|reading| judge(reading, Word::Steady), 0);
+    let ui = UiState::new(Options::default()).with_reading(steady, size);
+    let ui = ui.with_reading(read(&leaks, SECOND), size);
+    assert!(badge(&ui));
+    let ui = ui.with_reading(read(&leaks, 3 * SECOND), size);
+    assert!(badge(&ui));
+    let ui = ui.with_reading(read(&leaks, 5 * SECOND), size);
     assert!(!badge(&ui));
 }
 
@@ -436,14 +447,14 @@ fn goroutines(story: &mut Story, at: u64, grown: u64) {
         (0xf_0005, "net/http.(*persistConn).writeLoop", 2421),
         (0xf_0006, "net/http.(*Transport).dialConn", 1800),
     ];
-    let named = names.map(|(pc, function, line)| {
+    let frames = names.map(|(pc, function, line)| {
         let frame = Frame {
             entry: pc,
             ..(*a_frame(function, "/src/tyk/mw_js_plugin.go", line)).clone()
         };
         (pc, Arc::new(frame))
     });
-    story.model.apply(Event::Named(named.to_vec()));
+    story.model.apply(Event::Named(frames.to_vec()));
     let group = |start_pc, created_pc, count: u64, reason, since| Group {
         created_pc,
         start_pc,

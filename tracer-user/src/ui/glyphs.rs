@@ -49,12 +49,11 @@ impl Glyphs {
 fn ascii(c: char) -> impl Iterator<Item = char> {
     let replaced = match c {
         ' '..='~' => c,
-        '─' => '-',
+        '─' | '▒' => '-',
         '│' => '|',
         '┌' | '┐' | '└' | '┘' | '┬' | '┴' => '+',
         '▁'..='█' => SPARK.get(c as usize - '▁' as usize).copied().unwrap_or('#'),
         '▓' => '=',
-        '▒' => '-',
         '░' => '.',
         '\u{2800}' => ' ',
         '\u{2801}'..='\u{28ff}' => '#',

@@ -122,14 +122,13 @@ impl Parser {
                 0..0x20 => self.ground(byte, false, inputs),
                 _ => self.state = State::Answer,
             },
-            State::AnswerEscape => match byte {
-                b'\\' => {}
-                // Another sequence begins where this one was not ended.
-                _ => {
+            State::AnswerEscape => {
+                if byte != b'\\' {
+                    // Another sequence begins where this one was not ended.
                     self.state = State::Escape;
                     self.byte(byte, inputs);
                 }
-            },
+            }
             State::Pasted(mut text) => {
                 const END: &[u8] = b"\x1b[201~";
                 text.push(byte);

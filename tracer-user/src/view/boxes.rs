@@ -240,10 +240,10 @@ fn help(ui: &UiState, room: usize) -> Vec<Line> {
             "SHARE of the site's in-use   OBJECT bytes of one   SINCE the baseline",
         ],
         Mode::Table => &[
-            "One row is one call site: the innermost frame outside the Go runtime. Figures are those after the last GC.",
-            "GROWING rises after every GC: a leak, or a cache or batch not yet at its bound; rows with one letter are one leak.",
-            "warming each step smaller   churn much allocated, nothing kept   steady flat",
-            "idle nothing happens   collect too few samples yet",
+            "One row is one call site: the innermost frame outside the Go runtime.",
+            "GROWING a leak, or a cache not yet at its bound; one letter is one leak",
+            "warming each step smaller    churn much allocated, nothing kept",
+            "steady flat   idle nothing happens   collect too few samples yet",
             "+- one standard error   ~0 not to be told from zero   ? not known yet",
         ],
         Mode::Other(Tab::Gc) => &[
@@ -343,8 +343,7 @@ use Command as C;
 #[rustfmt::skip] // A table reads by its columns.
 const HELP_LEFT: &[HelpRow] = &[
     row("MOVE", "j k arrows g G Home End", "", &[C::Up, C::Down, C::First, C::Last]),
-    row("", "PgUp PgDn", "page", &[C::PageUp, C::PageDown]),
-    row("", "Ctrl-U Ctrl-D", "half a page", &[C::HalfUp, C::HalfDown]),
+    row("", "PgUp PgDn", "page  Ctrl-U Ctrl-D half", &[C::PageUp, C::PageDown, C::HalfUp, C::HalfDown]),
     row("", "h l", "columns that do not fit", &[C::Left, C::Right]),
     row("OPEN", "Enter", "stacks; fold   Esc back", &[C::Open, C::Back]),
     row("", "< >", "other site", &[C::PreviousSite, C::NextSite]),
@@ -365,8 +364,7 @@ const HELP_RIGHT: &[HelpRow] = &[
     row("", "w", "growth since  a alloc/s", &[C::Sort(SortKey::Growth), C::Sort(SortKey::Alloc)]),
     row("", "s", "all columns", &[C::SortMenu]),
     row("", "a letter again", "reverses", &[C::Sort(SortKey::Growth)]),
-    row("SHOW", "d", "since / absolute", &[C::Since]),
-    row("", "u", "bytes / objects", &[C::Unit]),
+    row("SHOW", "d", "absolute  u objects", &[C::Since, C::Unit]),
     row("", "c", "flat / cumulative", &[C::Cumulative]),
     row("", "f", "group rows by ...", &[C::GroupMenu]),
     row("", "x", "runtime frames in stacks", &[C::RuntimeFrames]),

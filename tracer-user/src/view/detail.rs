@@ -252,6 +252,15 @@ fn evidence(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> 
     };
     let (word, role) = short_word(verdict.word);
     let mut sentences = words::site(row, &ui.reading.findings);
+    // The word stands before them, and the caller has a line of its own.
+    sentences.retain(|sentence| !sentence.starts_with("Called by "));
+    if let Some(first) = sentences.first_mut() {
+        for before in [word, verdict.word.word()] {
+            if let Some(rest) = first.strip_prefix(before) {
+                *first = rest.trim_start_matches([':', ',', ' ']).to_owned();
+            }
+        }
+    }
     let space = room.saturating_sub(LABEL + 1);
     let texts = loop {
         let texts = wrap(&names::clean(&sentences.join(" ")), space);
@@ -260,8 +269,12 @@ fn evidence(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> 
         }
         sentences.pop();
     };
+    let is_cut = texts.len() > rows;
     let mut lines = Vec::new();
-    for text in texts.into_iter().take(rows) {
+    for (index, mut text) in texts.into_iter().take(rows).enumerate() {
+        if is_cut && index + 1 == rows {
+            text = format!("{}...", names::cut(&text, space.saturating_sub(3)));
+        }
         let mut line = Line::plain(" ");
         if lines.is_empty() {
             line.push_bold(word, role);

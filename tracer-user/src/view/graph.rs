@@ -130,7 +130,7 @@ pub(super) fn layers(values: &[Layers], rows: usize) -> (Vec<Line>, f64) {
                         if *lower > height {
                             bits |= bit;
                             is_solid = true;
-                        } else if *upper > height && (height + side) % 2 == 0 {
+                        } else if *upper > height && (height + side).is_multiple_of(2) {
                             // Every second dot: told from the solid area without colours too.
                             bits |= bit;
                         }

@@ -116,8 +116,8 @@ impl Layout {
         });
         let detail_head = match height {
             0..18 => 3,
-            18..28 => 6,
-            _ => 7,
+            18..28 => 7,
+            _ => 8,
         };
         let process = (width >= 110 && is_tall).then(|| {
             graph.width = width - PROCESS_WIDTH;

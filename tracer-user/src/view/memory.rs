@@ -362,12 +362,13 @@ fn cgroup_parts(cgroup: &Cgroup) -> Vec<(char, &'static str, &'static str, u64)>
 
 /// `46 % of memory.max; no oom, no max event`.
 fn usage_note(cgroup: &Cgroup) -> String {
-    let of_limit = cgroup_limit(cgroup)
-        .map(|(name, limit, usage)| {
+    let of_limit = cgroup_limit(cgroup).map_or_else(
+        || "no limit is set".to_owned(),
+        |(name, limit, usage)| {
             let share = usage as f64 / limit.max(1) as f64;
             format!("{} % of {name}", format::percent(share))
-        })
-        .unwrap_or_else(|| "no limit is set".to_owned());
+        },
+    );
     let events = cgroup.events.map(|events| {
         let told: Vec<String> = [
             (events.oom_kill, "killed"),
@@ -440,7 +441,8 @@ fn cgroup_table(cgroup: &Cgroup, now: &Moment, room: usize) -> Vec<Line> {
 fn cgroup_line(cgroup: &Cgroup, room: usize) -> Line {
     let mut text = format!("   cgroup {}", bytes(cgroup.usage_bytes));
     if let Some((_, limit, _)) = cgroup_limit(cgroup) {
-        text.push_str(&format!(" of {}", bytes(limit)));
+        text.push_str(" of ");
+        text.push_str(&bytes(limit));
     }
     for (index, (_, name, _, size)) in cgroup_parts(cgroup).into_iter().enumerate() {
         let gap = if index == 0 { ": " } else { ", " };

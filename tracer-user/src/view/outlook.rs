@@ -12,11 +12,14 @@ use crate::model::findings::{
     Findings, GrowsWith, Interval, Kind, Leak, Limit, LimitKind, Missing, ProcessVerdict, Word,
 };
 use crate::model::goroutines::GoroutineGroup;
+use crate::model::rows::SiteRow;
 
 /// Samples that outlived two GC cycles before a word is said of a site.
 const SAMPLES_FOR_VERDICT: u64 = 25;
 /// GC cycles before a word is said.
 const CYCLES_FOR_VERDICT: u32 = 4;
+/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
+const QUIET_GC_S: f64 = 120.0;
 /// Later than this a limit is not near.
 const NEAR_S: f64 = 7.0 * 86_400.0;
 /// Sooner than this it is a warning.
@@ -59,6 +62,7 @@ pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
                 .map(|missing| collecting(ui, missing, columns));
         }
         (Word::Growing, Some(Kind::Heap) | None, Some(leak)) => leak_of(findings, leak, columns),
+        (Word::Growing, Some(Kind::Heap) | None, None) => heap(ui, columns),
         (Word::Growing, Some(Kind::Goroutines), leak) => goroutines(ui, leak, columns),
         (Word::Growing, Some(kind), _) => other(process, kind, columns),
         (word, _, _) => no_leak(ui, word, columns),
@@ -96,7 +100,7 @@ fn leak_badge(findings: &Findings) -> String {
 /// The badge of what grows that is no leak of the Go heap.
 fn kind_badge(kind: Kind) -> &'static str {
     match kind {
-        Kind::Heap => "LEAK",
+        Kind::Heap => "GROWING",
         Kind::Goroutines => "GOROUTINES",
         Kind::Stacks => "STACKS",
         Kind::Cgo => "CGO",
@@ -180,7 +184,7 @@ fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     let what = match (missing.cycles, missing.samples) {
         (0, 0) => "enough GC cycles and samples; two looks in a row must agree".to_owned(),
         (0, _) => samples,
-        (_, 0) => cycles,
+        (_, 0) => cycles.clone(),
         _ => format!("{cycles}, {samples}"),
     };
     let next = match next {
@@ -196,6 +200,12 @@ fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     let right = match missing.answer_in_s {
         Some(s) if s < 1.0 => "answer any moment".to_owned(),
         Some(s) if s.is_finite() => format!("answer in about {}", seconds(s)),
+        None if missing.cycles > 0 && reading.gc_interval_ns.is_none() => {
+            format!(
+                "answer in about {}",
+                seconds(f64::from(missing.cycles) * QUIET_GC_S)
+            )
+        }
         _ => String::new(),
     };
     Outlook {
@@ -203,7 +213,18 @@ fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
             texts.map(str::to_owned),
             space.saturating_sub(width(&right) + 1),
         ),
-        below: fitting([format!("{what}; {next}"), what], space),
+        below: fitting(
+            [
+                format!("{what}; {next}"),
+                if missing.cycles > 0 {
+                    format!("{cycles}; {next}")
+                } else {
+                    what.clone()
+                },
+                what,
+            ],
+            space,
+        ),
         badge,
         role: Role::Cool,
         right,
@@ -265,19 +286,16 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
         (None, true) => "from".to_owned(),
         (None, false) => format!("from {} under", sites(leak)),
     };
-    let (grows, grows_wide, grows_brief) = match rate {
-        Some(rate) => {
-            let per_minute = format::sentence_per_minute(rate.value);
-            (
-                format!("live heap {per_minute}"),
-                format!("live heap {per_minute}{}", bounds(rate)),
-                per_minute,
-            )
-        }
-        None => {
-            let text = "live heap grows with the load".to_owned();
-            (text.clone(), text, "grows with the load".to_owned())
-        }
+    let (grows, grows_wide, grows_brief) = if let Some(rate) = rate {
+        let per_minute = format::sentence_per_minute(rate.value);
+        (
+            format!("live heap {per_minute}"),
+            format!("live heap {per_minute}{}", bounds(rate)),
+            per_minute,
+        )
+    } else {
+        let text = "live heap grows with the load".to_owned();
+        (text.clone(), text, "grows with the load".to_owned())
     };
     // On a wide screen the frame stands in row 2, and row 3 tells how it grows.
     let least_name = width(&under).min(32);
@@ -309,6 +327,47 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
             room,
         ),
         below: under,
+        badge,
+        role: Role::Leak,
+        ..Outlook::default()
+    }
+}
+
+/// The live heap grows, and no site shows it by itself yet.
+fn heap(ui: &UiState, columns: usize) -> Outlook {
+    let badge = kind_badge(Kind::Heap).to_owned();
+    let room = room(columns, &badge, LIMIT_CELLS);
+    let rate = ui.reading.findings.process.live_bytes_per_min;
+    let grows = rate.map_or_else(
+        || "live heap grows".to_owned(),
+        |rate| format!("live heap {}", format::sentence_per_minute(rate.value)),
+    );
+    let change_of = |row: &SiteRow| {
+        row.growth
+            .filter(|growth| format::is_significant(growth.bytes, growth.bytes_err))
+            .map_or(0.0, |growth| growth.bytes)
+    };
+    let most = ui
+        .reading
+        .sites
+        .iter()
+        .max_by(|a, b| change_of(a).total_cmp(&change_of(b)).then(b.id.cmp(&a.id)))
+        .filter(|row| change_of(row) > 0.0);
+    let below = most.map_or_else(String::new, |row| {
+        let change = format::sentence_change(change_of(row));
+        let head = format!("most {change} in ");
+        let left = columns.saturating_sub(text_column(&badge) + 28 + width(&head));
+        format!(
+            "{head}{}",
+            names::shorten(&names::clean(&row.function), left)
+        )
+    });
+    Outlook {
+        text: fitting(
+            [format!("{grows}; no site by itself is sure yet"), grows],
+            room,
+        ),
+        below,
         badge,
         role: Role::Leak,
         ..Outlook::default()

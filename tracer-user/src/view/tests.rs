@@ -10,11 +10,20 @@ use super::reading::Reading;
 use super::screen::{PanelKind, ViewState};
 use super::ui_state::{Options, UiState};
 use super::{frame, view};
-use crate::event::{BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent};
+use crate::event::{
+    AnatomyRead, BucketsRead, CgroupLimit, CgroupRead, Duty, Event, HeapRead, KernelCounters,
+    KernelMemory, PageTables, ProbeEvent,
+};
 use crate::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use crate::go::frame::Frame;
+use crate::go::goroutines::States;
 use crate::go::memstats::HeapFigures;
 use crate::model::Model;
+use crate::model::findings::{
+    Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
+    Missing, ProcessVerdict, Verdict, Word,
+};
+use crate::model::goroutines::{CountThen, GoroutineGroup, Goroutines, ParkedStack};
 use crate::model::rows::{
     Allocated, Baseline, Cycle, Estimate, HeapNow, History, Losses, Overhead, Rate, RowId, SiteRow,
     Source, StackRow, Status, Target,
@@ -311,20 +320,238 @@ fn process() -> impl Strategy<Value = Reading> {
         })
 }
 
-fn reading() -> impl Strategy<Value = Reading> {
-    (process(), sites(), prop::collection::vec(stack(), 0..6)).prop_map(
-        |(mut reading, sites, stacks)| {
-            for site in sites.iter().take(5) {
-                reading.stacks.insert(site.id, stacks.clone());
-            }
-            reading.sites = sites;
-            reading
+fn word() -> impl Strategy<Value = Word> {
+    prop::sample::select(vec![
+        Word::Collecting,
+        Word::Steady,
+        Word::Warming,
+        Word::Growing,
+        Word::Growing,
+        Word::Churn,
+        Word::Idle,
+    ])
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![
+        Kind::Heap,
+        Kind::Goroutines,
+        Kind::Stacks,
+        Kind::Cgo,
+        Kind::Mmap,
+        Kind::SpanWaste,
+        Kind::IdleSpans,
+        Kind::Garbage,
+        Kind::Metadata,
+        Kind::PageCache,
+    ])
+}
+
+fn interval() -> impl Strategy<Value = Option<Interval>> {
+    let interval =
+        (figure(), figure(), figure()).prop_map(|(value, low, high)| Interval { value, low, high });
+    prop::option::of(interval)
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    (interval(), interval(), any::<(u64, u64, u32)>(), figure()).prop_map(
+        |(bytes_per_min, objects_per_min, counts, minutes)| Evidence {
+            bytes_per_min,
+            objects_per_min,
+            born: counts.0,
+            died: counts.1,
+            cycles: counts.2,
+            minutes,
+            grows_with: (counts.2 % 2 == 0).then_some(GrowsWith::Load),
+            steady_below_bytes_per_min: Some(minutes),
+            survivors: Some((counts.0, counts.1)),
+            oldest_cycles: Some(counts.2),
+            ..Evidence::default()
         },
     )
 }
 
+fn named(name: Arc<str>) -> Arc<Frame> {
+    Arc::new(Frame {
+        function: name.clone(),
+        file: name,
+        ..Frame::unnamed(1)
+    })
+}
+
+fn leak() -> impl Strategy<Value = Leak> {
+    (
+        (kind(), name(), name(), prop::option::of(name())),
+        prop::collection::vec((evidence(), name()), 0..4),
+        evidence(),
+        prop::option::of(figure()),
+        prop::option::of(figure()),
+    )
+        .prop_map(
+            |(names, sites, evidence, share_bytes, share_objects)| Leak {
+                letter: 'A',
+                kind: names.0,
+                under: named(names.1),
+                via: names.3.map(named),
+                sites: sites
+                    .into_iter()
+                    .map(|(evidence, name)| LeakSite {
+                        row: Some(RowId(0)),
+                        frame: named(name),
+                        evidence,
+                    })
+                    .collect(),
+                evidence,
+                share_bytes,
+                share_objects,
+                in_step: vec!['A'],
+            },
+        )
+}
+
+fn findings() -> impl Strategy<Value = Findings> {
+    let missing = (any::<u64>(), any::<u32>(), prop::option::of(figure())).prop_map(
+        |(samples, cycles, answer_in_s)| Missing {
+            samples,
+            cycles,
+            answer_in_s,
+        },
+    );
+    let process = (
+        (word(), prop::option::of(kind())),
+        (interval(), interval()),
+        prop::collection::vec((kind(), figure()), 0..5),
+        prop::option::of(missing),
+        prop::option::of(figure()),
+    )
+        .prop_map(|(word, rates, parts, missing, steady)| ProcessVerdict {
+            word: word.0,
+            kind: word.1,
+            live_bytes_per_min: rates.0,
+            rss_bytes_per_min: rates.1,
+            parts: parts
+                .into_iter()
+                .map(|(kind, share)| GrowthPart {
+                    kind,
+                    bytes: share,
+                    share,
+                })
+                .collect(),
+            missing,
+            steady_below_bytes_per_min: steady,
+            ..ProcessVerdict::default()
+        });
+    let limit = (any::<u64>(), interval()).prop_map(|(bytes, in_s)| Limit {
+        kind: LimitKind::GoMemLimit,
+        bytes,
+        in_s,
+    });
+    (
+        process,
+        prop::collection::vec(leak(), 0..4),
+        prop::option::of(limit),
+    )
+        .prop_map(|(process, leaks, limit)| Findings {
+            process,
+            leaks,
+            limit,
+            omitted: 0,
+        })
+}
+
+fn goroutines() -> impl Strategy<Value = Goroutines> {
+    let group = (
+        any::<u32>(),
+        (prop::option::of(name()), name()),
+        any::<(u64, u64, u64)>(),
+        prop::option::of(any::<i64>()),
+        prop::option::of(word()),
+        prop::collection::vec(name(), 0..20),
+    )
+        .prop_map(|(id, names, counts, growth, word, frames)| GoroutineGroup {
+            id,
+            created_by: names.0.map(named),
+            start: named(names.1),
+            is_runtime: counts.0.is_multiple_of(5),
+            count: counts.0,
+            growth,
+            per_min: None,
+            states: States {
+                waiting: counts.1,
+                running: counts.2,
+                ..States::default()
+            },
+            waits: vec![("chan receive", counts.1)],
+            longest_wait_ns: growth.map(i64::unsigned_abs),
+            stack_bytes: counts.2,
+            stack_growth_bytes: growth,
+            oldest: word.map(|_| ParkedStack {
+                goid: 1,
+                waiting_ns: Some(counts.2),
+                frames: frames.into_iter().map(named).collect(),
+                truncated: true,
+            }),
+            verdict: word.map(|word| Verdict {
+                word,
+                ..Verdict::default()
+            }),
+        });
+    (
+        any::<(u64, u64, u64, u64)>(),
+        prop::collection::vec(group, 0..12),
+        prop::collection::vec(any::<(u64, u64)>(), 0..20),
+    )
+        .prop_map(|(n, groups, history)| Goroutines {
+            at_ns: n.0,
+            took_ns: n.1,
+            next_ns: n.2,
+            count: n.3,
+            groups,
+            history: history
+                .into_iter()
+                .map(|(at_ns, count)| CountThen {
+                    at_ns,
+                    count,
+                    stack_bytes: count,
+                })
+                .collect(),
+            ..Goroutines::default()
+        })
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    (
+        process(),
+        sites(),
+        prop::collection::vec(stack(), 0..6),
+        (
+            findings(),
+            prop::option::of(goroutines()),
+            prop::collection::vec((word(), evidence(), prop::option::of(name())), 1..6),
+        ),
+    )
+        .prop_map(|(mut reading, mut sites, stacks, judged)| {
+            for site in sites.iter().take(5) {
+                reading.stacks.insert(site.id, stacks.clone());
+            }
+            let (findings, goroutines, verdicts) = judged;
+            for (site, (word, evidence, via)) in sites.iter_mut().zip(verdicts.iter().cycle()) {
+                site.verdict = Some(Verdict {
+                    word: *word,
+                    evidence: evidence.clone(),
+                });
+                site.via = via.clone().map(named);
+                site.leak = (*word == Word::Growing).then_some('A');
+            }
+            reading.findings = Arc::new(findings);
+            reading.goroutines = goroutines.map(Arc::new);
+            reading.sites = sites;
+            reading
+        })
+}
+
 fn input() -> impl Strategy<Value = Input> {
-    let keys: Vec<Key> = "jkgGhldDucwiroasfx/:?bBey<> qv1!redsi\u{301}世"
+    let keys: Vec<Key> = "jkgGhldDucwiroasfx/:?bBey<> qv13455DD!redsi\u{301}世"
         .chars()
         .map(Key::Char)
         .collect();
@@ -334,6 +561,7 @@ fn input() -> impl Strategy<Value = Input> {
         Key::Backspace,
         Key::Delete,
         Key::Tab,
+        Key::BackTab,
         Key::Up,
         Key::Down,
         Key::Left,
@@ -435,11 +663,45 @@ fn event() -> impl Strategy<Value = Event> {
                     .collect(),
             )
         }),
+        (at.clone(), any::<(u32, u32, u32, u32)>(), any::<bool>()).prop_map(
+            move |(at, n, limited)| { Event::Anatomy(Box::new(anatomy(ns(at), n, limited))) }
+        ),
         Just(Event::Exited {
             at_ns: ns(700),
             how: None
         }),
     ]
+}
+
+fn anatomy(at_ns: u64, n: (u32, u32, u32, u32), limited: bool) -> AnatomyRead {
+    let [rss, globals, anon, usage] = [n.0, n.1, n.2, n.3].map(u64::from);
+    let limit = CgroupLimit {
+        limit_bytes: usage.saturating_mul(3),
+        usage_bytes: usage,
+    };
+    AnatomyRead {
+        at_ns,
+        kernel: KernelMemory {
+            rss_bytes: rss,
+            file_bytes: globals,
+            swap_bytes: anon,
+            ..KernelMemory::default()
+        },
+        pages: PageTables {
+            globals_bytes: globals,
+            other_anon_bytes: anon,
+            ..PageTables::default()
+        },
+        cgroup: limited.then(|| CgroupRead {
+            usage_bytes: usage,
+            anon_bytes: Some(anon),
+            file_bytes: rss.is_multiple_of(2).then_some(globals),
+            max: rss.is_multiple_of(3).then_some(limit),
+            high: Some(limit),
+            ..CgroupRead::default()
+        }),
+        ..AnatomyRead::default()
+    }
 }
 
 fn first_read(buckets: &[(u64, u64, u64)]) -> Event {

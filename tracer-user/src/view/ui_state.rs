@@ -336,7 +336,9 @@ impl UiState {
     pub fn with_reading(mut self, reading: Reading, size: (u16, u16)) -> Self {
         self.size = size;
         self.now_ns = reading.now_ns;
+        let is_first = self.reading.sites.is_empty();
         self.reading = reading;
+        self.note_growing(is_first);
         self.note_losses();
         self.reorder(&OnScreen::default(), true);
         self
