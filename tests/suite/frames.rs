@@ -1,5 +1,7 @@
 //! Frames of the live screen, drawn on a test terminal from models that events made. Read a snapshot before accepting it.
 
+mod judged;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -348,6 +350,8 @@ impl Story {
                 rate_bytes: self.rate_bytes,
                 prof_cycle: ProfCycle(self.cycle << 1),
                 swept: true,
+                gc_percent: Some(100),
+                ..HeapFigures::default()
             }),
             rss_bytes: Some(4_198_000_000),
         };
@@ -903,17 +907,17 @@ fn the_order_is_held_after_a_move_and_the_heading_says_so() {
     let mut ui = UiState::new(Options::default());
     let size = (80, 24);
     let first = text_of(&buffer_of(&story.model, &mut ui, size, look()));
-    assert!(first.contains("[   SINCE]"), "{first}");
+    assert!(first.contains("[VERDICT]"), "{first}");
     story.tick(10 * SECOND);
     press(&mut ui, &story.model, "jk");
     // Growth becomes significant at another site: its row would move away under the cursor.
     story.sites[4].5 = (40, 0);
     story.gc_after(3 * SECOND);
     let held = text_of(&buffer_of(&story.model, &mut ui, size, look()));
-    assert!(held.contains("(   SINCE)"), "{held}");
+    assert!(held.contains("(VERDICT)"), "{held}");
     story.tick(7 * SECOND);
     let sorted = text_of(&buffer_of(&story.model, &mut ui, size, look()));
-    assert!(sorted.contains("[   SINCE]"), "{sorted}");
+    assert!(sorted.contains("[VERDICT]"), "{sorted}");
     assert_ne!(held, sorted);
 }
 

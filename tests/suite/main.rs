@@ -1,11 +1,14 @@
 //! Tests of the whole: real programs, real files.
 
 mod allocations;
+mod anatomy;
 mod arm;
+mod calls;
 mod cli;
 mod doctor;
 mod follow;
 mod frames;
+mod goroutines;
 mod life;
 mod marks;
 mod plugged;
@@ -17,3 +20,4 @@ mod static_go;
 mod support;
 mod tidy;
 mod truth;
+mod verdicts;

@@ -69,15 +69,21 @@ impl Scene {
 
     /// Cycles until growth is known on the screen; by reads alone, cycles are seen one at a time.
     fn grow_until(&mut self, terminal: &Terminal, words: &str) {
+        self.cycles_until(terminal, words, |rows| {
+            rows.iter().any(|row| row.contains(words))
+        });
+    }
+
+    /// Cycles until the screen is as it should be.
+    fn cycles_until(&mut self, terminal: &Terminal, what: &str, is_so: impl Fn(&[String]) -> bool) {
         for _ in 0..60 {
             self.truth.ask("gc1");
-            let rows = terminal.rows();
-            if rows.iter().any(|row| row.contains(words)) {
+            if is_so(&terminal.rows()) {
                 return;
             }
             self.truth.ask("work 200");
         }
-        terminal.see(words);
+        terminal.until(what, is_so);
     }
 }
 
@@ -111,8 +117,8 @@ fn the_first_rows_stand_at_once_and_growth_follows() {
     assert!(rows[1].starts_with(" COLLECTING"), "{rows:#?}");
     assert!(rows.iter().any(|row| row.contains("main.keepNodes")));
     scene.grow();
-    scene.grow_until(&terminal, " GREW ");
-    terminal.until("growth in the first row", |rows| {
+    terminal.press("w", "[   SINCE]");
+    scene.cycles_until(&terminal, "growth in the first row", |rows| {
         let first = rows.iter().find(|row| row.starts_with('>'));
         first.is_some_and(|row| row.contains('+') && row.ends_with("main.keepBytes"))
     });
@@ -133,8 +139,12 @@ fn sort_keys_mark_their_heading_and_reverse() {
         terminal.until(sorted, |rows| heading(rows).contains(sorted));
     }
     terminal.press("w", "reversed");
+    terminal.until("a sign at the column", |rows| {
+        heading(rows).contains("[   SINCE^")
+    });
     terminal.keys("w");
     terminal.see_no_more("reversed");
+    terminal.press("v", "[VERDICT]");
     terminal.press("s", "sort by");
     terminal.press("G", "> ");
     // A column that has no room is named instead.
@@ -208,9 +218,11 @@ fn switches_change_what_is_shown() {
     terminal.see(" attach ");
     terminal.keys("k\r");
     terminal.until("the old baseline", |rows| rows[3].contains("since attach"));
+    terminal.press("w", "[   SINCE]");
     terminal.press("d", "absolute; baseline attach");
     terminal.until("no growth column", |rows| !heading(rows).contains("SINCE"));
     terminal.press("d", "SINCE");
+    terminal.press("v", "[VERDICT]");
     terminal.press("u", "  objects");
     terminal.keys("u");
     terminal.until("bytes", |rows| !rows[3].contains("objects"));
@@ -225,6 +237,34 @@ fn switches_change_what_is_shown() {
     terminal.press("?", "help: Sites");
     terminal.keys("?");
     terminal.see_no_more("help: Sites");
+}
+
+#[test]
+fn tabs_are_views_and_d_says_why() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let terminal = scene.screen();
+    scene.grow_until(&terminal, " GCs,");
+    terminal.press("3", "heap: live, then garbage up to the goal");
+    terminal.see("#");
+    terminal.press("4", "oroutines");
+    terminal.press("5", "PART");
+    terminal.see("live heap after the last GC");
+    terminal.press("1", "[VERDICT]");
+    // Around in both directions.
+    terminal.press("\t", "heap: live, then garbage up to the goal");
+    terminal.press("\x1b[Z", "[VERDICT]");
+    terminal.press("\x1b[Z", "PART");
+    terminal.press("D", "diagnosis");
+    terminal.keys("y");
+    let text = terminal.copied();
+    assert!(!text.trim().is_empty(), "{text}");
+    terminal.see("copied the diagnosis");
+    terminal.keys(ESC);
+    terminal.see_no_more("─ diagnosis");
+    terminal.see("PART");
+    terminal.press(ESC, "[VERDICT]");
 }
 
 #[test]
@@ -527,7 +567,7 @@ fn the_screen_with_probes_shows_growth_and_leaves_nothing() {
     for _ in 0..5 {
         scene.grow();
     }
-    terminal.see(" GREW ");
+    terminal.press("w", "[   SINCE]");
     terminal.until("growth in the first row", |rows| {
         let first = rows.iter().find(|row| row.starts_with('>'));
         first.is_some_and(|row| row.contains("Mi ") && row.ends_with("main.keepBytes"))
@@ -558,6 +598,9 @@ fn without_a_target_one_is_picked_from_a_list() {
     }
     let mut terminal = scene.at().heaptop(&[]);
     terminal.see("pick one to watch");
+    terminal.press("?", "watch the process under the cursor");
+    terminal.keys("?");
+    terminal.see_no_more("watch the process under the cursor");
     terminal.keys("j");
     terminal.keys("q");
     assert_eq!(terminal.ended(), 0);

@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files that see bytes and plain values only.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "go",
     "plan",
     "decode.rs",
     "model",
     "source",
+    "verdict",
     "view",
     "export",
     "event.rs",
+    "event",
     "listed.rs",
 ];
 

@@ -1,7 +1,7 @@
 //! The eBPF programs: one thin entry point per hook.
 //!
 //! Data flows one way: registers and memory of the target ([`regs`], [`stack`], [`mspan`]) → record ([`sampler`], [`gc`],
-//! [`spans`], [`exact`]) → ring buffer and counters ([`maps`]). No program does more than a bounded piece of work, and
+//! [`spans`], [`exact`], [`calls`]) → ring buffer and counters ([`maps`]). No program does more than a bounded piece of work, and
 //! the only state is of the programs' own: which stacks were sent, and what waits for its span. What a record means is
 //! decided in userspace.
 //!
@@ -20,6 +20,7 @@
     reason = "`#[uprobe]` wraps each function in an undocumented one and passes the context by value"
 )]
 
+mod calls;
 mod exact;
 mod gc;
 mod maps;
@@ -85,6 +86,20 @@ fn large(ctx: ProbeContext) -> u32 {
 #[uprobe]
 fn alloc(ctx: ProbeContext) -> u32 {
     exact::allocated(&ctx);
+    DONE
+}
+
+/// On a function of the target itself: it is called.
+#[uprobe]
+fn call(ctx: ProbeContext) -> u32 {
+    calls::called(&ctx, wire::KIND_CALL);
+    DONE
+}
+
+/// On a second one.
+#[uprobe]
+fn other_call(ctx: ProbeContext) -> u32 {
+    calls::called(&ctx, wire::KIND_OTHER_CALL);
     DONE
 }
 

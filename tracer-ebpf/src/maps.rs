@@ -26,6 +26,9 @@ static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_KINDS as u32, 0)
 #[map]
 static HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_KINDS as u32, 0);
 
+#[map]
+static REENTRIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(wire::N_CALLS as u32, 0);
+
 #[unsafe(no_mangle)]
 static PROFILE_KIND: Global<u64> = Global::new(u64::MAX);
 #[unsafe(no_mangle)]
@@ -188,6 +191,12 @@ pub(crate) fn count_hit(kind: u32) {
 #[inline(always)]
 pub(crate) fn count_lost(kind: u32) {
     count(&LOST, kind);
+}
+
+/// Counts a trap of a counted function that comes by again.
+#[inline(always)]
+pub(crate) fn count_reentry(kind: u32) {
+    count(&REENTRIES, kind - wire::KIND_CALL);
 }
 
 #[inline(always)]

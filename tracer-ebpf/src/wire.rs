@@ -35,12 +35,20 @@ pub const KIND_LARGE: u32 = 6;
 /// An allocation of any size: `runtime.mallocgc` or one of its specialised kin was reached. Counted in
 /// [`maps::COUNTS`]; those of the random subset are carried by an [`AllocRecord`].
 pub const KIND_ALLOC: u32 = 7;
+/// A function of the target was called, such as that which serves a request. Counted in [`maps::HITS`], less those in
+/// [`maps::REENTRIES`]; carried by no record.
+pub const KIND_CALL: u32 = 8;
+/// The same for a second function, so that two can be held against each other.
+pub const KIND_OTHER_CALL: u32 = 9;
 /// How many kinds have a probe; those are `0..N_PROBES`.
-pub const N_PROBES: usize = 8;
+pub const N_PROBES: usize = 10;
+/// How many functions of the target can be counted: kinds from [`KIND_CALL`] on.
+pub const N_CALLS: usize = 2;
 /// A stack that later records name by its id. Carried by a [`StackRecord`]; made by the probes of the kinds above.
-pub const KIND_STACK: u32 = 8;
+pub const KIND_STACK: u32 = 10;
 /// How many kinds there are; kinds are `0..N_KINDS`.
-pub const N_KINDS: usize = 9;
+pub const N_KINDS: usize = 11;
+const _: () = assert!(KIND_CALL as usize + N_CALLS == N_PROBES && KIND_STACK as usize == N_PROBES);
 
 /// Words of `allocBits` in a [`SpanRecord`]: 1024 slots of 8 bytes are the most that a span of Go has.
 pub const ALLOC_BITS_WORDS: usize = 16;
@@ -214,7 +222,7 @@ const _: () =
 const _: () = assert!(size_of::<GcRecord>() == 24);
 const _: () = assert!(offset_of!(GcRecord, live_bytes) == 16);
 
-/// Length in bytes of a record of this kind, header included; `None` for a kind that does not exist.
+/// Length in bytes of a record of this kind, header included; `None` for a kind that does not exist, or has no record.
 ///
 /// The ring buffer hands out exactly as many bytes as were reserved, so any other length is a decode error.
 pub const fn record_len(kind: u32) -> Option<usize> {
@@ -256,10 +264,14 @@ pub mod programs {
     pub const LARGE: &str = "large";
     /// [`KIND_ALLOC`](super::KIND_ALLOC). Expects RAX = size, RBX = type (`mallocgc` and its specialised kin).
     pub const ALLOC: &str = "alloc";
+    /// [`KIND_CALL`](super::KIND_CALL). Reads no register but the flags.
+    pub const CALL: &str = "call";
+    /// [`KIND_OTHER_CALL`](super::KIND_OTHER_CALL). Reads no register but the flags.
+    pub const OTHER_CALL: &str = "other_call";
 
     /// The program of each kind, indexed by kind.
     pub const BY_KIND: [&str; N_PROBES] = [
-        BORN, FREED, GC_START, GC_MARKED, FLUSHED, SPAN, LARGE, ALLOC,
+        BORN, FREED, GC_START, GC_MARKED, FLUSHED, SPAN, LARGE, ALLOC, CALL, OTHER_CALL,
     ];
 }
 
@@ -279,6 +291,9 @@ pub mod maps {
     /// Every trap counts, also one that makes no record (a taken `jbe`, a special of another kind): it is what the
     /// target pays for. Records delivered + records lost is therefore at most this.
     pub const HITS: &str = "HITS";
+    /// Per-CPU array of `u64`, indexed by kind less [`KIND_CALL`](super::KIND_CALL): traps of these on a `jbe` that was
+    /// about to be taken. The function comes by again, so that they are no calls. Sum over the CPUs.
+    pub const REENTRIES: &str = "REENTRIES";
     /// LRU hash of `u64` → `u64`: stack ids that were sent. One that is forgotten is sent again, which costs the ring room
     /// and nothing else.
     pub const STACKS: &str = "STACKS";
@@ -371,12 +386,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_length_and_no_other_value_has_one() {
+    fn every_kind_but_calls_has_a_length_and_no_other_value_has_one() {
         for kind in 0..N_KINDS {
-            assert!(
-                record_len(u32::try_from(kind).unwrap()).is_some(),
-                "kind {kind}"
-            );
+            let kind = u32::try_from(kind).unwrap();
+            let is_counted = kind == KIND_CALL || kind == KIND_OTHER_CALL;
+            assert_eq!(record_len(kind).is_none(), is_counted, "kind {kind}");
         }
         assert_eq!(record_len(u32::try_from(N_KINDS).unwrap()), None);
         assert_eq!(record_len(u32::MAX), None);
@@ -398,6 +412,11 @@ mod tests {
         assert_eq!(programs::BY_KIND[KIND_SPAN as usize], programs::SPAN);
         assert_eq!(programs::BY_KIND[KIND_LARGE as usize], programs::LARGE);
         assert_eq!(programs::BY_KIND[KIND_ALLOC as usize], programs::ALLOC);
+        assert_eq!(programs::BY_KIND[KIND_CALL as usize], programs::CALL);
+        assert_eq!(
+            programs::BY_KIND[KIND_OTHER_CALL as usize],
+            programs::OTHER_CALL
+        );
     }
 
     #[test]

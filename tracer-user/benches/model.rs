@@ -102,6 +102,7 @@ fn attached() -> Model {
             rate_bytes: 512 << 10,
             prof_cycle: ProfCycle(2),
             swept: true,
+            ..HeapFigures::default()
         }),
         rss_bytes: None,
     }));

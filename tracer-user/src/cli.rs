@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::rows::GroupBy;
+use crate::session::Per;
 use crate::view::order::{Sort, SortKey};
 
 /// Live heap growth per call site of a running Go process.
@@ -26,9 +27,11 @@ use crate::view::order::{Sort, SortKey};
   sudo heaptop --arm tyk                 a program without a profiler: its sampler on while we look
   sudo heaptop --exact --for 30s tyk     every allocation with its type, for half a minute
   sudo heaptop --follow tyk              go on with the next tyk when this one restarts
+  sudo heaptop diagnose tyk              is it a leak, whose, how long have I got: in words
   sudo heaptop snapshot tyk              a pprof heap profile, from the process's own records
 
-Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal."
+Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal;
+of diagnose also 3, something grows that will not stop, and 4, too few samples to say."
 )]
 pub struct Cli {
     /// What to do; without a command, TARGET is watched.
@@ -44,6 +47,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
+    /// Watch TARGET for some minutes, then say in words whether it leaks, where, and how long it has
+    Diagnose(DiagnoseArgs),
     /// List the Go processes that run here, in containers too
     Ps(PsArgs),
     /// Try what a watch needs, say what is missing and what to do; status 0 if it would run
@@ -66,7 +71,7 @@ pub struct WatchArgs {
     pub target: Option<String>,
     /// Read the runtime's records alone: no eBPF and no trap in the target. What only probes can know is
     /// shown as ?
-    #[arg(long, conflicts_with_all = ["exact", "arm"])]
+    #[arg(long, conflicts_with_all = ["exact", "arm", "per"])]
     pub no_probes: bool,
     /// Trace every allocation, with its Go type: about 1 us each, so for short looks and quiet processes. See
     /// --max-overhead and --for
@@ -87,6 +92,9 @@ pub struct WatchArgs {
     /// End the watch after this time, such as 30s or 10m. Up to 1m, --exact needs no other budget
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Whose calls are counted.
+    #[command(flatten)]
+    pub per: PerArgs,
     /// When the target ends or replaces itself, wait until it runs again (same name, same container) and go on with
     /// the new process
     #[arg(long)]
@@ -104,7 +112,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
     /// Order of the call sites
-    #[arg(long, value_enum, default_value_t = SortBy::Growth)]
+    #[arg(long, value_enum, default_value_t = SortBy::Verdict)]
     pub sort: SortBy,
     /// What one row is; by type needs --exact
     #[arg(long, value_enum, default_value_t = RowBy::Function)]
@@ -154,7 +162,119 @@ impl WatchArgs {
                 "--by type needs --exact: no other source knows the types of objects",
             ));
         }
+        self.per.check(self.wanted_source())
+    }
+}
+
+/// Whose calls are counted: for every command that watches.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PerArgs {
+    /// Count the calls of this function, so that growth is told for each: its whole name, or as much of the end as only
+    /// it has, such as proxy.(*Handler).ServeHTTP. Calls that the compiler has inlined are not seen. A call costs
+    /// about 1 us; above 0.1% of a CPU they are counted 2 s of each 60, unless --max-overhead is off. `off` counts none
+    /// [default: the requests of net/http or gRPC, where the program serves any]
+    #[arg(long, value_name = "FUNCTION")]
+    pub per: Option<String>,
+}
+
+impl PerArgs {
+    /// What is asked for.
+    pub fn wanted(&self) -> Per {
+        match self.per.as_deref() {
+            None => Per::Request,
+            Some("off") => Per::Nothing,
+            Some(function) => Per::Function(function.to_owned()),
+        }
+    }
+
+    /// Whether it goes with the source asked for.
+    ///
+    /// # Errors
+    /// The usage error, where that source places no probe.
+    pub fn check(&self, source: Option<SourceChoice>) -> Result<(), clap::Error> {
+        if self.per.is_some() && source == Some(SourceChoice::Buckets) {
+            return Err(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                "--per needs a probe: --source buckets places none",
+            ));
+        }
         Ok(())
+    }
+}
+
+/// Arguments of `diagnose`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A word needs about 25 samples of what grows, each alive after 2 GC cycles, and 4 GC cycles. So 3 minutes are
+enough for a leak of 10 MiB a minute in a process that collects every few seconds; one of 2 MiB a minute takes
+10 minutes, and to call a site steady takes 8. Where it was too short, the last line says how long to look.
+
+Examples:
+  sudo heaptop diagnose tyk                          look for 3 minutes
+  sudo heaptop diagnose --for 15m tyk > ticket.txt   something to attach to a ticket
+  sudo heaptop diagnose --json tyk | jq -r 'select(.schema == \"heaptop.process/1\").verdict.text'
+
+Exit status: 0 nothing was seen to grow that will not stop, 1 could not, 2 usage, 3 something grows that will
+not stop (a call site, goroutines, C memory, mappings), 4 too few samples to say, 130 and 143 by signal; what
+is known by then is printed all the same. The target's end is no error: what was seen of it is told.")]
+pub struct DiagnoseArgs {
+    /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
+    /// seen inside
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How long to look, such as 3m or 1h. Ctrl-C ends it earlier, with what is known by then
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Read the runtime's records alone: no eBPF and no trap in the target
+    #[arg(long, conflicts_with_all = ["arm", "per"])]
+    pub no_probes: bool,
+    /// Switch the target's own sampler on where it is off: one 8-byte write, put back at the end
+    #[arg(long)]
+    pub arm: bool,
+    /// Source to use instead of the one that fits
+    #[arg(long, value_enum, value_name = "SOURCE", conflicts_with_all = ["no_probes", "arm"])]
+    pub source: Option<SourceChoice>,
+    /// Most that probes of allocations may take of one CPU, such as 0.5%, 1% or 25%; `off` for no limit
+    /// [default: 1%]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
+    pub max_overhead: Option<f64>,
+    /// Whose calls are counted.
+    #[command(flatten)]
+    pub per: PerArgs,
+    /// Two JSON objects instead of words, one a line: schemas heaptop.sites/1 and heaptop.process/1
+    #[arg(long)]
+    pub json: bool,
+    /// Write heaptop's own diagnostics, the kernel side's included, to a file
+    #[arg(long, value_name = "FILE")]
+    pub debug_log: Option<PathBuf>,
+}
+
+impl DiagnoseArgs {
+    /// The source asked for by any of the options that mean one; `None` for the one that fits.
+    pub fn wanted_source(&self) -> Option<SourceChoice> {
+        if self.no_probes {
+            Some(SourceChoice::Buckets)
+        } else {
+            self.source
+        }
+    }
+
+    /// The command line of a longer look of `minutes`.
+    pub fn again(&self, minutes: u64) -> String {
+        let mut command = format!("heaptop diagnose --for {minutes}m");
+        for (is_set, option) in [(self.no_probes, "--no-probes"), (self.arm, "--arm")] {
+            if is_set {
+                command.push(' ');
+                command.push_str(option);
+            }
+        }
+        if let Some(source) = self.source.and_then(|source| source.to_possible_value()) {
+            command.push_str(" --source ");
+            command.push_str(source.get_name());
+        }
+        command.push(' ');
+        command.push_str(&self.target);
+        command
     }
 }
 
@@ -205,6 +325,8 @@ pub struct SnapshotArgs {
 /// `--sort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
+    /// What grows first, by leaks, then in-use bytes
+    Verdict,
     /// Growth since the baseline
     Growth,
     /// Growth per minute in bytes
@@ -246,6 +368,7 @@ impl From<RowBy> for GroupBy {
 impl From<SortBy> for Sort {
     fn from(by: SortBy) -> Self {
         let key = match by {
+            SortBy::Verdict => SortKey::Verdict,
             SortBy::Growth => SortKey::Growth,
             SortBy::Rate => SortKey::Rate,
             SortBy::Objects => SortKey::Objects,
@@ -333,6 +456,17 @@ mod tests {
         assert_eq!(check(&["--by", "type", "--exact", "1"]), Some(true));
         assert_eq!(check(&["--by=type", "--source=exact", "1"]), Some(true));
         assert_eq!(check(&["--by", "package", "1"]), Some(true));
+        assert_eq!(check(&["--per=f", "--source=buckets", "1"]), Some(false));
+        assert_eq!(check(&["--per=f", "--source=spans", "1"]), Some(true));
+    }
+
+    #[test]
+    fn requests_are_counted_unless_something_else_is_asked_for() {
+        let per = |arguments: &[&str]| watch(arguments).map(|args| args.per.wanted());
+        assert_eq!(per(&["1"]), Some(Per::Request));
+        assert_eq!(per(&["--per", "off", "1"]), Some(Per::Nothing));
+        let function = Per::Function("main.serve".into());
+        assert_eq!(per(&["--per=main.serve", "1"]), Some(function));
     }
 
     #[test]
@@ -344,6 +478,7 @@ mod tests {
             ["--source=spans", "--arm"],
             ["--source=spans", "--exact"],
             ["--max-overhead=1%", "--no-probes"],
+            ["--per=main.serve", "--no-probes"],
             ["--for=0s", "--exact"],
         ] {
             assert!(watch(&[pair[0], pair[1], "1"]).is_none(), "{pair:?}");

@@ -3,10 +3,17 @@
 //! Time comes inside the events: `at_ns` is `CLOCK_MONOTONIC` in nanoseconds, the clock of
 //! `bpf_ktime_get_ns`. A recording of these events replays to the same screens.
 
+mod anatomy;
+
 use std::sync::Arc;
+
+pub use anatomy::{
+    AnatomyRead, CgroupEvents, CgroupLimit, CgroupRead, KernelMemory, MachineRead, PageTables,
+};
 
 use crate::go::buckets::{BucketCounts, NewBucket};
 use crate::go::frame::Frame;
+use crate::go::goroutines::AllGoroutines;
 use crate::go::memstats::HeapFigures;
 use crate::model::bucket::Lost;
 
@@ -24,6 +31,11 @@ pub enum Event {
     Buckets(BucketsRead),
     /// Figures of the runtime and of the process; the ring was drained after they were read.
     Heap(HeapRead),
+    /// Where the resident memory of the process lies: the first one within a second of the attach, then every few
+    /// seconds, rarer where a read is long.
+    Anatomy(Box<AnatomyRead>),
+    /// All goroutines, as read from the target.
+    Goroutines(GoroutinesRead),
     /// The live samples as the specials of the spans list them: (object, bucket).
     Specials {
         /// When the walk began.
@@ -68,6 +80,8 @@ pub enum Event {
     },
     /// What the governor does: the share of time that the allocation probes are on.
     Duty(Duty),
+    /// How often the functions that [`CallsRead`] names have been called.
+    Calls(CallsRead),
     /// What one probe hit costs on this machine, in nanoseconds, as calibrated.
     HitCost {
         /// Nanoseconds of CPU time for each hit.
@@ -110,6 +124,24 @@ pub struct Birth {
     pub bucket: u64,
     /// How many objects it stands for, at least 1.
     pub weight: f64,
+}
+
+/// Calls of functions of the target, such as that which serves a request; each figure only grows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallsRead {
+    /// When.
+    pub at_ns: u64,
+    /// The functions, and how often each was called while its calls were counted: one, or the candidates of which
+    /// the model takes the one that is called most. Always the same ones, in the same order.
+    pub functions: Vec<(Arc<str>, u64)>,
+    /// Nanoseconds in which calls were counted, so far.
+    pub counted_ns: u64,
+    /// Nanoseconds since the first was.
+    pub all_ns: u64,
+    /// Calls are counted at present.
+    pub is_on: bool,
+    /// They are too many to count each: they are counted for a short window at a time.
+    pub is_windowed: bool,
 }
 
 /// How the governor keeps the budget.
@@ -296,6 +328,19 @@ pub struct HeapRead {
     pub runtime: Option<HeapFigures>,
     /// Resident set size; `None` where unknown.
     pub rss_bytes: Option<u64>,
+}
+
+/// One reading of all goroutines. Stacks in it are expanded for inlined calls: one pc for each logical frame.
+#[derive(Clone, Debug)]
+pub struct GoroutinesRead {
+    /// When it began.
+    pub at_ns: u64,
+    /// How long it took.
+    pub took_ns: u64,
+    /// When the next one is due.
+    pub next_ns: u64,
+    /// What was found, or why goroutines are not known, as the end of a sentence.
+    pub found: Result<AllGoroutines, Arc<str>>,
 }
 
 impl KernelCounters {

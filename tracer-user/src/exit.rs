@@ -11,6 +11,10 @@ pub enum Exit {
     CouldNot,
     /// The command line was wrong (clap prints and exits with this number itself).
     Usage,
+    /// `diagnose`: something grows that will not stop.
+    Grows,
+    /// `diagnose`: too few samples to say.
+    TooFewSamples,
     /// Ended by SIGINT.
     Interrupted,
     /// Ended by SIGTERM.
@@ -24,6 +28,8 @@ impl Exit {
             Self::Done => 0,
             Self::CouldNot => 1,
             Self::Usage => 2,
+            Self::Grows => 3,
+            Self::TooFewSamples => 4,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

@@ -3,8 +3,8 @@
 //! Data flows one way: probe → decode → model → view → render or export. The modules in reading order:
 //!
 //! Pure, without I/O: [`event`] is all that the model can learn; [`go`] reads Go binaries and runtimes; [`plan`] says
-//! where probes go; [`decode`] turns records into events; [`model`] owns what is known; [`view`] makes rows and words of
-//! it; [`export`] writes profiles and lines.
+//! where probes go; [`decode`] turns records into events; [`model`] owns what is known; [`verdict`] says what grows;
+//! [`view`] makes rows and words of it; [`export`] writes profiles and lines.
 //!
 //! Edges, which do the I/O: [`process`] is the target, [`probe`] the kernel side, [`symbolize`] the names, [`ui`] the
 //! terminal; [`session`] runs them for one target, [`doctor`] tries what they need, [`cmd`] holds one file per command.
@@ -30,6 +30,7 @@ pub mod session;
 pub mod source;
 pub mod symbolize;
 pub mod ui;
+pub mod verdict;
 pub mod view;
 
 /// Runs what the command line asks for.
@@ -44,6 +45,7 @@ pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
         Some(cli::Command::Snapshot(args)) => cmd::snapshot::run(&args),
         Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
         Some(cli::Command::Doctor(args)) => cmd::doctor::run(&args),
+        Some(cli::Command::Diagnose(args)) => cmd::diagnose::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

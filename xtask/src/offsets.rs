@@ -18,6 +18,9 @@ mod dwarf;
     reason = "shared with heaptop, which uses all of it"
 )]
 mod facts;
+#[path = "../../tracer-user/src/go/wait_reasons.rs"]
+#[allow(unreachable_pub, reason = "shared with heaptop, which uses all of it")]
+mod wait_reasons;
 
 use std::fs;
 use std::path::{Path, PathBuf};

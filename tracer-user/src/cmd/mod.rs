@@ -1,5 +1,7 @@
 //! One file per command.
 
+mod begin;
+pub mod diagnose;
 pub mod doctor;
 pub mod files;
 pub mod patience;

@@ -15,10 +15,12 @@ use gimli::{
 };
 
 use super::facts::{
-    Facts, FuncFacts, GcControllerFacts, HeapArenaFacts, HeapStatsFacts, InlineMarksFacts,
-    InlinedFacts, MAX_INLINE_MARKED_BYTES, MIN_INLINE_MARKED_BYTES, McacheFacts, MheapFacts,
-    ModuledataFacts, MspanFacts, MstatsFacts, RecordFacts, SchedulerFacts, SpecialFacts,
+    Facts, FuncFacts, GcControllerFacts, GoroutineFacts, HeapArenaFacts, HeapStatsFacts,
+    InlineMarksFacts, InlinedFacts, MAX_INLINE_MARKED_BYTES, MAX_WAIT_REASONS,
+    MIN_INLINE_MARKED_BYTES, McacheFacts, MheapFacts, ModuledataFacts, MspanFacts, MstatsFacts,
+    RecordFacts, SchedulerFacts, SpecialFacts,
 };
+use super::wait_reasons;
 
 /// Units that are read: the runtime, with all types, and the package that defines ids of functions from 1.21 on.
 const UNITS: [&str; 2] = ["runtime", "internal/abi"];
@@ -185,6 +187,7 @@ impl Runtime {
         let mstats = self.of("mstats")?;
         let mcache = self.of("mcache")?;
         let mheap = self.of("mheap")?;
+        let heap_arena = self.of("heapArena")?;
         let special = self.of("special")?;
         let (special_offset, special_offset_size) = special.field("offset")?;
         let profile_kind = self.constant(&["runtime._KindSpecialProfile"])?;
@@ -208,13 +211,19 @@ impl Runtime {
                 sweepgen: mheap.offset("sweepgen")?,
                 allspans: mheap.offset("allspans")?,
                 arenas: mheap.offset("arenas")?,
+                heap_arenas: mheap
+                    .offset("heapArenas")
+                    .or_else(|_| mheap.offset("allArenas"))?,
             },
             gc_controller: GcControllerFacts {
                 gc_percent: controller.offset("gcPercent")?,
                 memory_limit: controller.offset("memoryLimit")?,
                 gc_percent_heap_goal: controller.offset("gcPercentHeapGoal")?,
+                triggered: controller.offset("triggered")?,
                 heap_live: controller.offset("heapLive")?,
                 heap_marked: controller.offset("heapMarked")?,
+                heap_in_use: controller.offset("heapInUse")?,
+                heap_released: controller.offset("heapReleased")?,
                 heap_free: controller.offset("heapFree")?,
                 total_alloc: controller.offset("totalAlloc")?,
                 total_free: controller.offset("totalFree")?,
@@ -222,7 +231,16 @@ impl Runtime {
             },
             mstats: MstatsFacts {
                 buckhash_sys: mstats.offset("buckhash_sys")?,
+                stacks_sys: mstats.offset("stacks_sys")?,
+                mspan_sys: mstats.offset("mspan_sys")?,
+                mcache_sys: mstats.offset("mcache_sys")?,
+                gc_misc_sys: mstats.offset("gcMiscSys")?,
+                other_sys: mstats.offset("other_sys")?,
+                last_gc_unix: mstats.offset("last_gc_unix")?,
+                pause_total_ns: mstats.offset("pause_total_ns")?,
+                pause_ns: mstats.offset("pause_ns")?,
                 numgc: mstats.offset("numgc")?,
+                numforcedgc: mstats.offset("numforcedgc")?,
                 heap_stats: sum(
                     mstats.offset("heapStats")?,
                     self.of("consistentHeapStats")?.offset("stats")?,
@@ -230,6 +248,9 @@ impl Runtime {
             },
             heap_stats: HeapStatsFacts {
                 size: stats.size,
+                in_stacks: stats.offset("inStacks")?,
+                in_work_bufs: stats.offset("inWorkBufs")?,
+                in_ptr_scalar_bits: stats.offset("inPtrScalarBits").ok(),
                 tiny_alloc_count: stats.offset("tinyAllocCount")?,
                 large_alloc: stats.offset("largeAlloc")?,
                 large_alloc_count: stats.offset("largeAllocCount")?,
@@ -239,7 +260,8 @@ impl Runtime {
                 small_free_count: stats.offset("smallFreeCount")?,
             },
             heap_arena: HeapArenaFacts {
-                spans: self.of("heapArena")?.offset("spans")?,
+                spans: heap_arena.offset("spans")?,
+                size: heap_arena.size,
             },
             scheduler: SchedulerFacts {
                 g_m: self.of("g")?.offset("m")?,
@@ -251,6 +273,7 @@ impl Runtime {
                 tiny: mcache.offset("tiny")?,
                 tinyoffset: mcache.offset("tinyoffset")?,
             },
+            goroutine: self.goroutine()?,
             sweep_state: sum(
                 self.of("sweepdata")?.offset("active")?,
                 self.of("activeSweep")?.offset("state")?,
@@ -304,6 +327,36 @@ impl Runtime {
             alloc_count: field("allocCount")?,
             spanclass: field("spanclass")?,
             size: mspan.size,
+        })
+    }
+
+    fn goroutine(&self) -> Result<GoroutineFacts, String> {
+        let g = self.of("g")?;
+        let (stack, sched) = (g.offset("stack")?, g.offset("sched")?);
+        let in_stack = |name: &str| sum(stack, self.of("stack")?.offset(name)?);
+        let in_sched = |name: &str| sum(sched, self.of("gobuf")?.offset(name)?);
+        let mut wait_reasons = [0; MAX_WAIT_REASONS];
+        for (known, (constant, _)) in (0u8..).zip(wait_reasons::KNOWN) {
+            // Releases differ in which they have; the rest keeps no words.
+            let value = self.constant(&[&format!("runtime.{constant}")]);
+            let value = value.ok().and_then(|value| usize::try_from(value).ok());
+            if let Some(place) = value.and_then(|value| wait_reasons.get_mut(value)) {
+                *place = known;
+            }
+        }
+        Ok(GoroutineFacts {
+            stack_lo: in_stack("lo")?,
+            stack_hi: in_stack("hi")?,
+            sched_sp: in_sched("sp")?,
+            sched_pc: in_sched("pc")?,
+            sched_bp: in_sched("bp")?,
+            status: g.offset("atomicstatus")?,
+            goid: g.offset("goid")?,
+            waitsince: g.offset("waitsince")?,
+            waitreason: g.offset("waitreason")?,
+            gopc: g.offset("gopc")?,
+            startpc: g.offset("startpc")?,
+            wait_reasons,
         })
     }
 

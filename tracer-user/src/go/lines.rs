@@ -190,6 +190,12 @@ impl Lines {
         Some(calls)
     }
 
+    /// Whether the compiler made the function to call another one, which has the code of the source.
+    pub fn is_wrapper(&self, memory: &dyn Memory, function: FuncRange) -> bool {
+        self.record(memory, function)
+            .is_some_and(|record| record.func_id == self.pclntab.facts.wrapper_id)
+    }
+
     fn record(&self, memory: &dyn Memory, function: FuncRange) -> Option<Record> {
         let facts = self.pclntab.facts;
         let mut buf = [0; 64];

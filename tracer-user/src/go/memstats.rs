@@ -4,13 +4,16 @@
 
 use super::buckets::ProfCycle;
 use super::facts::Facts;
-use super::memory::{Memory, Unreadable};
+use super::memory::{Batch, Memory, Unreadable};
 use super::variables::Variables;
 
 /// `sweepDrainedMask`: `sweep.active.state` holds just this when nothing is left to sweep.
 const SWEEP_DRAINED: u32 = 0x8000_0000;
 /// `math.MaxInt64`: GOMEMLIMIT is off.
 const NO_LIMIT: u64 = i64::MAX as u64;
+
+/// `len(memstats.pause_ns)`.
+const N_PAUSES: u32 = 256;
 
 /// `memoryLimitHeapGoalHeadroomPercent`: what the pacer keeps free below GOMEMLIMIT.
 const LIMIT_HEADROOM_PERCENT: u64 = 3;
@@ -32,26 +35,104 @@ pub struct HeapFigures {
     pub prof_cycle: ProfCycle,
     /// Whether all spans of the last cycle are swept.
     pub swept: bool,
+    /// Marked by the last cycle, and allocated since (`gcController.heapLive`).
+    pub heap_live_bytes: u64,
+    /// `gcController.triggered`: heap when the cycle that marks now began; `None` while none marks.
+    pub triggered_bytes: Option<u64>,
+    /// GOGC (`gcController.gcPercent`), percent; `None` is off.
+    pub gc_percent: Option<u32>,
+    /// GOMEMLIMIT (`gcController.memoryLimit`); `None` is off.
+    pub memory_limit_bytes: Option<u64>,
+    /// Cycles that the program asked for (`memstats.numforcedgc`).
+    pub forced_cycles: u32,
+    /// World stopped for all cycles since the start, nanoseconds (`memstats.pause_total_ns`).
+    pub pause_total_ns: u64,
+    /// World stopped for cycle [`HeapFigures::gc_cycles`], nanoseconds; 0 before the first.
+    pub last_pause_ns: u64,
+    /// End of that cycle, nanoseconds since 1970; 0 before the first.
+    pub last_gc_unix_ns: u64,
+    /// Bytes of all objects ever allocated (`gcController.totalAlloc`). Runs behind by what the Ps have taken from spans
+    /// that they still hold.
+    pub total_alloc_bytes: u64,
 }
 
-/// Reads the figures.
+/// Reads the figures: five system calls.
 pub fn read(
     memory: &impl Memory,
     facts: &Facts,
     vars: &Variables,
 ) -> Result<HeapFigures, Unreadable> {
-    let controller = vars.gc_controller;
-    let heap_marked = facts.gc_controller.heap_marked;
+    let (fields, stats) = (&facts.gc_controller, &facts.mstats);
+    // Before `swept`: between mark termination and its end, which moves numgc, `sweep.active.state` still speaks of
+    // the cycle before.
+    let gc_cycles = memory.u32(vars.numgc)?;
+    let last_pause = u64::from(gc_cycles.wrapping_add(N_PAUSES - 1) % N_PAUSES);
+    let addrs = [
+        vars.memstats.wrapping_add(stats.pause_ns + 8 * last_pause),
+        vars.memstats.wrapping_add(stats.pause_total_ns),
+        vars.memstats.wrapping_add(stats.last_gc_unix),
+        vars.memstats.wrapping_add(stats.numforcedgc),
+        vars.gc_controller.wrapping_add(fields.gc_percent),
+        vars.gc_controller.wrapping_add(fields.memory_limit),
+        vars.gc_controller.wrapping_add(fields.triggered),
+        vars.gc_controller.wrapping_add(fields.heap_live),
+        vars.gc_controller.wrapping_add(fields.heap_marked),
+        vars.gc_controller.wrapping_add(fields.total_alloc),
+        vars.mem_profile_rate,
+    ];
+    let words = read_words(memory, &addrs)?;
+    let [
+        pause,
+        pause_total,
+        last_gc_unix,
+        forced,
+        gc_percent,
+        limit,
+        triggered,
+        live,
+        marked,
+        total_alloc,
+        rate,
+    ] = words;
     Ok(HeapFigures {
-        // Before `swept`: between mark termination and its end, which moves numgc, `sweep.active.state` still speaks of
-        // the cycle before.
-        gc_cycles: memory.u32(vars.numgc)?,
-        live_bytes: memory.u64(controller.wrapping_add(heap_marked))?,
-        goal_bytes: goal(memory, facts, controller)?,
-        rate_bytes: memory.u64(vars.mem_profile_rate)?,
+        gc_cycles,
+        live_bytes: marked,
+        goal_bytes: goal(memory, facts, vars.gc_controller)?,
+        rate_bytes: rate,
         prof_cycle: ProfCycle(memory.u32(vars.mprof_cycle)?),
         swept: sweep_drained(memory, vars)?,
+        heap_live_bytes: live,
+        triggered_bytes: (triggered != u64::MAX).then_some(triggered),
+        // An i32, negative when off.
+        gc_percent: u32::try_from(low_half(gc_percent).cast_signed()).ok(),
+        memory_limit_bytes: (limit < NO_LIMIT).then_some(limit),
+        forced_cycles: low_half(forced),
+        pause_total_ns: pause_total,
+        last_pause_ns: if gc_cycles == 0 { 0 } else { pause },
+        last_gc_unix_ns: last_gc_unix,
+        total_alloc_bytes: total_alloc,
     })
+}
+
+/// The words at these addresses, with one system call, in their order.
+pub(super) fn read_words<const N: usize>(
+    memory: &impl Memory,
+    addrs: &[u64; N],
+) -> Result<[u64; N], Unreadable> {
+    let read = Batch::read(memory, &addrs.map(|addr| (addr, 8)));
+    let mut words = [0; N];
+    for (index, word) in words.iter_mut().enumerate() {
+        *word = read.u64(index).ok_or(Unreadable {
+            addr: addrs[index],
+            len: 8,
+        })?;
+    }
+    Ok(words)
+}
+
+/// The u32 that a word begins with.
+fn low_half(word: u64) -> u32 {
+    u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 /// Heap size at which the next cycle is due: by GOGC or by GOMEMLIMIT, whichever comes first.
@@ -59,18 +140,33 @@ pub fn read(
 /// Source: `(*gcControllerState).memoryLimitHeapGoal`, go1.21 to go1.27 (1.19 keeps 1 MiB free, not 3 %).
 fn goal(memory: &impl Memory, facts: &Facts, controller: u64) -> Result<Option<u64>, Unreadable> {
     let fields = &facts.gc_controller;
-    let field = |offset: u64| memory.u64(controller.wrapping_add(offset));
-    let by_percent = field(fields.gc_percent_heap_goal)?;
-    let limit = field(fields.memory_limit)?;
+    let offsets = [
+        fields.gc_percent_heap_goal,
+        fields.memory_limit,
+        fields.heap_marked,
+        fields.mapped_ready,
+        fields.total_alloc,
+        fields.total_free,
+        fields.heap_free,
+    ];
+    let words = read_words(
+        memory,
+        &offsets.map(|offset| controller.wrapping_add(offset)),
+    )?;
+    let [
+        by_percent,
+        limit,
+        marked,
+        ready,
+        total_alloc,
+        total_free,
+        heap_free,
+    ] = words;
     if limit >= NO_LIMIT {
         return Ok((by_percent < NO_LIMIT).then_some(by_percent));
     }
-    let marked = field(fields.heap_marked)?;
-    let ready = field(fields.mapped_ready)?;
-    let allocated = field(fields.total_alloc)?.saturating_sub(field(fields.total_free)?);
-    let beside_heap = ready
-        .saturating_sub(field(fields.heap_free)?)
-        .saturating_sub(allocated);
+    let allocated = total_alloc.saturating_sub(total_free);
+    let beside_heap = ready.saturating_sub(heap_free).saturating_sub(allocated);
     let taken = beside_heap.saturating_add(ready.saturating_sub(limit));
     let room = limit.saturating_sub(taken);
     let headroom = (room / 100 * LIMIT_HEADROOM_PERCENT).max(LIMIT_MIN_HEADROOM);

@@ -4,17 +4,20 @@
 //! [`pclntab`] names functions and lines, [`operands`] and [`variables`] find the runtime's variables in
 //! stripped binaries, [`layout`] ties these together for a file and [`program`]
 //! for one process, [`types`] names what is allocated; [`buckets`], [`specials`],
-//! [`memstats`], [`alloc_counters`] and [`liveness`] read the live runtime.
+//! [`memstats`], [`accounts`], [`alloc_counters`], [`census`], [`liveness`] and [`goroutines`] read the live runtime.
 //!
 //! Nothing in here does I/O or guesses: what is unknown is refused with what was found.
 
+pub mod accounts;
 pub mod alloc_counters;
 pub mod blocks;
 pub mod buckets;
 pub mod buildinfo;
+pub mod census;
 pub mod dwarf;
 pub mod facts;
 pub mod frame;
+pub mod goroutines;
 pub mod layout;
 pub mod lines;
 pub mod liveness;
@@ -31,3 +34,4 @@ pub mod static_image;
 pub mod symbol;
 pub mod types;
 pub mod variables;
+pub mod wait_reasons;

@@ -218,6 +218,44 @@ impl Pclntab {
         found
     }
 
+    /// All names of which `is_wanted` holds, in the order of the table, each with its functions by address: none where it
+    /// is inlined everywhere.
+    ///
+    /// A pass over all names, and one over all functions: some 10 ms with 200 000 of them.
+    pub fn functions_where(
+        &self,
+        memory: &dyn Memory,
+        is_wanted: &mut dyn FnMut(&str) -> bool,
+    ) -> Vec<(Arc<str>, Vec<FuncRange>)> {
+        let mut found: Vec<(Arc<str>, Vec<FuncRange>)> = Vec::new();
+        let mut by_offset: HashMap<u32, usize> = HashMap::new();
+        self.each_name(memory, |offset, name| {
+            if let (Some(offset), Ok(name)) = (offset, std::str::from_utf8(name))
+                && is_wanted(name)
+            {
+                by_offset.insert(offset, found.len());
+                found.push((name.into(), Vec::new()));
+            }
+            true
+        });
+        if found.is_empty() {
+            return found;
+        }
+        let mut entries = Window::new(memory, STEP);
+        let mut records = Window::new(memory, STEP);
+        for index in 0..self.n_funcs {
+            let Some(range) = self.range(index, &mut entries) else {
+                break;
+            };
+            let name = records.get(range.record.wrapping_add(4), 4);
+            let name = name.and_then(|bytes| by_offset.get(&u32_at(bytes, 0)?));
+            if let Some((_, ranges)) = name.and_then(|&at| found.get_mut(at)) {
+                ranges.push(range);
+            }
+        }
+        found
+    }
+
     /// Offsets of names in the table of names.
     fn name_offsets(&self, memory: &dyn Memory, names: &[&str]) -> Vec<Option<u32>> {
         let mut found = vec![None; names.len()];

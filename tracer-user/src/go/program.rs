@@ -3,12 +3,13 @@
 //! Tables and code are read from the image (the file), where no breakpoint stands and no read grows the
 //! target; data is read from live memory. Nothing here keeps either: each call is given what it reads.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::buckets::PROF_CYCLE_WRAP;
 use super::buildinfo::BuildInfo;
 use super::facts::Facts;
-use super::frame::Frame;
+use super::frame::{Frame, name_for_print};
 use super::layout::code_at;
 use super::lines::{Expand, Lines};
 use super::memory::{Memory, Unreadable};
@@ -65,6 +66,15 @@ pub struct Code {
     pub start: u64,
     /// First address behind it, with padding.
     pub end: u64,
+}
+
+/// A name with its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name, as stacks have it.
+    pub name: Arc<str>,
+    /// Where it lies, by address: nowhere if it is inlined everywhere, several times if it is generic.
+    pub codes: Vec<Code>,
 }
 
 /// A Go program in a process.
@@ -305,6 +315,44 @@ impl Program {
             .into_iter()
             .map(|(name, range)| (name, self.code_of(range)));
         codes.collect()
+    }
+
+    /// The functions of the executable with a symbol of which `is_wanted` holds, by the names that stacks have; wrappers
+    /// that the compiler made are left out. The instances of a generic function have one name.
+    ///
+    /// Costs a pass over all names and functions: some 10 ms with 200 000 of them.
+    pub fn functions_where(
+        &self,
+        image: &dyn Memory,
+        is_wanted: &mut dyn FnMut(&str) -> bool,
+    ) -> Vec<Named> {
+        let Some(main) = self.modules.first() else {
+            return Vec::new();
+        };
+        let mut all: Vec<Named> = Vec::new();
+        let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
+        for (symbol, ranges) in main.lines.pclntab.functions_where(image, is_wanted) {
+            let name = name_for_print(&symbol);
+            let is_code = |range: &FuncRange| !main.lines.is_wrapper(image, *range);
+            let had_code = !ranges.is_empty();
+            let codes: Vec<Code> = ranges
+                .into_iter()
+                .filter(is_code)
+                .map(|range| self.code_of(range))
+                .collect();
+            if had_code && codes.is_empty() {
+                continue;
+            }
+            let at = *by_name.entry(name).or_insert_with_key(|name| {
+                all.push(Named {
+                    name: Arc::clone(name),
+                    codes: Vec::new(),
+                });
+                all.len() - 1
+            });
+            all[at].codes.extend(codes);
+        }
+        all
     }
 
     fn code_of(&self, range: FuncRange) -> Code {

@@ -31,6 +31,17 @@ pub struct Variables {
     /// `sweep.active.state`: u32, 0x80000000 once all spans are swept. `None` where its rule failed:
     /// then the end of a sweep is only known from the start of the next cycle.
     pub sweep_state: Option<u64>,
+    /// The list of all goroutines. `None` where its rules failed: then goroutines are not known.
+    pub allgs: Option<AllGs>,
+}
+
+/// `allgs`, as the runtime publishes it for readers that take no lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllGs {
+    /// `allglen`: u64, how many there are; read before the pointer.
+    pub len: u64,
+    /// `allgptr`: pointer to an array of pointers to `g`.
+    pub ptr: u64,
 }
 
 impl Variables {
@@ -48,6 +59,10 @@ impl Variables {
             numgc: moved(self.numgc),
             firstmoduledata: moved(self.firstmoduledata),
             sweep_state: self.sweep_state.map(moved),
+            allgs: self.allgs.map(|allgs| AllGs {
+                len: moved(allgs.len),
+                ptr: moved(allgs.ptr),
+            }),
         }
     }
 }
@@ -132,7 +147,22 @@ const SWEEP_STATE: Rule = Rule {
     place: Place::Bss,
 };
 
-const RULES: [&Rule; 8] = [
+const ALLGLEN: Rule = Rule {
+    symbol: "runtime.allglen",
+    function: "runtime.forEachGRace",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+const ALLGPTR: Rule = Rule {
+    symbol: "runtime.allgptr",
+    function: "runtime.forEachGRace",
+    k: 1,
+    behind: START,
+    place: Place::Bss,
+};
+
+const RULES: [&Rule; 10] = [
     &MBUCKETS,
     &MEM_PROFILE_RATE,
     &MPROF_CYCLE,
@@ -141,6 +171,8 @@ const RULES: [&Rule; 8] = [
     &MEMSTATS,
     &NUMGC,
     &SWEEP_STATE,
+    &ALLGLEN,
+    &ALLGPTR,
 ];
 
 /// The functions whose code the rules read.
@@ -206,6 +238,10 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
     };
     let sweep_state =
         sweep_state.filter(|&state| is_in_place(source.module, SWEEP_STATE.place, state));
+    let allgs = match (addr(&ALLGLEN), addr(&ALLGPTR)) {
+        (Ok(len), Ok(ptr)) => Some(AllGs { len, ptr }),
+        _ => None,
+    };
     Ok(Variables {
         mbuckets: addr(&MBUCKETS)?,
         mem_profile_rate: addr(&MEM_PROFILE_RATE)?,
@@ -216,6 +252,7 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
         numgc: memstats.wrapping_add(source.facts.mstats.numgc),
         firstmoduledata: source.module.addr,
         sweep_state,
+        allgs,
     })
 }
 

@@ -84,6 +84,7 @@ impl Model {
         Some(Overhead {
             hits_per_sec,
             cpu_fraction: hits_per_sec.zip(self.hit_cost_ns).map(share),
+            hits: Some(last.1),
         })
     }
 

@@ -8,7 +8,7 @@ use crate::event::HeapRead;
 use crate::go::buckets::Counts;
 
 impl Model {
-    pub(super) fn apply_heap(&mut self, read: HeapRead) {
+    pub(super) fn apply_figures(&mut self, read: HeapRead) {
         self.saw(read.at_ns);
         let figures = read.runtime.or(self.heap.runtime);
         self.heap = HeapRead {
@@ -66,7 +66,11 @@ impl Model {
                     at_ns: read.at_ns,
                     live_bytes: figures.live_bytes,
                     goal_bytes: figures.goal_bytes,
+                    ..Cycle::default()
                 });
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             Some(known) if figures.gc_cycles < known => {
@@ -127,7 +131,9 @@ impl Model {
             if self.restate(idx, late) > 0 {
                 self.touched.insert(idx); // They count with the next cycle, events or not.
             }
+            self.tell_counts(idx, self.buckets[idx as usize].settled_cycle);
         }
+        self.diagnosis.gc(at_ns);
         self.final_cycles += 1;
         self.final_number = number;
         if std::mem::take(&mut self.is_provisional) {
@@ -181,7 +187,10 @@ impl Model {
             self.baselines.remove(1);
             self.baseline_counts.remove(1);
             self.baseline_finals.remove(1);
+            self.resident.forget_baseline(1);
+            self.goroutines.forget_baseline(1);
         }
+        self.resident.mark_baseline();
         let heap = self.heap();
         self.baselines.push(Baseline {
             at_ns,
@@ -191,6 +200,7 @@ impl Model {
         });
         self.baseline_counts.push(self.settled_counts());
         self.baseline_finals.push(self.final_cycles);
+        self.goroutines.mark_baseline();
         self.active_baseline = self.baselines.len() - 1;
         if self.is_provisional {
             self.provisional_baselines = self.baselines.len();

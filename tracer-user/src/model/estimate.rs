@@ -59,6 +59,11 @@ impl Scale {
         }
     }
 
+    /// Objects that one count stands for.
+    pub fn objects_per_count(&self) -> f64 {
+        self.objects_per_count
+    }
+
     /// Bytes that one count stands for.
     pub fn bytes_per_count(&self) -> f64 {
         self.objects_per_count * self.object_bytes

@@ -45,6 +45,7 @@ impl Gc {
             at_ns,
             live_bytes,
             goal_bytes: None,
+            ..Cycle::default()
         });
     }
 
@@ -61,7 +62,10 @@ impl Gc {
     }
 
     /// Adds a cycle to the history.
-    pub fn push(&mut self, cycle: Cycle) {
+    pub fn push(&mut self, mut cycle: Cycle) {
+        let before = self.cycles.back();
+        let before = before.filter(|before| before.number.wrapping_add(1) == cycle.number);
+        cycle.interval_ns = before.map(|before| cycle.at_ns.saturating_sub(before.at_ns));
         self.seen += 1;
         self.recent_ns.push_back(cycle.at_ns);
         if self.recent_ns.len() > 9 {
@@ -82,6 +86,13 @@ impl Gc {
     /// The last cycle, for figures that are read after it.
     pub fn last_mut(&mut self) -> Option<&mut Cycle> {
         self.cycles.back_mut()
+    }
+
+    /// Those of the last `n` cycles that are kept.
+    pub fn last_ones_mut(&mut self, n: u32) -> impl Iterator<Item = &mut Cycle> {
+        let last = self.cycles.back().map_or(0, |cycle| cycle.number);
+        let cycles = self.cycles.iter_mut().rev();
+        cycles.take_while(move |cycle| last.wrapping_sub(cycle.number) < n)
     }
 
     /// The cycles kept, oldest first.

@@ -130,6 +130,8 @@ impl Model {
                 units,
             },
         );
+        self.diagnosis
+            .born_weighted(birth.object, idx, units, birth.at_ns);
         self.touched.insert(idx);
     }
 
@@ -153,6 +155,7 @@ impl Model {
         let since_mark = u64::from(sample.born_epoch) == epoch;
         self.buckets[idx as usize].take(sample.units, epoch, since_mark);
         self.marks.at(idx).died(sample.units, epoch, since_mark);
+        self.diagnosis.feed.died(object, idx, self.now_ns);
         self.touched.insert(idx);
     }
 
@@ -166,6 +169,7 @@ impl Model {
             buckets,
             marks,
             touched,
+            diagnosis,
             ..
         } = self;
         samples.retain(|object, sample| {
@@ -182,6 +186,7 @@ impl Model {
                 bucket.take(units, epoch, since_mark);
                 marks.at(idx).gone(units, epoch, since_mark);
                 marks.thinned += 1;
+                diagnosis.feed.forget(object);
                 false
             }
         });

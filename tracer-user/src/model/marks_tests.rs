@@ -27,6 +27,7 @@ fn heap(at_ns: u64, gc_cycles: u32) -> Event {
             rate_bytes: 0,
             prof_cycle: ProfCycle(gc_cycles << 1),
             swept: true,
+            ..HeapFigures::default()
         }),
         rss_bytes: None,
     })

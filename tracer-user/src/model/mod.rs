@@ -7,35 +7,49 @@
 //! freed by its sweep. That is final when the sweep has drained, at the latest when cycle N+1 starts; for a source by
 //! mark bits when those of N were read.
 
+pub mod anatomy;
 mod answers;
 pub mod bucket;
+pub mod calls;
 mod cycles;
+mod diagnosis;
 pub mod estimate;
+pub mod findings;
 pub mod gc;
+pub mod goroutines;
 pub mod history;
 mod marks;
 mod names;
 mod query;
 mod reads;
 mod reconcile;
+mod resident;
 mod row;
 pub mod rows;
 pub mod samples;
+pub mod timeline;
 mod weighted;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use bucket::Bucket;
+use calls::CallHistory;
+use diagnosis::Diagnosis;
+use findings::Findings;
 use gc::{Gc, SECOND_NS};
+use goroutines::state::GoroutineState;
 use history::Axis;
 use marks::Marks;
 use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
+use resident::Resident;
 use rows::{Baseline, Liveness, Status, Target};
 use samples::{LiveSample, LiveSamples};
+use timeline::Timeline;
 
 /// Most baselines kept: more than one remembers the meaning of.
 pub const MAX_BASELINES: usize = 9;
@@ -69,7 +83,11 @@ pub struct Model {
     kernel: KernelCounters,
     hits: VecDeque<(u64, u64)>,
     hit_cost_ns: Option<f64>,
+    calls: CallHistory,
     heap: HeapRead,
+    resident: Resident,
+    goroutines: Box<GoroutineState>,
+    timeline: Timeline,
     rate_bytes: Option<u64>,
     /// The last rate that was not 0: what samples were taken at.
     sampling_rate_bytes: u64,
@@ -87,6 +105,9 @@ pub struct Model {
     /// No cycle was final yet when these baselines were marked: they wait for the first that is.
     provisional_baselines: usize,
     is_provisional: bool,
+    /// Boxed: it is large, and a session that holds it is moved about.
+    diagnosis: Box<Diagnosis>,
+    findings: Arc<Findings>,
     generation: u64,
 }
 
@@ -133,6 +154,13 @@ impl Model {
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
             Event::Heap(read) => self.apply_heap(read),
+            Event::Anatomy(read) => self.apply_anatomy(&read),
+            Event::Goroutines(read) => {
+                self.saw(read.at_ns);
+                let uptime_ns = self.uptime_ns(read.at_ns);
+                self.goroutines.apply(read, uptime_ns);
+                self.goroutines.named(&self.names);
+            }
             Event::Specials {
                 from_ns,
                 samples,
@@ -143,6 +171,7 @@ impl Model {
                 for (object, bucket) in samples {
                     if let Some(&idx) = self.by_addr.get(&bucket) {
                         self.samples.found(object, idx);
+                        self.diagnosis.feed.found(object, idx);
                     }
                 }
             }
@@ -151,6 +180,8 @@ impl Model {
                     self.names.insert(pc, frame);
                 }
                 self.place_sites();
+                self.place_tracks();
+                self.goroutines.named(&self.names);
             }
             Event::Sites(sites) => self.apply_sites(sites),
             Event::Births(births) => self.apply_births(births),
@@ -165,11 +196,18 @@ impl Model {
                 self.saw(duty.at_ns);
                 self.marks.duty = Some(duty);
             }
+            Event::Calls(read) => {
+                self.saw(read.at_ns);
+                self.calls.apply(read);
+            }
             Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
                 self.detached = true;
                 self.reconcile.want_all();
+                if self.ready {
+                    self.begin_diagnosis(at_ns);
+                }
             }
             Event::MarkBaseline { at_ns } => {
                 self.saw(at_ns);
@@ -178,6 +216,7 @@ impl Model {
             Event::UseBaseline(i) => {
                 if i < self.baselines.len() {
                     self.active_baseline = i;
+                    self.resident.use_baseline(i);
                     self.generation += 1;
                 }
             }
@@ -189,8 +228,24 @@ impl Model {
         }
     }
 
+    /// What the diagnosis says now; shared, so that asking at each frame costs nothing.
+    pub fn findings(&self) -> Arc<Findings> {
+        self.findings.clone()
+    }
+
+    /// How long the process had run at a moment; `None` where its start is not known.
+    fn uptime_ns(&self, at_ns: u64) -> Option<u64> {
+        let started = self.target.started_unix_ns;
+        let since = self.target.unix_ns(at_ns).checked_sub(started)?;
+        u64::try_from(since).ok().filter(|_| started > 0)
+    }
+
+    /// Time has come to `at_ns`: a look that is due comes before whatever happens then.
     fn saw(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
+        if self.diagnosis.is_due(at_ns) {
+            self.look(at_ns);
+        }
     }
 
     fn apply_probe(&mut self, probe: ProbeEvent) {
@@ -217,6 +272,7 @@ impl Model {
                         units: 1,
                     },
                 );
+                self.diagnosis.born(object, idx, at_ns);
             }
             ProbeEvent::Freed {
                 at_ns,
@@ -229,14 +285,21 @@ impl Model {
                 self.buckets[idx as usize].freed(at_ns);
                 self.note_event(idx);
                 self.samples.freed(object);
+                self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { .. } => self.end_of_sweep(),
+            ProbeEvent::GcStart { at_ns } => {
+                self.end_of_sweep();
+                self.timeline.started(at_ns);
+            }
             ProbeEvent::GcMarked { at_ns, live_bytes } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
                 self.gc.marked(at_ns, live_bytes);
+                if let Some(cycle) = self.gc.last_mut() {
+                    self.timeline.marked(cycle);
+                }
                 self.settle_marks();
             }
             ProbeEvent::Flushed { .. } => self.reconcile.flushed(),
@@ -322,10 +385,14 @@ impl Model {
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
+            .chain(self.goroutines.wanted_names(&self.names))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.truncate(max);
+        if wanted.is_empty() {
+            wanted = self.wanted_by_diagnosis(max);
+        }
         wanted
     }
 

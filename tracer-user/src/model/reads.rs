@@ -43,6 +43,7 @@ impl Model {
                 counts.born_since_mark = 0;
             }
             let bucket = &mut self.buckets[idx as usize];
+            let frees = bucket.total().frees;
             if liveness == Liveness::Counters {
                 bucket.overwrite(counts, self.gc.epoch);
             } else if first_reads.binary_search(&idx).is_ok() {
@@ -64,7 +65,11 @@ impl Model {
                             self.buckets[idx as usize].at_attach = bucket.total();
                         }
                     }
-                    Compared::Repaired(records) => self.repaired += records,
+                    Compared::Repaired(records) => {
+                        self.repaired += records;
+                        let frees = bucket.total().frees.wrapping_sub(frees);
+                        self.diagnosis.feed.repaired(idx, frees, read.to_ns);
+                    }
                 }
                 if !self.gc.sweeping && of_this_cycle {
                     self.restate(idx, None);
@@ -120,6 +125,7 @@ impl Model {
         self.mark_baseline(self.target.attached_ns);
         self.axis.begin(self.now_ns);
         self.final_number = self.gc.number.filter(|_| !self.gc.sweeping);
+        self.begin_diagnosis(self.target.attached_ns);
     }
 
     /// What is to be read from the target's buckets now, if anything.

@@ -52,6 +52,8 @@ pub(super) struct Row {
     change: Sum,
     /// In-use of the largest stack, its site frame and its type.
     largest: Option<(f64, Arc<Frame>, Option<Arc<str>>)>,
+    /// The bucket that grew most lately, of those that did not grow the largest: what the diagnosis speaks of.
+    stands_for: Option<((f64, f64), usize)>,
 }
 
 impl Model {
@@ -88,6 +90,11 @@ impl Row {
             .is_none_or(|(largest, ..)| inuse.total_cmp(largest) == Ordering::Greater)
         {
             self.largest = Some((inuse, frame.clone(), bucket.go_type.clone()));
+        }
+        let grew = model.diagnosis.recent_bytes(index(idx)).max(0.0);
+        let by = (grew, inuse);
+        if self.stands_for.is_none_or(|(most, _)| by > most) {
+            self.stands_for = Some((by, idx));
         }
     }
 
@@ -235,7 +242,7 @@ impl Row {
             GroupBy::Type => go_type.clone().unwrap_or_else(|| NO_TYPE.into()),
             GroupBy::Function | GroupBy::Line => frame.function.clone(),
         };
-        Some(SiteRow {
+        let mut row = SiteRow {
             id,
             function,
             go_type,
@@ -260,7 +267,14 @@ impl Row {
             },
             trend: self.trend,
             trend_err: self.change.estimate().bytes_err,
-        })
+            verdict: None,
+            via: None,
+            leak: None,
+        };
+        if let Some((_, idx)) = self.stands_for {
+            model.diagnose(&mut row, query, idx);
+        }
+        Some(row)
     }
 }
 

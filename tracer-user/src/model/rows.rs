@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::findings::Verdict;
 use crate::go::frame::Frame;
 
 /// Estimated bytes and objects, each with one standard error.
@@ -102,6 +103,12 @@ pub struct SiteRow {
     pub trend: Vec<f64>,
     /// One standard error of the change over `trend`: what lives through all of it does not move it.
     pub trend_err: f64,
+    /// How it behaves; `None` for groupings that are not judged.
+    pub verdict: Option<Verdict>,
+    /// Who calls it: the innermost frame of the main module outside of the site's own package.
+    pub via: Option<Arc<Frame>>,
+    /// The letter of the leak that it is a site of.
+    pub leak: Option<char>,
 }
 
 /// One distinct stack of a row.
@@ -238,6 +245,29 @@ pub struct Cycle {
     pub live_bytes: u64,
     /// Heap size at which the next cycle is due; `None` until read.
     pub goal_bytes: Option<u64>,
+    /// Heap (live and garbage) when the cycle began; `None` where nobody looked in time. Without probes, and in quick
+    /// cycles, it is what was last read before, at most [`super::timeline::STALE_NS`] old: the heap was no smaller.
+    pub start_bytes: Option<u64>,
+    /// How long the world was stopped for it, both pauses together, as the runtime counts; `None` until read.
+    pub pause_ns: Option<u64>,
+    /// From the start of marking to mark termination; `None` without probes.
+    pub mark_ns: Option<u64>,
+    /// From the mark termination before to this one; `None` for the first, and where cycles between were missed.
+    pub interval_ns: Option<u64>,
+    /// Whether the program asked for it (`runtime.GC`, `debug.FreeOSMemory`); `None` where cycles that came between two
+    /// looks differ, or until read.
+    pub forced: Option<bool>,
+    /// Bytes allocated per second since the cycle before, by the runtime's own counter; `None` for the first.
+    pub alloc_bytes_per_sec: Option<f64>,
+}
+
+/// How the target's GC is set now. Unknown is the `None` around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcSettings {
+    /// GOGC, percent; `None` is off.
+    pub gogc: Option<u32>,
+    /// GOMEMLIMIT, bytes; `None` is off.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// The process as a whole, now.
@@ -277,6 +307,8 @@ pub struct Overhead {
     pub hits_per_sec: Option<f64>,
     /// Share of one CPU: hits × calibrated cost; `None` until calibrated.
     pub cpu_fraction: Option<f64>,
+    /// Probe hits since the attach; `None` at the first look.
+    pub hits: Option<u64>,
 }
 
 /// A moment to compare with.

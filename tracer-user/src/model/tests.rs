@@ -29,6 +29,7 @@ fn figures(gc_cycles: u32, swept: bool) -> HeapRead {
         rate_bytes: 1,
         prof_cycle: ProfCycle(gc_cycles << 1),
         swept,
+        ..HeapFigures::default()
     };
     HeapRead {
         at_ns: START_NS,
@@ -273,7 +274,7 @@ fn after_a_loss_every_bucket_waits_for_a_comparison() {
     // All records of both were lost: no event tells which buckets they were of.
     model.apply(Event::Kernel(KernelCounters {
         at_ns,
-        lost: [1, 0, 0, 0, 0, 0, 0, 0, 0],
+        lost: std::array::from_fn(|kind| u64::from(kind == 0)),
         ..KernelCounters::default()
     }));
     assert_eq!(model.waiting_repairs(), 2);

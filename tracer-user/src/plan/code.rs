@@ -7,14 +7,15 @@ use iced_x86::{Decoder, DecoderOptions, OpKind};
 
 use super::Instruction;
 
-/// Bytes that hold any prologue: `lea` (8), `cmp` (4), `jbe` (6), `push` (1).
-pub(super) const PROLOGUE_BYTES: usize = 19;
+/// Bytes that hold any prologue: `mov` (3), `sub` (7), `jb` (6), `cmp` (4), `jbe` (6), `push` (1).
+pub(super) const PROLOGUE_BYTES: usize = 27;
 
 /// Offset and instruction of a probe that sees a call of the function once, with the arguments still in
 /// their registers.
 ///
 /// Knows the prologues of small frames (`cmp rsp,[r14+16]; jbe`), of large ones (with `lea r12,[rsp-N]`
-/// before it), of functions on the system stack (`[r14+24]`), and those without a check.
+/// before it), of huge ones (with `mov r12,rsp; sub r12,N; jb` before it), of functions on the system stack (`[r14+24]`), and
+/// those without a check.
 pub(super) fn entry_point(code: &[u8]) -> Option<(usize, Instruction)> {
     const PUSH_RBP: u8 = 0x55;
     if code.first() == Some(&PUSH_RBP) {
@@ -38,6 +39,17 @@ pub(super) fn entry_point(code: &[u8]) -> Option<(usize, Instruction)> {
             0x10 | 0x18,
             ..,
         ] => 12,
+        [0x49, 0x89, 0xe4, 0x49, 0x81, 0xec, _, _, _, _, rest @ ..] => {
+            let jump = match rest {
+                [0x72, _, ..] => 2,
+                [0x0f, 0x82, _, _, _, _, ..] => 6,
+                _ => return None,
+            };
+            match rest.get(jump..)? {
+                [0x4d, 0x3b, 0x66, 0x10 | 0x18, ..] => 10 + jump + 4,
+                _ => return None,
+            }
+        }
         _ => return None,
     };
     let behind = match code.get(check..)? {

@@ -58,6 +58,21 @@ fn every_prologue_has_its_probe() {
             "4c 8d a4 24 00 ff ff ff 4d 3b 66 10 0f 86 00 01 00 00 48",
             (12, Jbe),
         ),
+        (
+            "huge",
+            "49 89 e4 49 81 ec d8 18 01 00 0f 82 96 00 00 00 4d 3b 66 10 0f 86 8c 00 00 00 55",
+            (26, PushRbp),
+        ),
+        (
+            "huge, near",
+            "49 89 e4 49 81 ec d8 18 01 00 72 40 4d 3b 66 10 76 3a 55 48 89 e5",
+            (18, PushRbp),
+        ),
+        (
+            "1.19, huge",
+            "49 89 e4 49 81 ec d8 18 01 00 0f 82 9f 00 00 00 4d 3b 66 10 0f 86 95 00 00 00 48",
+            (20, Jbe),
+        ),
     ];
     for (name, bytes, expected) in shapes {
         assert_eq!(entry_point(&code(bytes)), Some(expected), "{name}");

@@ -7,6 +7,7 @@
 //! `code` knows the shapes of code, `alloc` the runtime's ways to allocate.
 
 mod alloc;
+pub mod calls;
 mod code;
 
 use std::borrow::Cow;
@@ -43,6 +44,10 @@ pub enum Kind {
     Large,
     /// An allocation: `RAX` size, `RBX` type.
     Alloc,
+    /// A call of a function of the target.
+    Call,
+    /// A call of a second one.
+    OtherCall,
 }
 
 /// Which source the probes are for.
@@ -65,6 +70,8 @@ const _: () = assert!(
         && Kind::Span as u32 == wire::KIND_SPAN
         && Kind::Large as u32 == wire::KIND_LARGE
         && Kind::Alloc as u32 == wire::KIND_ALLOC
+        && Kind::Call as u32 == wire::KIND_CALL
+        && Kind::OtherCall as u32 == wire::KIND_OTHER_CALL
 );
 
 /// The instruction under a probe; all three are emulated by the kernel.
@@ -116,11 +123,15 @@ impl ProbePlan {
     /// All points of a kind share it: behind a `jbe` that was not taken the flags are the same at `push %rbp`. A
     /// function that begins with that one never shares a kind with a `jbe`.
     pub fn jbe_filter(&self) -> u64 {
-        self.points
-            .iter()
-            .filter(|point| point.jbe_filter)
-            .fold(0, |bits, point| bits | 1 << (point.kind as u64))
+        jbe_filter(&self.points)
     }
+}
+
+fn jbe_filter(points: &[ProbePoint]) -> u64 {
+    points
+        .iter()
+        .filter(|point| point.jbe_filter)
+        .fold(0, |bits, point| bits | 1 << (point.kind as u64))
 }
 
 /// Probes at the beginning of functions.

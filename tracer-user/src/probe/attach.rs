@@ -10,14 +10,14 @@ use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use aya::sys::{Stats, enable_stats};
 use aya_log::EbpfLogger;
-use tracer_ebpf::wire::{CountKey, N_KINDS, N_PROBES, maps, programs};
+use tracer_ebpf::wire::{CountKey, KIND_CALL, N_CALLS, N_KINDS, N_PROBES, maps, programs};
 
 use super::calibrate::mean_run_ns;
 use super::load::chain;
 use crate::clock::monotonic_ns;
 use crate::decode;
 use crate::event::{KernelCounters, Record};
-use crate::plan::{Kind, ProbePlan};
+use crate::plan::{Kind, ProbePlan, ProbePoint};
 use crate::process::live::LiveProcess;
 use crate::refusal::Refusal;
 
@@ -31,6 +31,7 @@ pub struct Probes {
     lost: PerCpuArray<MapData, u64>,
     counts: PerCpuHashMap<MapData, CountWords, u64>,
     overflow: PerCpuArray<MapData, u64>,
+    reentries: PerCpuArray<MapData, u64>,
     undecodable: u64,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// By kind.
@@ -95,25 +96,28 @@ impl Probes {
         let lost = take(maps::LOST)?;
         let counts = take(maps::COUNTS)?;
         let overflow = take(maps::COUNTS_OVERFLOW)?;
+        let reentries = take(maps::REENTRIES)?;
         let ring = RingBuf::try_from(ring).map_err(|err| refuse(chain(&err)))?;
         let hits = PerCpuArray::try_from(hits).map_err(|err| refuse(chain(&err)))?;
         let lost = PerCpuArray::try_from(lost).map_err(|err| refuse(chain(&err)))?;
 
         let counts = PerCpuHashMap::try_from(counts).map_err(|err| refuse(chain(&err)))?;
         let overflow = PerCpuArray::try_from(overflow).map_err(|err| refuse(chain(&err)))?;
+        let reentries = PerCpuArray::try_from(reentries).map_err(|err| refuse(chain(&err)))?;
         let mut probes = Self {
             ring,
             hits,
             lost,
             counts,
             overflow,
+            reentries,
             undecodable: 0,
             logger,
             links: [const { Vec::new() }; N_PROBES],
             timing: None,
             ebpf,
         };
-        probes.place(plan, |_| true, process)?;
+        probes.attach_points(&plan.points, process)?;
         Ok(probes)
     }
 
@@ -127,13 +131,28 @@ impl Probes {
         kinds: &[Kind],
         process: &LiveProcess,
     ) -> Result<(), Refusal> {
-        self.place(plan, |kind| kinds.contains(&kind), process)
+        let points = &plan.points;
+        self.place(
+            points.iter().filter(|point| kinds.contains(&point.kind)),
+            process,
+        )
     }
 
-    fn place(
+    /// Attaches probes at these points too; all or none of them.
+    ///
+    /// # Errors
+    /// As [`Probes::attach`]; what was attached before stays.
+    pub fn attach_points(
         &mut self,
-        plan: &ProbePlan,
-        is_wanted: impl Fn(Kind) -> bool,
+        points: &[ProbePoint],
+        process: &LiveProcess,
+    ) -> Result<(), Refusal> {
+        self.place(points.iter(), process)
+    }
+
+    fn place<'a>(
+        &mut self,
+        points: impl Iterator<Item = &'a ProbePoint>,
         process: &LiveProcess,
     ) -> Result<(), Refusal> {
         let refuse = |why: String| refuse(process, why);
@@ -144,7 +163,7 @@ impl Probes {
         // deleted or lies in another mount namespace.
         let file = format!("/proc/self/fd/{}", process.exe().as_raw_fd());
         let mut placed = Vec::new();
-        for point in plan.points.iter().filter(|point| is_wanted(point.kind)) {
+        for point in points {
             let program = self.program(point.kind).map_err(refuse)?;
             if program.fd().is_err() {
                 program.load().map_err(|err| refuse(chain(&err)))?;
@@ -214,6 +233,21 @@ impl Probes {
             lost: sums(&self.lost),
             undecodable: self.undecodable,
         }
+    }
+
+    /// Calls of the functions of [`Kind::Call`] and [`Kind::OtherCall`] since the load, summed over the CPUs.
+    pub fn calls(&self) -> [u64; N_CALLS] {
+        let sum = |map: &PerCpuArray<MapData, u64>, index: u32| {
+            map.get(&index, 0)
+                .map_or(0, |values| values.iter().sum::<u64>())
+        };
+        let mut calls = [0; N_CALLS];
+        for (index, calls) in (0u32..).zip(&mut calls) {
+            // Those that come by again first: between the two readings a call may come too many, but never none.
+            let reentries = sum(&self.reentries, index);
+            *calls = sum(&self.hits, KIND_CALL + index).saturating_sub(reentries);
+        }
+        calls
     }
 
     /// What source `exact` has counted. Two system calls for each key: some 10 ms when the map is full.

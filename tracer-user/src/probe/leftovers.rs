@@ -14,7 +14,7 @@ use tracer_ebpf::wire::programs;
 
 use super::load::load_unbound;
 use crate::go::memory::Memory as _;
-use crate::plan::ProbePlan;
+use crate::plan::ProbePoint;
 use crate::process::go_process::GoProcess;
 use crate::process::identity::{Heaptop, Identity};
 use crate::process::memory::LiveMemory;
@@ -51,16 +51,14 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// Notes where the probes of `plan` will sit. `None` where no note can be made: the watch goes on, and only a kill in
+    /// Notes where probes will sit. `None` where no note can be made: the watch goes on, and only a kill in
     /// the wrong moment would leave something behind.
-    pub fn make(go: &GoProcess, plan: &ProbePlan) -> Option<Self> {
+    pub fn make<'a>(go: &GoProcess, points: impl Iterator<Item = &'a ProbePoint>) -> Option<Self> {
         let by = Heaptop::this();
         let note = Note {
             target: Identity::of(go.process.pid())?,
             by,
-            points: plan
-                .points
-                .iter()
+            points: points
                 .map(|point| Point {
                     file_offset: point.file_offset,
                     address: point.vaddr.wrapping_add(go.program.bias),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::calls::CallsReader;
 use super::collector::Collector;
 use super::edge::Edge;
 use super::marks_reader::MarksReader;
@@ -12,6 +13,7 @@ use crate::go::memstats::HeapFigures;
 use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
 use crate::model::rows::{History, Source, Target};
+use crate::plan::calls::CallsPlan;
 use crate::plan::{self, ProbePlan, Wanted};
 use crate::probe::leftovers::Noted;
 use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
@@ -44,10 +46,24 @@ pub struct AttachSettings {
     pub max_cpu_fraction: Option<f64>,
     /// The watch ends by itself within a minute: `exact` needs no other bound then.
     pub is_short: bool,
+    /// Whose calls are counted.
+    pub per: Per,
     /// Diagnostics of the kernel side.
     pub log: bool,
     /// Size of the ring buffer, bytes; `None` for the default.
     pub ring_bytes: Option<u32>,
+}
+
+/// Whose calls are counted, so that growth can be told for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Per {
+    /// Of the function that serves requests, where one is known.
+    #[default]
+    Request,
+    /// Of this function, by its name or the end of it.
+    Function(String),
+    /// Nobody's.
+    Nothing,
 }
 
 /// What an attach gives.
@@ -82,13 +98,19 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         },
         None => None,
     };
-    let (placed, points) = placed
-        .map(|(probes, plan, points)| ((probes, plan), points))
-        .unzip();
-    let (probes, plan) = placed.unzip();
-    if let Some(plan) = &plan {
-        notes.extend(plan.notes.iter().cloned());
-    }
+    let (probes, plan, counted, note) = match placed {
+        Some(placed) => {
+            let Placed {
+                probes,
+                plan,
+                calls,
+                noted,
+            } = placed;
+            notes.extend(plan.notes.iter().cloned());
+            (Some(probes), Some(plan), calls, noted)
+        }
+        None => (None, None, CallsPlan::default(), None),
+    };
     // Behind the probes: none of its samples goes unseen. From here on every way out puts the old rate back.
     let armed = settings.arm.then(|| Armed::arm(&go)).transpose()?;
     let armed_by = if armed.is_none() {
@@ -130,14 +152,22 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     };
     let symbolizer = Symbolizer::new(&go);
     let mappings = go.mapped_files();
-    let edge = Edge::new(go, probes);
+    let mut edge = Edge::new(go, probes);
+    let calls = match CallsReader::begin(&mut edge, counted, !max_cpu_fraction.is_infinite()) {
+        Ok(calls) => calls,
+        Err(refusal) if settings.per == Per::Request => {
+            log::warn!("no calls are counted: {refusal}");
+            None
+        }
+        Err(refusal) => return Err(refusal),
+    };
     let collector = match (kind, plan) {
         (Some(kind), Some(plan)) => {
             let reader = MarksReader::new(&edge, kind, plan, max_cpu_fraction);
             let reader = reader.map_err(|err| unreadable(&target, &err.to_string()))?;
-            Collector::of_marks(edge, reader)
+            Collector::of_marks(edge, reader, calls)
         }
-        _ => Collector::of_buckets(edge),
+        _ => Collector::of_buckets(edge, calls),
     };
     Ok(Attached {
         collector,
@@ -146,7 +176,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         mappings,
         armed,
         armed_by,
-        noted: points.flatten(),
+        noted: note,
     })
 }
 
@@ -238,19 +268,33 @@ fn allocations_per_sec(go: &GoProcess) -> Result<f64, Refusal> {
     Ok(new.objects() as f64 / begin.elapsed().as_secs_f64())
 }
 
+/// Probes that sit, and what they were placed by.
+struct Placed {
+    probes: Probes,
+    plan: ProbePlan,
+    /// To be placed yet.
+    calls: CallsPlan,
+    noted: Option<Noted>,
+}
+
 /// Loads and places the probes of a source.
 fn place(
     loader: Loader,
     go: &GoProcess,
     kind: Option<source::Kind>,
     settings: &AttachSettings,
-) -> Result<(Probes, ProbePlan, Option<Noted>), Refusal> {
+) -> Result<Placed, Refusal> {
     let wanted = match kind {
         Some(source::Kind::Spans) => Wanted::Spans,
         Some(source::Kind::Exact { .. }) => Wanted::Exact,
         None => Wanted::Sampler,
     };
     let plan = plan::plan(&go.program, &*go.image, wanted)?;
+    let calls = match &settings.per {
+        Per::Nothing => CallsPlan::default(),
+        Per::Request => plan::calls::plan(&go.program, &*go.image, None)?,
+        Per::Function(function) => plan::calls::plan(&go.program, &*go.image, Some(function))?,
+    };
     let bias = go.program.bias;
     let alloc = kind.map(|kind| AllocSettings {
         layout: AllocLayout::of(go.program.facts),
@@ -266,16 +310,21 @@ fn place(
     });
     let ebpf = loader.finish(LoadSettings {
         special: go.program.facts.special,
-        jbe_filter: plan.jbe_filter(),
+        jbe_filter: plan.jbe_filter() | calls.jbe_filter(),
         ring_bytes: settings
             .ring_bytes
             .or(alloc.is_some().then_some(ALLOC_RING_BYTES)),
         log: settings.log,
         alloc,
     })?;
-    let noted = Noted::make(go, &plan);
+    let noted = Noted::make(go, plan.points.iter().chain(&calls.points));
     let probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
-    Ok((probes, plan, noted))
+    Ok(Placed {
+        probes,
+        plan,
+        calls,
+        noted,
+    })
 }
 
 /// Where probes cannot be placed for want of rights but the runtime's records can be read: goes on with these alone,
@@ -286,7 +335,8 @@ fn fall_back(
     settings: &AttachSettings,
     refusal: Refusal,
 ) -> Result<String, Refusal> {
-    let asked_for_probes = settings.arm || settings.source.is_some();
+    let asked_for_probes =
+        settings.arm || settings.source.is_some() || matches!(settings.per, Per::Function(_));
     if !refusal.lacks_rights || asked_for_probes || source != Source::Sampler {
         let next = format!("sudo heaptop {}", go.process.pid());
         return Err(if refusal.lacks_rights {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::event::KernelCounters;
+use crate::plan::Kind;
 
 /// Largest share of one CPU that the sampler's probes may take.
 const MAX_CPU_FRACTION: f64 = 0.01;
@@ -34,7 +35,7 @@ impl SamplerBudget {
     /// Whether the probes have just been found to take more than their share; said once.
     pub(super) fn exceeded(&mut self, counters: &KernelCounters) -> bool {
         self.seen
-            .push_back((counters.at_ns, counters.hits.iter().sum()));
+            .push_back((counters.at_ns, sampler_hits(counters)));
         while self.seen.len() > 2 && self.seen[1].0 + WINDOW_NS <= counters.at_ns {
             self.seen.pop_front();
         }
@@ -49,6 +50,11 @@ impl SamplerBudget {
         self.spent |= exceeded;
         exceeded
     }
+}
+
+/// Traps of all probes but those of calls, which keep a budget of their own.
+fn sampler_hits(counters: &KernelCounters) -> u64 {
+    counters.hits[..Kind::Call as usize].iter().sum()
 }
 
 #[cfg(test)]
@@ -67,7 +73,7 @@ mod tests {
                 hits += new;
                 let counters = KernelCounters {
                     at_ns: i * 100_000_000,
-                    hits: [hits, 0, 0, 0, 0, 0, 0, 0, 0],
+                    hits: std::array::from_fn(|kind| if kind == 0 { hits } else { 0 }),
                     ..KernelCounters::default()
                 };
                 budget.exceeded(&counters)

@@ -11,9 +11,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::anatomy_reader::AnatomyReads;
 use super::bucket_reader::{BucketReader, live_samples};
 use super::budget::SamplerBudget;
+use super::calls::CallsReader;
 use super::edge::Edge;
+use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
 use super::readiness::readable;
 use crate::clock::monotonic_ns;
@@ -62,29 +65,47 @@ pub(super) enum Reader {
 pub(super) struct Collector {
     edge: Edge,
     reader: Reader,
+    /// Beside any source.
+    calls: Option<CallsReader>,
 }
 
 impl Collector {
     /// A collector for the source that reads from the runtime's own profile.
-    pub(super) fn of_buckets(edge: Edge) -> Self {
+    pub(super) fn of_buckets(edge: Edge, calls: Option<CallsReader>) -> Self {
         let reader = Reader::Buckets {
             reader: BucketReader::new(edge.probes().is_some()),
             budget: SamplerBudget::default(),
         };
-        Self { edge, reader }
+        Self {
+            edge,
+            reader,
+            calls,
+        }
     }
 
     /// A collector for a source by mark bits.
-    pub(super) fn of_marks(edge: Edge, reader: MarksReader) -> Self {
+    pub(super) fn of_marks(edge: Edge, reader: MarksReader, calls: Option<CallsReader>) -> Self {
         let reader = Reader::Marks(Box::new(reader));
-        Self { edge, reader }
+        Self {
+            edge,
+            reader,
+            calls,
+        }
     }
 
     /// The first events: everything that the rows of the first screen are made of.
     pub(super) fn first_events(&mut self) -> Result<Vec<Event>, Unreadable> {
-        match &mut self.reader {
-            Reader::Buckets { reader, .. } => reader.first_events(&mut self.edge),
-            Reader::Marks(reader) => Ok(reader.first_events(&mut self.edge)),
+        let mut events = match &mut self.reader {
+            Reader::Buckets { reader, .. } => reader.first_events(&mut self.edge)?,
+            Reader::Marks(reader) => reader.first_events(&mut self.edge),
+        };
+        self.count_calls(&mut events);
+        Ok(events)
+    }
+
+    fn count_calls(&mut self, batch: &mut Vec<Event>) {
+        if let Some(calls) = &mut self.calls {
+            calls.look(&mut self.edge, batch);
         }
     }
 
@@ -105,18 +126,29 @@ impl Collector {
         let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut anatomy = AnatomyReads::start(&self.edge.go);
         let mut samples = self.live_samples();
+        let mut goroutines = GoroutineReader::new(&self.edge);
         loop {
             let mut batch = std::mem::take(&mut samples);
             tokio::select! {
                 _ = exit.readable() => {
                     self.drain(&mut batch);
+                    batch.extend(self.calls.as_mut().map(|calls| calls.last(&self.edge)));
                     batch.push(Event::Exited { at_ns: monotonic_ns(), how: None });
                     let _ = events.send(batch).await;
                     return Ok(());
                 }
                 () = woken(ring.as_ref()) => self.woken(&mut batch),
-                _ = timer.tick() => self.look(&mut batch),
+                _ = timer.tick() => {
+                    self.look(&mut batch);
+                    self.count_calls(&mut batch);
+                }
+                // What was read of a process that ended meanwhile is nothing, or another's.
+                read = goroutines.next() => if self.edge.go.process.is_same() {
+                    batch.push(read);
+                },
+                read = anatomy.next() => batch.push(Event::Anatomy(read)),
                 request = requests.recv() => match request {
                     None => return Ok(()),
                     Some(request) => self.answer(request, &mut batch).await,
@@ -143,7 +175,10 @@ impl Collector {
                     },
                     // Nobody takes what was collected: the ring fills and loses, which is counted. What the
                     // target pays is still watched.
-                    _ = timer.tick() => self.keep_budget(&mut batch),
+                    _ = timer.tick() => {
+                        self.keep_budget(&mut batch);
+                        self.count_calls(&mut batch);
+                    }
                 }
             }
         }
@@ -189,6 +224,9 @@ impl Collector {
     }
 
     async fn answer(&mut self, request: Request, batch: &mut Vec<Event>) {
+        if let (Request::HitCost(cost), Some(calls)) = (&request, &mut self.calls) {
+            calls.trap_costs(cost.trap_ns);
+        }
         match (request, &mut self.reader) {
             (Request::Read(request), Reader::Buckets { reader, .. }) => {
                 reader.answer(&mut self.edge, request, batch).await;
@@ -236,7 +274,9 @@ fn is_memory_read(event: &Event) -> bool {
     matches!(
         event,
         Event::Heap(_)
+            | Event::Anatomy(_)
             | Event::Buckets(_)
+            | Event::Goroutines(_)
             | Event::Specials { .. }
             | Event::Dead { .. }
             | Event::MarksRead { .. }

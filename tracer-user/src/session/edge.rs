@@ -4,7 +4,7 @@
 use crate::clock::monotonic_ns;
 use crate::event::{Event, HeapRead, Record};
 use crate::go::memstats;
-use crate::plan::{Kind, ProbePlan};
+use crate::plan::{Kind, ProbePlan, ProbePoint};
 use crate::probe::Probes;
 use crate::process::go_process::GoProcess;
 use crate::refusal::Refusal;
@@ -46,6 +46,17 @@ impl Edge {
     pub(super) fn attach_more(&mut self, plan: &ProbePlan, kinds: &[Kind]) -> Result<(), Refusal> {
         match &mut self.probes {
             Some(probes) => probes.attach_more(plan, kinds, &self.go.process),
+            None => Ok(()),
+        }
+    }
+
+    /// Places probes at these points.
+    ///
+    /// # Errors
+    /// As [`Probes::attach`].
+    pub(super) fn attach_points(&mut self, points: &[ProbePoint]) -> Result<(), Refusal> {
+        match &mut self.probes {
+            Some(probes) => probes.attach_points(points, &self.go.process),
             None => Ok(()),
         }
     }

@@ -84,7 +84,7 @@ pub async fn run(
     Ok(exit)
 }
 
-fn tell_notes(session: &Session) {
+pub(super) fn tell_notes(session: &Session) {
     for note in &session.model().target().notes {
         say(note);
     }
@@ -114,7 +114,7 @@ fn block(session: &Session, args: &WatchArgs, is_first: bool) -> String {
 }
 
 /// Writes a block; `false` if nobody reads it.
-fn write(text: &str) -> anyhow::Result<bool> {
+pub(super) fn write(text: &str) -> anyhow::Result<bool> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
@@ -132,6 +132,6 @@ fn write(text: &str) -> anyhow::Result<bool> {
 }
 
 /// Says something beside the blocks, where they are not in the way.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "heaptop: {text}");
 }

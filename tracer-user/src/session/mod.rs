@@ -2,12 +2,17 @@
 //!
 //! The model is owned by one loop, that of the caller ([`Session::turn`]); there is no lock.
 
+mod anatomy_reader;
 mod attach;
 mod bucket_reader;
 pub mod budget;
+mod call_windows;
+mod calls;
 pub mod collector;
+pub mod diagnose;
 mod edge;
 pub mod follow;
+mod goroutine_reader;
 pub mod lines;
 mod marks_reader;
 mod readiness;
@@ -26,7 +31,7 @@ use crate::probe::leftovers::Noted;
 use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
-pub use attach::AttachSettings;
+pub use attach::{AttachSettings, Per};
 use collector::{Batches, MAX_BATCHES, Request};
 
 /// Most names that are looked up in one go: 2 µs each, so a look takes at most 10 ms.

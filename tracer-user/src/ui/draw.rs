@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use super::glyphs::Glyphs;
 use super::theme::Theme;
-use crate::view::screen::{Area, Line, Panel, PanelKind, ViewState};
+use crate::view::screen::{Area, Line, Panel, PanelKind, Role, ViewState};
 
 /// How things look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,11 @@ fn draw_line(line: &Line, row: Rect, look: Look, buffer: &mut Buffer) {
         if left == 0 {
             break;
         }
-        let text = look.glyphs.text(&span.text);
+        let text = if span.role == Role::Garbage {
+            look.glyphs.dotted(&span.text)
+        } else {
+            look.glyphs.text(&span.text)
+        };
         let (end, _) = buffer.set_stringn(x, row.y, text, usize::from(left), look.theme.span(span));
         x = end;
     }

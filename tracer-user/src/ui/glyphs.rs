@@ -28,6 +28,15 @@ impl Glyphs {
         }
     }
 
+    /// Text of garbage in graphs, which is dotted: told from the solid area in ASCII too.
+    pub fn dotted(self, text: &str) -> String {
+        let text = self.text(text);
+        match self {
+            Self::Unicode => text,
+            Self::Ascii => text.replace('#', "."),
+        }
+    }
+
     /// Text in these glyphs, cell by cell as wide as it was.
     pub fn text(self, text: &str) -> String {
         match self {
@@ -44,6 +53,9 @@ fn ascii(c: char) -> impl Iterator<Item = char> {
         '│' => '|',
         '┌' | '┐' | '└' | '┘' | '┬' | '┴' => '+',
         '▁'..='█' => SPARK.get(c as usize - '▁' as usize).copied().unwrap_or('#'),
+        '▓' => '=',
+        '▒' => '-',
+        '░' => '.',
         '\u{2800}' => ' ',
         '\u{2801}'..='\u{28ff}' => '#',
         _ => '?',

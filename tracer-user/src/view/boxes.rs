@@ -1,6 +1,6 @@
 //! Boxes over the view: help, menus, palette.
 
-use super::commands::{Command, ENTRIES, Entry, search, works};
+use super::commands::{Command, ENTRIES, Entry, Mode, search, works};
 use super::format;
 use super::graph::rule;
 use super::layout::Layout;
@@ -9,7 +9,9 @@ use super::names::{self, width};
 use super::order::SortKey;
 use super::popup::{Popup, groups};
 use super::screen::{Area, Line, Panel, PanelKind, Role};
+use super::tabs::Tab;
 use super::ui_state::{TypedFor, UiState};
+use super::words::diagnosis;
 
 /// Cells of a box's sides.
 const SIDES: usize = 4;
@@ -26,6 +28,12 @@ pub fn entries(ui: &UiState) -> usize {
                 .saturating_sub(rows)
                 + 1
         }
+        Some(Popup::Why { .. }) => {
+            let area = why_area(ui);
+            let rows = area.rows().saturating_sub(2);
+            let room = area.cells().saturating_sub(SIDES);
+            diagnosis(&ui.reading, room).len().saturating_sub(rows) + 1
+        }
         Some(Popup::Sort { .. }) => SortKey::with_meaning(ui.has_types()).len(),
         Some(Popup::Group { .. }) => groups(ui).len(),
         Some(Popup::Baselines { .. }) => ui.reading.baselines.len(),
@@ -39,7 +47,7 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
         .as_ref()
         .filter(|typed| typed.purpose == TypedFor::Palette)
     {
-        let found = search(&typed.line.text(), ui.detail.is_some());
+        let found = search(&typed.line.text(), ui.mode());
         let lines: Vec<Line> = found.iter().map(|entry| palette_line(entry)).collect();
         let lines = if lines.is_empty() {
             vec![Line::plain("no action has these words")]
@@ -52,22 +60,20 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
     match popup {
         Popup::Help { scroll } => {
             let area = help_area(ui);
-            let title = if ui.detail.is_some() {
-                "help: stacks"
-            } else {
-                "help: Sites"
+            let title = match ui.mode() {
+                Mode::Detail => "help: stacks".to_owned(),
+                Mode::Table => "help: Sites".to_owned(),
+                Mode::Other(tab) => format!("help: {}", tab.name()),
             };
             let lines = help(ui, area.cells().saturating_sub(SIDES));
-            let rows = area.rows().saturating_sub(2);
-            let first = (*scroll).min(lines.len().saturating_sub(rows));
-            let more = lines.len().saturating_sub(first + rows);
-            let right = if more > 0 {
-                format!("{more} more lines, j k")
-            } else {
-                String::new()
-            };
-            let lines = lines.into_iter().skip(first).take(rows).collect();
-            Some(framed(area, title, &right, lines, None))
+            Some(scrolled(area, &title, lines, *scroll))
+        }
+        Popup::Why { scroll } => {
+            let area = why_area(ui);
+            let room = area.cells().saturating_sub(SIDES);
+            let lines = diagnosis(&ui.reading, room);
+            let lines = lines.iter().map(|line| Line::plain(names::clean(line)));
+            Some(scrolled(area, "diagnosis", lines.collect(), *scroll))
         }
         Popup::Sort { choice } => {
             let lines = SortKey::with_meaning(ui.has_types())
@@ -157,6 +163,20 @@ fn menu(ui: &UiState, layout: &Layout, title: &str, lines: Vec<Line>, choice: us
     framed(area, title, "", shown, Some(choice - first))
 }
 
+/// A box of text, from its line `scroll` on.
+fn scrolled(area: Area, title: &str, lines: Vec<Line>, scroll: usize) -> Panel {
+    let rows = area.rows().saturating_sub(2);
+    let first = scroll.min(lines.len().saturating_sub(rows));
+    let more = lines.len().saturating_sub(first + rows);
+    let right = if more > 0 {
+        format!("{more} more lines, j k")
+    } else {
+        String::new()
+    };
+    let lines = lines.into_iter().skip(first).take(rows).collect();
+    framed(area, title, &right, lines, None)
+}
+
 fn framed(
     area: Area,
     title: &str,
@@ -191,6 +211,14 @@ fn framed(
     }
 }
 
+/// From row 4 down to the keys, as wide as sentences are read well. A screen without a row to spare gives all of it.
+fn why_area(ui: &UiState) -> Area {
+    let (columns, rows) = ui.size();
+    let layout = Layout::of(ui.size(), ui);
+    let top = layout.news.y + layout.news.height;
+    Area::new(0, top, columns.min(120), rows.saturating_sub(1 + top))
+}
+
 /// From row 4 down to the keys.
 fn help_area(ui: &UiState) -> Area {
     let (columns, rows) = ui.size();
@@ -206,18 +234,30 @@ fn help_area(ui: &UiState) -> Area {
 
 /// The lines of the help in `room` cells: what the words mean, then the keys that work here.
 fn help(ui: &UiState, room: usize) -> Vec<Line> {
-    let texts: &[&str] = if ui.detail.is_some() {
-        &[
+    let texts: &[&str] = match ui.mode() {
+        Mode::Detail => &[
             "Each stack is one way to the site, innermost frame first; sums are the site's.",
             "SHARE of the site's in-use   OBJECT bytes of one   SINCE the baseline",
-        ]
-    } else {
-        &[
-            "One row is one call site: the innermost frame outside the Go runtime.",
-            "In-use and growth are those after the last GC; SINCE the baseline, as in row 4.",
-            "GROW/min, OBJ/min: the slope over the last 5 minutes.",
+        ],
+        Mode::Table => &[
+            "One row is one call site: the innermost frame outside the Go runtime. Figures are those after the last GC.",
+            "GROWING rises after every GC: a leak, or a cache or batch not yet at its bound; rows with one letter are one leak.",
+            "warming each step smaller   churn much allocated, nothing kept   steady flat",
+            "idle nothing happens   collect too few samples yet",
             "+- one standard error   ~0 not to be told from zero   ? not known yet",
-        ]
+        ],
+        Mode::Other(Tab::Gc) => &[
+            "One row is one GC cycle. LIVE is what it marked, GOAL the heap at which the next one is due, START the heap when it began.",
+            "PAUSES stop the world twice in a cycle. KIND forced: by runtime.GC, or as none came for 2 minutes.",
+        ],
+        Mode::Other(Tab::Goroutines) => &[
+            "One row is what goroutines run and who made them. WAITING IN is what most of them wait for, LONGEST for how long.",
+            "GROWING as for sites: a leak, or a pool not yet at its bound.",
+        ],
+        Mode::Other(_) => &[
+            "The parts sum to the resident set; the difference to what the kernel counts stands below.",
+            "AT PEAK is the largest resident set of this watch. SINCE counts from the baseline.",
+        ],
     };
     let mut lines: Vec<Line> = texts
         .iter()
@@ -225,10 +265,10 @@ fn help(ui: &UiState, room: usize) -> Vec<Line> {
         .map(Line::plain)
         .collect();
     lines.push(Line::default());
-    let in_detail = ui.detail.is_some();
+    let mode = ui.mode();
     let column = |rows: &[HelpRow]| -> Vec<Line> {
         rows.iter()
-            .filter(|row| row.applies(in_detail))
+            .filter(|row| row.applies(mode))
             .map(HelpRow::line)
             .collect()
     };
@@ -284,10 +324,10 @@ const fn row(
 }
 
 impl HelpRow {
-    fn applies(&self, in_detail: bool) -> bool {
+    fn applies(&self, mode: Mode) -> bool {
         ENTRIES
             .iter()
-            .any(|entry| works(entry, in_detail) && self.commands.contains(&entry.command))
+            .any(|entry| works(entry, mode) && self.commands.contains(&entry.command))
     }
 
     fn line(&self) -> Line {
@@ -308,6 +348,9 @@ const HELP_LEFT: &[HelpRow] = &[
     row("", "h l", "columns that do not fit", &[C::Left, C::Right]),
     row("OPEN", "Enter", "stacks; fold   Esc back", &[C::Open, C::Back]),
     row("", "< >", "other site", &[C::PreviousSite, C::NextSite]),
+    row("WHY", "D", "the evidence in words", &[C::Why]),
+    row("VIEWS", "1 3 4 5 Tab Shift-Tab", "", &[C::View(Tab::Sites), C::View(Tab::Gc),
+        C::View(Tab::Goroutines), C::View(Tab::Memory), C::NextView, C::PreviousView]),
     row("FILTER", "/", "type, Enter keep, !no", &[C::Filter]),
     row("TIME", "b", "baseline   B list of them", &[C::MarkBaseline, C::Baselines]),
     row("", "Space", "pause, go on", &[C::Pause]),
@@ -317,9 +360,10 @@ const HELP_LEFT: &[HelpRow] = &[
 
 #[rustfmt::skip] // A table reads by its columns.
 const HELP_RIGHT: &[HelpRow] = &[
-    row("SORT", "w", "growth since  i in-use", &[C::Sort(SortKey::Growth), C::Sort(SortKey::InUse)]),
+    row("SORT", "v", "verdict       i in-use", &[C::Sort(SortKey::Verdict), C::Sort(SortKey::InUse)]),
     row("", "r", "growth/min  o objects/min", &[C::Sort(SortKey::Rate), C::Sort(SortKey::Objects)]),
-    row("", "a", "alloc/s     s all columns", &[C::Sort(SortKey::Alloc), C::SortMenu]),
+    row("", "w", "growth since  a alloc/s", &[C::Sort(SortKey::Growth), C::Sort(SortKey::Alloc)]),
+    row("", "s", "all columns", &[C::SortMenu]),
     row("", "a letter again", "reverses", &[C::Sort(SortKey::Growth)]),
     row("SHOW", "d", "since / absolute", &[C::Since]),
     row("", "u", "bytes / objects", &[C::Unit]),

@@ -1,11 +1,17 @@
 //! The table's columns: which ones fit, and where.
+//!
+//! The leak's letter and the verdict stand at the left and are never scrolled away, as the name of the site is not.
 
 use super::order::SortKey;
 
-/// A column of figures; the name of the site stands beside them.
+/// A column of figures or words; the name of the site stands beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// Growth since the baseline. It stands first as long as the table is sorted by it and not by a verdict.
+    /// Letter of the leak.
+    Leak,
+    /// How it behaves, in a word.
+    Verdict,
+    /// Growth since the baseline. It stands first while the table is sorted by it.
     Since,
     /// In-use after the last final GC cycle.
     InUse,
@@ -17,6 +23,8 @@ pub enum Column {
     Objects,
     /// Sparkline of in-use.
     Trend,
+    /// Who calls it.
+    Via,
     /// Allocated per second.
     Alloc,
     /// In-use objects.
@@ -29,13 +37,22 @@ pub enum Column {
     Type,
 }
 
-/// What decides which columns exist.
+/// What decides which columns exist, and in which order they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Set {
     /// Figures count from a baseline: absolute ones leave the column of that out.
     pub since: bool,
     /// The source knows types.
     pub types: bool,
+    /// What the rows are sorted by.
+    pub sort: SortKey,
+}
+
+impl Set {
+    /// Rows are sorted by growth since the baseline: then it comes first, and others wait for more width.
+    fn leads_with_since(self) -> bool {
+        self.since && self.sort == SortKey::Growth
+    }
 }
 
 /// A column with its place.
@@ -49,15 +66,27 @@ pub struct Placed {
     pub width: usize,
 }
 
+/// Columns before all others, whatever the width.
+const FIRST: [Column; 2] = [Column::Leak, Column::Verdict];
+
+/// From this width on callers stand beside the sites, and share their room.
+const VIA_FROM: usize = 110;
+/// Least and most cells of a caller.
+const VIA_WIDTH: (usize, usize) = (24, 48);
+/// Fewest cells of a text that was scrolled into sight on a narrow screen.
+const LEAST_TEXT: usize = 15;
+
 impl Column {
-    /// All, in the order in which they come with more width, with the width from which each is shown.
-    const ALL: [(Self, usize); 11] = [
-        (Self::Since, 60),
+    /// Those that can be scrolled, in the order in which they come with more width, with the width from which each is
+    /// shown.
+    const SCROLLED: [(Self, usize); 12] = [
         (Self::InUse, 60),
         (Self::Error, 72),
         (Self::Growth, 60),
         (Self::Objects, 72),
         (Self::Trend, 80),
+        (Self::Via, VIA_FROM),
+        (Self::Since, 132),
         (Self::Alloc, 144),
         (Self::Count, 156),
         (Self::Samples, 166),
@@ -65,16 +94,34 @@ impl Column {
         (Self::Type, 210),
     ];
 
-    /// Cells, in a table of `table` columns.
+    /// The same while growth since the baseline leads.
+    const SCROLLED_BY_SINCE: [(Self, usize); 12] = [
+        (Self::Since, 60),
+        (Self::InUse, 60),
+        (Self::Error, 72),
+        (Self::Growth, 72),
+        (Self::Objects, 80),
+        (Self::Trend, 80),
+        (Self::Via, VIA_FROM),
+        (Self::Alloc, 144),
+        (Self::Count, 156),
+        (Self::Samples, 166),
+        (Self::Location, 192),
+        (Self::Type, 210),
+    ];
+
+    /// Cells, in a table of `table` columns. Of a caller the least: it shares the room that is left.
     fn width(self, table: usize) -> usize {
         match self {
+            Self::Leak => 1,
             Self::Since | Self::Growth | Self::Alloc => 8,
             Self::InUse => 6,
             Self::Error => 3,
-            Self::Objects | Self::Count | Self::Samples => 7,
+            Self::Verdict | Self::Objects | Self::Count | Self::Samples => 7,
             Self::Trend if table >= 160 => 12,
-            Self::Trend if table >= 110 => 8,
+            Self::Trend if table >= VIA_FROM => 8,
             Self::Trend => 5,
+            Self::Via => VIA_WIDTH.0,
             Self::Location => 24,
             Self::Type => 16,
         }
@@ -83,12 +130,15 @@ impl Column {
     /// The heading.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Leak => "A",
+            Self::Verdict => "VERDICT",
             Self::Since => "SINCE",
             Self::InUse => "IN-USE",
             Self::Error => "+-",
             Self::Growth => "GROW/min",
             Self::Objects => "OBJ/min",
             Self::Trend => "TREND",
+            Self::Via => "VIA",
             Self::Alloc => "ALLOC/s",
             Self::Count => "OBJECTS",
             Self::Samples => "SAMPLES",
@@ -100,12 +150,14 @@ impl Column {
     /// What a click on the heading sorts by; a trend has no order.
     pub fn sort_key(self) -> Option<SortKey> {
         Some(match self {
+            Self::Leak | Self::Verdict => SortKey::Verdict,
             Self::Since => SortKey::Growth,
             Self::InUse => SortKey::InUse,
             Self::Error => SortKey::Error,
             Self::Growth => SortKey::Rate,
             Self::Objects => SortKey::Objects,
             Self::Trend => return None,
+            Self::Via => SortKey::Via,
             Self::Alloc => SortKey::Alloc,
             Self::Count => SortKey::Count,
             Self::Samples => SortKey::Samples,
@@ -114,20 +166,61 @@ impl Column {
         })
     }
 
+    /// Whether its heading is marked while the rows are sorted by `key`: a letter has no room for marks.
+    pub fn marks(self, key: SortKey) -> bool {
+        self != Self::Leak && self.sort_key() == Some(key)
+    }
+
     /// Whether the text stands at the left of its cells.
     pub fn is_left(self) -> bool {
-        matches!(self, Self::Trend | Self::Location | Self::Type)
+        matches!(self, Self::Leak | Self::Verdict | Self::Trend) || self.is_text()
+    }
+
+    /// Whether it may be shortened.
+    fn is_text(self) -> bool {
+        matches!(self, Self::Via | Self::Location | Self::Type)
     }
 }
 
-/// The columns that exist.
+/// The columns that exist and can be scrolled.
 fn existing(set: Set) -> Vec<(Column, usize)> {
-    Column::ALL
-        .into_iter()
+    let all = if set.leads_with_since() {
+        Column::SCROLLED_BY_SINCE
+    } else {
+        Column::SCROLLED
+    };
+    all.into_iter()
         .filter(|(column, _)| match column {
             Column::Since => set.since,
             Column::Type => set.types,
             _ => true,
+        })
+        .collect()
+}
+
+/// Those that are shown with their cells, when `at` of them are scrolled away at the left.
+fn chosen(all: &[(Column, usize)], at: usize, width: usize) -> Vec<(Column, usize)> {
+    let fitting = all
+        .iter()
+        .filter(|(_, from)| width >= *from)
+        .map(|(column, _)| (*column, column.width(width)));
+    if at == 0 {
+        return fitting.collect();
+    }
+    // What was scrolled away makes room for what did not fit; the name keeps its room.
+    let mut left: usize = fitting.map(|(_, cells)| cells + 1).sum();
+    all[at..]
+        .iter()
+        .map_while(|(column, _)| {
+            let cells = column.width(width);
+            let cells = if column.is_text() && left > LEAST_TEXT {
+                cells.min(left - 1)
+            } else {
+                cells
+            };
+            let fits = cells < left;
+            left = left.saturating_sub(cells + 1);
+            fits.then_some((*column, cells))
         })
         .collect()
 }
@@ -137,62 +230,58 @@ fn existing(set: Set) -> Vec<(Column, usize)> {
 pub fn place(set: Set, at: usize, width: usize) -> Vec<Placed> {
     let all = existing(set);
     let at = at.min(all.len().saturating_sub(1));
-    let fitting: Vec<Column> = all
-        .iter()
-        .filter(|(_, from)| width >= *from)
-        .map(|(column, _)| *column)
-        .collect();
-    let room: usize = fitting.iter().map(|column| column.width(width) + 1).sum();
-    let chosen: Vec<Column> = if at == 0 {
-        fitting
-    } else {
-        // What was scrolled away makes room for what did not fit; the name keeps its room.
-        let mut left = room;
-        all[at..]
-            .iter()
-            .map(|(column, _)| *column)
-            .take_while(|column| {
-                let cells = column.width(width) + 1;
-                let fits = cells <= left;
-                left = left.saturating_sub(cells);
-                fits
-            })
-            .collect()
-    };
+    let chosen = chosen(&all, at, width);
     // Unscrolled, what comes with width stands behind the name: the columns before it keep their edges.
-    let is_behind = |column: &Column| {
-        matches!(column, Column::Location | Column::Type)
-            || (at == 0 && matches!(column, Column::Alloc | Column::Count | Column::Samples))
+    let is_behind = |column: Column| {
+        column.is_text()
+            || (at == 0
+                && (matches!(column, Column::Alloc | Column::Count | Column::Samples)
+                    || (column == Column::Since && !set.leads_with_since())))
     };
-    let behind: usize = chosen
-        .iter()
-        .filter(|c| is_behind(c))
-        .map(|c| c.width(width) + 1)
-        .sum();
+    let before = FIRST
+        .into_iter()
+        .map(|column| (column, column.width(width)))
+        .chain(chosen.iter().copied().filter(|(c, _)| !is_behind(*c)));
     let mut placed = Vec::new();
     let mut x = 1;
-    for column in chosen.iter().filter(|c| !is_behind(c)) {
+    for (column, cells) in before {
         placed.push(Placed {
-            column: Some(*column),
+            column: Some(column),
             x,
-            width: column.width(width),
+            width: cells,
         });
-        x += column.width(width) + 1;
+        x += cells + 1;
     }
-    let name = width.saturating_sub(1 + x + behind);
+    let behind: Vec<(Column, usize)> = chosen.into_iter().filter(|(c, _)| is_behind(*c)).collect();
+    let taken: usize = behind.iter().map(|(_, cells)| cells + 1).sum();
+    let mut name = width.saturating_sub(1 + x + taken);
+    // Site and caller share their room evenly, within what a caller may take.
+    let via = if at == 0 && behind.iter().any(|(column, _)| *column == Column::Via) {
+        let both = name + VIA_WIDTH.0;
+        let via = (both / 2).clamp(VIA_WIDTH.0, VIA_WIDTH.1);
+        name = both.saturating_sub(via);
+        via
+    } else {
+        0
+    };
     placed.push(Placed {
         column: None,
         x,
         width: name,
     });
     x += name + 1;
-    for column in chosen.iter().filter(|c| is_behind(c)) {
+    for (column, cells) in behind {
+        let cells = if column == Column::Via && via > 0 {
+            via
+        } else {
+            cells
+        };
         placed.push(Placed {
-            column: Some(*column),
+            column: Some(column),
             x,
-            width: column.width(width),
+            width: cells,
         });
-        x += column.width(width) + 1;
+        x += cells + 1;
     }
     placed
 }

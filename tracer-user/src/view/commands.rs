@@ -3,6 +3,7 @@
 
 use super::input::Key;
 use super::order::SortKey;
+use super::tabs::Tab;
 
 /// Something the user can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,14 @@ pub enum Command {
     Pause,
     /// Make now the baseline.
     MarkBaseline,
+    /// Show the diagnosis in words, or close it.
+    Why,
+    /// Another view.
+    View(Tab),
+    /// The view to the right.
+    NextView,
+    /// The view to the left.
+    PreviousView,
     /// Choose a baseline.
     Baselines,
     /// Give the active baseline a name.
@@ -27,7 +36,7 @@ pub enum Command {
     Since,
     /// Bytes or objects.
     Unit,
-    /// Copy the selected row's facts.
+    /// Copy what is selected or open, as text.
     Copy,
     /// Save a pprof profile.
     Export,
@@ -88,6 +97,19 @@ pub enum Scope {
     Table,
     /// In a site's stacks.
     Detail,
+    /// In the table and in a site's stacks.
+    Sites,
+}
+
+/// What is in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The table of sites.
+    Table,
+    /// The stacks of a site.
+    Detail,
+    /// Another view than Sites.
+    Other(Tab),
 }
 
 /// One line of the table.
@@ -122,7 +144,7 @@ const fn entry(
 }
 
 use Key::{Char, Ctrl};
-use Scope::{Detail, Everywhere, Table};
+use Scope::{Detail, Everywhere, Sites, Table};
 
 /// Every command, in the order of help and palette.
 #[rustfmt::skip] // A table reads by its columns.
@@ -137,10 +159,18 @@ pub const ENTRIES: &[Entry] = &[
     entry(Command::Last, &[Char('G'), Key::End], "G End", "to the last", Everywhere),
     entry(Command::Left, &[Char('h'), Key::Left], "h Left", "columns to the left", Table),
     entry(Command::Right, &[Char('l'), Key::Right], "l Right", "columns that do not fit", Table),
-    entry(Command::Open, &[Key::Enter], "Enter", "open a site; fold a stack", Everywhere),
+    entry(Command::Open, &[Key::Enter], "Enter", "open a site; fold a stack", Sites),
     entry(Command::Back, &[Key::Esc], "Esc", "one step back", Everywhere),
+    entry(Command::Why, &[Char('D')], "D", "why: the diagnosis in words", Everywhere),
+    entry(Command::View(Tab::Sites), &[Char('1')], "1", "view of sites", Everywhere),
+    entry(Command::View(Tab::Gc), &[Char('3')], "3", "view of GC cycles", Everywhere),
+    entry(Command::View(Tab::Goroutines), &[Char('4')], "4", "view of goroutines", Everywhere),
+    entry(Command::View(Tab::Memory), &[Char('5')], "5", "view of the memory", Everywhere),
+    entry(Command::NextView, &[Key::Tab], "Tab", "the next view", Everywhere),
+    entry(Command::PreviousView, &[Key::BackTab], "Shift-Tab", "the view before", Everywhere),
     entry(Command::PreviousSite, &[Char('<')], "<", "the site before", Detail),
     entry(Command::NextSite, &[Char('>')], ">", "the next site", Detail),
+    entry(Command::Sort(SortKey::Verdict), &[Char('v')], "v", "sort by verdict", Table),
     entry(Command::Sort(SortKey::Growth), &[Char('w')], "w", "sort by growth since", Table),
     entry(Command::Sort(SortKey::InUse), &[Char('i')], "i", "sort by in-use", Table),
     entry(Command::Sort(SortKey::Rate), &[Char('r')], "r", "sort by growth/min", Table),
@@ -148,10 +178,10 @@ pub const ENTRIES: &[Entry] = &[
     entry(Command::Sort(SortKey::Alloc), &[Char('a')], "a", "sort by alloc/s", Table),
     entry(Command::SortMenu, &[Char('s')], "s", "sort by any column", Table),
     entry(Command::Since, &[Char('d')], "d", "since / absolute", Everywhere),
-    entry(Command::Unit, &[Char('u')], "u", "bytes / objects", Everywhere),
+    entry(Command::Unit, &[Char('u')], "u", "bytes / objects", Sites),
     entry(Command::Cumulative, &[Char('c')], "c", "flat / cumulative", Table),
     entry(Command::GroupMenu, &[Char('f')], "f", "group rows by ...", Table),
-    entry(Command::RuntimeFrames, &[Char('x')], "x", "runtime frames in stacks", Everywhere),
+    entry(Command::RuntimeFrames, &[Char('x')], "x", "runtime frames in stacks", Sites),
     entry(Command::SidePanel, &[], "", "stacks beside the table, from 200x50", Table),
     entry(Command::Filter, &[Char('/')], "/", "type a filter, !word excludes", Table),
     entry(Command::ClearFilter, &[], "", "clear the filter", Table),
@@ -159,7 +189,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(Command::Baselines, &[Char('B')], "B", "list of baselines", Everywhere),
     entry(Command::NameBaseline, &[], "", "rename the active baseline", Everywhere),
     entry(Command::Pause, &[Char(' ')], "Space", "pause the view", Everywhere),
-    entry(Command::Copy, &[Char('y')], "y", "copy the row's facts", Everywhere),
+    entry(Command::Copy, &[Char('y')], "y", "copy the facts as text", Everywhere),
     entry(Command::Export, &[Char('e')], "e", "export a pprof profile", Everywhere),
     entry(Command::Palette, &[Char(':')], ":", "every action", Everywhere),
     entry(Command::Help, &[Char('?'), Key::F(1)], "? F1", "this help", Everywhere),
@@ -168,29 +198,30 @@ pub const ENTRIES: &[Entry] = &[
     entry(Command::Quit, &[Char('q'), Ctrl('c')], "q Ctrl-C", "quit", Everywhere),
 ];
 
-/// What a key does in the table (or, `in_detail`, in a site's stacks).
-pub fn of_key(key: Key, in_detail: bool) -> Option<Command> {
+/// What a key does with that in front.
+pub fn of_key(key: Key, mode: Mode) -> Option<Command> {
     ENTRIES
         .iter()
-        .find(|entry| works(entry, in_detail) && entry.keys.contains(&key))
+        .find(|entry| works(entry, mode) && entry.keys.contains(&key))
         .map(|entry| entry.command)
 }
 
-/// Whether an entry works in the table (or, `in_detail`, in a site's stacks).
-pub fn works(entry: &Entry, in_detail: bool) -> bool {
+/// Whether an entry works with that in front.
+pub fn works(entry: &Entry, mode: Mode) -> bool {
     match entry.scope {
         Everywhere => true,
-        Table => !in_detail,
-        Detail => in_detail,
+        Table => mode == Mode::Table,
+        Detail => mode == Mode::Detail,
+        Sites => matches!(mode, Mode::Table | Mode::Detail),
     }
 }
 
 /// Entries whose words or keys hold all words of `text`, for the palette.
-pub fn search(text: &str, in_detail: bool) -> Vec<&'static Entry> {
+pub fn search(text: &str, mode: Mode) -> Vec<&'static Entry> {
     let text = text.to_lowercase();
     ENTRIES
         .iter()
-        .filter(|entry| works(entry, in_detail))
+        .filter(|entry| works(entry, mode))
         .filter(|entry| {
             text.split_whitespace()
                 .all(|word| entry.what.contains(word))
@@ -215,10 +246,11 @@ mod tests {
 
     #[test]
     fn keys_of_views_to_come_stay_free() {
-        let reserved = "123456vDmnN,.";
-        for key in reserved.chars().map(Char).chain([Key::Tab, Key::BackTab]) {
-            assert_eq!(of_key(key, false), None, "{key:?}");
-            assert_eq!(of_key(key, true), None, "{key:?}");
+        let modes = [Mode::Table, Mode::Detail, Mode::Other(Tab::Gc)];
+        for key in "26mnN,.".chars().map(Char) {
+            for mode in modes {
+                assert_eq!(of_key(key, mode), None, "{key:?}");
+            }
         }
     }
 }

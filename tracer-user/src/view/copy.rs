@@ -1,12 +1,18 @@
-//! What `y` copies: the facts of the selected row, to be pasted into a ticket.
+//! What `y` copies, to be pasted into a ticket: the facts of the selected row, the diagnosis, or a view as text.
 
 use std::fmt::Write as _;
 
 use super::format;
+use super::layout::Layout;
 use super::names;
 use super::selected::{freed, growth};
 use super::table::{alloc_per_second, label};
+use super::tabs::Tab;
 use super::ui_state::UiState;
+use super::words;
+
+/// Columns of a text that is copied: what a ticket shows without breaking lines.
+const COPIED_COLUMNS: usize = 80;
 
 /// The facts of the selected row as text; `None` if there is no row.
 pub fn row_facts(ui: &UiState) -> Option<String> {
@@ -52,4 +58,21 @@ pub fn row_facts(ui: &UiState) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// The diagnosis in words.
+pub fn diagnosis(ui: &UiState) -> String {
+    words::diagnosis(&ui.reading, COPIED_COLUMNS).join("\n") + "\n"
+}
+
+/// What a view shows now, line by line.
+pub fn view_text(ui: &UiState, tab: Tab) -> Option<String> {
+    let layout = Layout::of(ui.size(), ui);
+    let panel = super::others::panel(ui, &layout, tab);
+    let mut text = String::new();
+    for line in &panel.lines {
+        text.push_str(line.text().trim_end());
+        text.push('\n');
+    }
+    (!text.trim().is_empty()).then_some(text)
 }

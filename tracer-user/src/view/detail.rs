@@ -1,16 +1,18 @@
 //! The stacks of one site: what each holds, and its frames with inlined ones, innermost first. A stack folds to one
 //! line; frames of the runtime fold to one line of their stack.
 
+use super::boxes::wrap;
 use super::format;
 use super::graph::rule;
-use super::layout::{DETAIL_HEAD, Layout};
+use super::layout::Layout;
 use super::moves::scroll_to;
 use super::names;
 use super::reading::Reading;
 use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::selected::{freed, growth};
-use super::table::{alloc_per_second, label};
+use super::table::{alloc_per_second, label, short_word};
 use super::ui_state::{Detail, Place, UiState};
+use super::words;
 use crate::go::frame::Frame;
 use crate::go::symbol::is_runtime;
 use crate::model::rows::{SiteRow, StackRow};
@@ -203,8 +205,12 @@ fn frame_line(line: &FrameLine<'_>, room: usize) -> Line {
     text.fit(room)
 }
 
-/// What the site is and does, above its stacks.
-fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
+/// Label of a line above the stacks, as wide as the longest verdict.
+const LABEL: usize = 10;
+
+/// What the site is and does, above its stacks, in exactly `rows` lines (3 at least): its name, the evidence for its
+/// verdict, who calls it, what is in use, and how that has changed.
+fn head(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> {
     let mut name = Line::plain(" ");
     let place = names::short_location(&row.file, row.line);
     name.push_bold(
@@ -215,8 +221,77 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
         Role::Plain,
     );
     name.push(format!("  {place}"), Role::Dim);
+    let mut lines = vec![name];
+    let figures = [in_use(ui, row, room), since(ui, row, room)];
+    if rows < 4 {
+        // A verdict says more than what is in use, which the table has too.
+        let [in_use, since] = figures;
+        let evidence = evidence(ui, row, room, 1);
+        let first = if evidence.is_empty() {
+            vec![in_use]
+        } else {
+            evidence
+        };
+        lines.extend(first);
+        lines.push(since);
+    } else {
+        let via = via(row, room);
+        let left = rows.saturating_sub(lines.len() + figures.len() + usize::from(via.is_some()));
+        lines.extend(evidence(ui, row, room, left));
+        lines.extend(via);
+        lines.extend(figures);
+    }
+    lines.resize(rows, Line::default());
+    lines.into_iter().map(|line| line.fit(room)).collect()
+}
+
+/// The evidence in at most `rows` lines, behind its word; whole sentences only. None where the row is not judged.
+fn evidence(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> {
+    let Some(verdict) = &row.verdict else {
+        return Vec::new();
+    };
+    let (word, role) = short_word(verdict.word);
+    let mut sentences = words::site(row, &ui.reading.findings);
+    let space = room.saturating_sub(LABEL + 1);
+    let texts = loop {
+        let texts = wrap(&names::clean(&sentences.join(" ")), space);
+        if texts.len() <= rows || sentences.len() <= 1 {
+            break texts;
+        }
+        sentences.pop();
+    };
+    let mut lines = Vec::new();
+    for text in texts.into_iter().take(rows) {
+        let mut line = Line::plain(" ");
+        if lines.is_empty() {
+            line.push_bold(word, role);
+        }
+        line.pad_to(LABEL);
+        line.push(text, Role::Plain);
+        lines.push(line);
+    }
+    lines
+}
+
+/// Who calls it, with file and line.
+fn via(row: &SiteRow, room: usize) -> Option<Line> {
+    let frame = row.via.as_ref()?;
+    let mut line = Line::plain(" via");
+    line.pad_to(LABEL);
+    let left = room.saturating_sub(LABEL + 1);
+    let place = names::location(&frame.file, frame.line, left / 3);
+    let name_room = left.saturating_sub(names::width(&place) + 2);
+    line.push(
+        names::shorten(&names::clean(&frame.function), name_room),
+        Role::Plain,
+    );
+    line.push(format!("  {place}"), Role::Dim);
+    Some(line)
+}
+
+fn in_use(ui: &UiState, row: &SiteRow, room: usize) -> Line {
     let total: f64 = ui.reading.sites.iter().map(|site| site.inuse.bytes).sum();
-    let mut inuse = vec![
+    let mut parts = vec![
         (
             format!(
                 "{} (+-{})",
@@ -236,12 +311,16 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
     ];
     if total > 0.0 && !ui.query.cumulative {
         let share = row.inuse.bytes / total * 100.0;
-        inuse.push((format!("{share:.0} % of all in use"), Role::Plain));
+        parts.push((format!("{share:.0} % of all in use"), Role::Plain));
     }
+    listed(" in-use", parts, room)
+}
+
+fn since(ui: &UiState, row: &SiteRow, room: usize) -> Line {
     let (growth, role) = growth(ui, row);
     // The line's label says what is not known.
     let growth = growth.trim_start_matches("growth ").to_owned();
-    let since = vec![
+    let parts = vec![
         (growth, role),
         (
             format!("alloc {}/s", alloc_per_second(row, false)),
@@ -249,17 +328,13 @@ fn head(ui: &UiState, row: &SiteRow, room: usize) -> Vec<Line> {
         ),
         (freed(row), Role::Plain),
     ];
-    let inuse = listed(" in-use   ", inuse, room);
-    let since = listed(" growth   ", since, room);
-    [name, inuse, since]
-        .into_iter()
-        .map(|line| line.fit(room))
-        .collect()
+    listed(" growth", parts, room)
 }
 
 /// A line with as many of the parts as there is room for: half a sentence says nothing.
 fn listed(label: &str, parts: Vec<(String, Role)>, room: usize) -> Line {
     let mut line = Line::plain(label);
+    line.pad_to(LABEL);
     for (index, (text, role)) in parts.into_iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
         if line.width() + comma.len() + names::width(&text) >= room {
@@ -274,7 +349,8 @@ fn listed(label: &str, parts: Vec<(String, Role)>, room: usize) -> Line {
 /// The open detail.
 pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
     let detail = ui.detail.as_ref()?;
-    Some(draw(ui, detail, layout.detail, layout.detail_rows, true))
+    let rows = (layout.detail_head, layout.detail_rows);
+    Some(draw(ui, detail, layout.body, rows, true))
 }
 
 /// The detail of the selected row beside the table, its largest stack unfolded.
@@ -288,20 +364,27 @@ pub fn side_panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
         .get(&row)
         .and_then(|stacks| stacks.first());
     detail.unfolded = largest.map(|stack| stack.id).into_iter().collect();
-    let rows = area.rows().saturating_sub(DETAIL_HEAD);
+    let rows = area.rows().saturating_sub(layout.above_stacks());
+    let rows = (layout.detail_head, rows);
     Some(draw(ui, &detail, area, rows, false))
 }
 
-fn draw(ui: &UiState, detail: &Detail, area: Area, rows: usize, has_cursor: bool) -> Panel {
+fn draw(
+    ui: &UiState,
+    detail: &Detail,
+    area: Area,
+    (head_rows, rows): (usize, usize),
+    has_cursor: bool,
+) -> Panel {
     // Beside the table a rule parts the two, and takes a cell.
     let room = area.cells() - usize::from(!has_cursor);
     let mut lines = match ui.reading.site(detail.row) {
-        Some(row) => head(ui, row, room),
+        Some(row) => head(ui, row, room, head_rows),
         None => vec![Line::plain(
             " this site holds nothing any more. Esc goes back",
         )],
     };
-    lines.resize(3, Line::default());
+    lines.resize(head_rows, Line::default());
     let n = stacks(&ui.reading, detail).len();
     let fold = if ui.runtime_frames {
         "x runtime frames: shown"

@@ -65,6 +65,15 @@ pub fn bytes(value: f64) -> String {
     }
 }
 
+/// Bytes in Mi of up to four digits in 6 cells, so that small steps of large figures show: `1950Mi`, `22.4Mi`.
+pub fn mega(value: f64) -> String {
+    if (99.95 * MI..9_999.5 * MI).contains(&value) {
+        format!("{:.0}Mi", value / MI)
+    } else {
+        bytes(value)
+    }
+}
+
 /// A change of bytes with its sign in 8 cells: `+20.6Mi`, `-1.90Gi`, `0`.
 pub fn change(value: f64) -> String {
     let text = bytes(value.abs());

@@ -6,10 +6,11 @@ use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
+use crate::model::anatomy::{Anatomy, Moment, Part};
 use crate::model::rows::{Cycle, SiteRow};
 
 /// Cells of the labels at the left, with a blank on either side.
-const LABEL: usize = 8;
+pub(super) const LABEL: usize = 8;
 
 /// Dots of a braille cell from the bottom up, left and right column. Source: Unicode 1.1, U+2800 to U+28FF.
 const LEFT_DOTS: [u32; 4] = [0x40, 0x04, 0x02, 0x01];
@@ -84,6 +85,68 @@ pub fn area(values: &[Option<f64>], rows: usize) -> (Vec<String>, Option<(f64, f
         })
         .collect();
     (texts, (low <= high).then_some((low, high)))
+}
+
+/// Two figures of a moment that stand on each other: the lower one, and both; `None` where nothing is known.
+pub(super) type Layers = Option<(f64, f64)>;
+
+/// Areas from 0 on that stand on each other: the lower one solid, the other dotted. Returns `rows` lines from the top,
+/// and the figure at the top.
+pub(super) fn layers(values: &[Layers], rows: usize) -> (Vec<Line>, f64) {
+    let top = values
+        .iter()
+        .flatten()
+        .map(|(_, upper)| *upper)
+        .filter(|upper| upper.is_finite())
+        .fold(0.0, f64::max);
+    let dots_high = rows * 4;
+    let dots = |value: f64| -> usize {
+        if top <= 0.0 || !value.is_finite() {
+            return 0;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of the graph's height"
+        )]
+        let dots = (value.max(0.0) / top * dots_high as f64).round() as usize;
+        dots.min(dots_high)
+    };
+    let heights: Vec<(usize, usize)> = values
+        .iter()
+        .map(|value| value.map_or((0, 0), |(lower, upper)| (dots(lower), dots(upper))))
+        .collect();
+    let lines = (0..rows)
+        .map(|row| {
+            let below = (rows - 1 - row) * 4;
+            let mut line = Line::default();
+            for pair in heights.chunks(2) {
+                let mut bits = 0;
+                let mut is_solid = false;
+                for (side, (lower, upper)) in pair.iter().enumerate() {
+                    let column = if side == 0 { LEFT_DOTS } else { RIGHT_DOTS };
+                    for (dot, bit) in column.into_iter().enumerate() {
+                        let height = below + dot;
+                        if *lower > height {
+                            bits |= bit;
+                            is_solid = true;
+                        } else if *upper > height && (height + side) % 2 == 0 {
+                            // Every second dot: told from the solid area without colours too.
+                            bits |= bit;
+                        }
+                    }
+                }
+                let role = if is_solid {
+                    Role::Accent
+                } else {
+                    Role::Garbage
+                };
+                line.push_joined(char::from_u32(0x2800 + bits).unwrap_or(' '), role);
+            }
+            line
+        })
+        .collect();
+    (lines, top)
 }
 
 /// What was live at `n` moments evenly spread over the time from `from_ns` to `to_ns`: a step at each cycle.
@@ -169,7 +232,8 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
             lines.push(line);
         }
         if has_axis {
-            lines.push(axis(reading.until_ns().saturating_sub(first.at_ns), cells));
+            let span_ns = reading.until_ns().saturating_sub(first.at_ns);
+            lines.push(axis(span_ns, None, cells));
         }
     }
     lines.truncate(area_of.rows());
@@ -184,14 +248,26 @@ fn interval(ns: u64) -> String {
     }
 }
 
-fn axis(span_ns: u64, cells: usize) -> Line {
-    let start = format!("-{}", format::coarse_duration(span_ns));
-    let middle = format!("-{}", format::coarse_duration(span_ns / 2));
+/// The axis below a graph of `cells`: how long ago it begins, half of that (or a note), now.
+pub(super) fn axis(span_ns: u64, note: Option<&str>, cells: usize) -> Line {
+    let ago = |ns: u64| {
+        if ns < 600_000_000_000 {
+            format!("-{}", format::duration(ns))
+        } else {
+            format!("-{}", format::coarse_duration(ns))
+        }
+    };
+    let middle = note.map_or_else(|| ago(span_ns / 2), str::to_owned);
     let mut line = Line::default();
     line.pad_to(LABEL);
-    line.push(start, Role::Dim);
-    line.pad_to(LABEL + cells / 2);
-    line.push(middle, Role::Dim);
+    line.push(ago(span_ns), Role::Dim);
+    let shift = if note.is_some() {
+        width(&middle) / 2
+    } else {
+        0
+    };
+    line.pad_to((LABEL + cells / 2).saturating_sub(shift));
+    line.push(format!(" {middle}").trim_start(), Role::Dim);
     line.and_right(Line::new("now", Role::Dim), LABEL + cells)
 }
 
@@ -290,20 +366,72 @@ pub fn process(ui: &UiState, layout: &Layout) -> Option<Panel> {
             format!("+-{}", format::error(bytes, err, samples)),
         )
     };
+    let mut top = Line::new("┬", Role::Dim);
+    top.append(rule("process", "", area.cells() - 1));
     let mut lines = vec![
-        {
-            let mut line = Line::new("┬", Role::Dim);
-            line.append(rule("process", "", area.cells() - 1));
-            line
-        },
+        top,
         heading,
         row("live after GC", text(heap.live_bytes), &growth),
-        row("  sum of sites", in_use, &error),
-        row("goal of next GC", text(heap.goal_bytes), ""),
-        row("RSS", text(heap.rss_bytes), ""),
-        row("GC cycles", cycles, &cycles_since),
-        row("  one in", interval_text, ""),
     ];
+    if let Some(anatomy) = &reading.anatomy {
+        lines.extend(resident(anatomy, &row));
+    } else {
+        lines.push(row("  sum of sites", in_use, &error));
+        lines.push(row("goal of next GC", text(heap.goal_bytes), ""));
+        lines.push(row("RSS", text(heap.rss_bytes), ""));
+    }
+    if let Some(goroutines) = &reading.goroutines {
+        let since = goroutines.growth.map_or_else(
+            || "?".to_owned(),
+            |growth| format::signed_count(growth as f64),
+        );
+        lines.push(row("goroutines", format::counted(goroutines.count), &since));
+    }
+    lines.push(row("GC cycles", cycles, &cycles_since));
+    lines.push(row("  one in", interval_text, ""));
+    lines.truncate(area.rows());
     lines.resize(area.rows(), Line::new("│", Role::Dim));
     Some(Panel::new(PanelKind::Process, area, lines))
+}
+
+/// What is resident beside the live heap, and the cgroup, with the change since the baseline.
+fn resident(anatomy: &Anatomy, row: &dyn Fn(&str, String, &str) -> Line) -> Vec<Line> {
+    let since = |pick: &dyn Fn(&Moment) -> u64| {
+        let Some(before) = &anatomy.baseline else {
+            return "?".to_owned();
+        };
+        format::change(pick(&anatomy.now) as f64 - pick(before) as f64)
+    };
+    let line = |label: &str, pick: &dyn Fn(&Moment) -> u64| {
+        row(
+            label,
+            format::bytes(pick(&anatomy.now) as f64),
+            &since(pick),
+        )
+    };
+    let named = [Part::Live, Part::Garbage, Part::Waste];
+    let other = |moment: &Moment| {
+        let named = named.iter().fold(0u64, |sum, part| {
+            sum.saturating_add(moment.parts.get(*part))
+        });
+        moment.rss_bytes.saturating_sub(named)
+    };
+    let mut lines = vec![
+        line("garbage + new", &|m| m.parts.get(Part::Garbage)),
+        line("spans, waste", &|m| m.parts.get(Part::Waste)),
+        line("other", &other),
+        line("RSS", &|m| m.rss_bytes),
+    ];
+    if let Some(cgroup) = &anatomy.cgroup {
+        let label = cgroup.max.map_or_else(
+            || "cgroup".to_owned(),
+            |max| format!("cgroup of {}", format::bytes(max.limit_bytes as f64)),
+        );
+        lines.push(row(
+            &label,
+            format::bytes(cgroup.usage_bytes as f64),
+            &since(&|m| m.cgroup_usage_bytes.unwrap_or(0)),
+        ));
+    }
+    lines
 }

@@ -1,10 +1,11 @@
 //! What the user does, as plain values, and what it changes: the view's state, and what the session has to do.
 
 use super::commands::{self, Command};
-use super::copy::row_facts;
+use super::copy::{diagnosis, row_facts, view_text};
 use super::mouse;
 use super::order::{Sort, SortKey};
 use super::popup::{self, Popup};
+use super::tabs::Tab;
 use super::typed::{Filter, LineEdit, remember};
 use super::ui_state::{Detail, Typed, TypedFor, UiState};
 use crate::model::Model;
@@ -139,13 +140,16 @@ fn on_key(ui: &mut UiState, key: Key, model: &Model) -> Option<Action> {
     if ui.typed.is_some() {
         return on_typed_key(ui, key, model);
     }
-    let command = commands::of_key(key, ui.detail.is_some())?;
-    if command == C::Open
+    if key == Key::Enter
         && let Some(popup) = ui.popup.take()
     {
         return popup::choose(ui, &popup);
     }
-    if !matches!(command, C::Help | C::Back) && !is_move(command) {
+    let command = commands::of_key(key, ui.mode())?;
+    let stays = matches!(command, C::Help | C::Why | C::Back) || is_move(command);
+    // The diagnosis is copied while it is read.
+    let copies = command == C::Copy && matches!(ui.popup, Some(Popup::Why { .. }));
+    if !stays && !copies {
         // Another command than one of the box has done with the box.
         ui.popup = None;
     }
@@ -160,6 +164,7 @@ fn is_move(command: Command) -> bool {
 }
 
 fn on_typed_key(ui: &mut UiState, key: Key, model: &Model) -> Option<Action> {
+    let mode = ui.mode();
     let typed = ui.typed.as_mut()?;
     match (key, typed.purpose) {
         (Key::Enter, purpose) => {
@@ -170,7 +175,7 @@ fn on_typed_key(ui: &mut UiState, key: Key, model: &Model) -> Option<Action> {
                 TypedFor::Filter => remember(&mut ui.earlier_filters, text.trim()),
                 TypedFor::BaselineName => ui.name_baseline(text.trim()),
                 TypedFor::Palette => {
-                    let found = commands::search(&text, ui.detail.is_some());
+                    let found = commands::search(&text, mode);
                     if let Some(entry) = found.get(choice.min(found.len().saturating_sub(1))) {
                         return run(ui, entry.command, model);
                     }
@@ -187,7 +192,7 @@ fn on_typed_key(ui: &mut UiState, key: Key, model: &Model) -> Option<Action> {
         // The palette's list stands above the line, so that Up and Down choose from it.
         (Key::Up, TypedFor::Palette) => typed.choice = typed.choice.saturating_sub(1),
         (Key::Down, TypedFor::Palette) => {
-            let found = commands::search(&typed.line.text(), ui.detail.is_some()).len();
+            let found = commands::search(&typed.line.text(), mode).len();
             typed.choice = (typed.choice + 1).min(found.saturating_sub(1));
         }
         (Key::Up, TypedFor::Filter) => typed.line.recall(&ui.earlier_filters, true),
@@ -230,6 +235,15 @@ fn run(ui: &mut UiState, command: Command, model: &Model) -> Option<Action> {
                 _ => Some(Popup::Help { scroll: 0 }),
             };
         }
+        Command::Why => {
+            ui.popup = match ui.popup {
+                Some(Popup::Why { .. }) => None,
+                _ => Some(Popup::Why { scroll: 0 }),
+            };
+        }
+        Command::View(tab) => ui.show_tab(tab),
+        Command::NextView => ui.show_tab(ui.tab.step(1)),
+        Command::PreviousView => ui.show_tab(ui.tab.step(-1)),
         Command::Palette => ui.type_line(TypedFor::Palette, ""),
         Command::Filter => {
             let text = ui.filter.text().to_owned();
@@ -272,7 +286,14 @@ fn run(ui: &mut UiState, command: Command, model: &Model) -> Option<Action> {
 }
 
 fn back(ui: &mut UiState) {
-    if ui.popup.take().is_some() || ui.detail.take().is_some() {
+    if ui.popup.take().is_some() {
+        return;
+    }
+    if ui.tab != Tab::Sites {
+        ui.show_tab(Tab::Sites);
+        return;
+    }
+    if ui.detail.take().is_some() {
         return;
     }
     if !ui.filter.is_empty() {
@@ -312,8 +333,13 @@ fn mark_baseline(ui: &mut UiState) -> Option<Action> {
 }
 
 fn copy(ui: &mut UiState) -> Option<Action> {
-    let text = row_facts(ui)?;
-    ui.notify("copied the facts of the row (where the terminal allows OSC 52)");
+    let (what, text) = match (&ui.popup, ui.tab) {
+        (Some(Popup::Why { .. }), _) => ("the diagnosis", Some(diagnosis(ui))),
+        (_, Tab::Sites) => ("the facts of the row", row_facts(ui)),
+        (_, tab) => ("the view", view_text(ui, tab)),
+    };
+    let text = text?;
+    ui.notify(format!("copied {what} (where the terminal allows OSC 52)"));
     Some(Action::Copy(text))
 }
 

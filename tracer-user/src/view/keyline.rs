@@ -4,6 +4,7 @@ use super::layout::Layout;
 use super::names::{cut, width};
 use super::popup::Popup;
 use super::screen::{Line, Panel, PanelKind, Role};
+use super::tabs::Tab;
 use super::ui_state::{TypedFor, UiState};
 
 /// A key and its word; the larger the number, the earlier it goes where there is no room.
@@ -11,6 +12,7 @@ type Hint = (&'static str, &'static str, u8);
 
 const TABLE: &[Hint] = &[
     ("Enter", "stacks", 0),
+    ("D", "why", 0),
     ("b", "baseline", 3),
     ("d", "since", 6),
     ("u", "bytes/objects", 6),
@@ -28,6 +30,7 @@ const TABLE: &[Hint] = &[
 const DETAIL: &[Hint] = &[
     ("Enter", "fold", 0),
     ("< >", "other site", 2),
+    ("D", "why", 1),
     ("x", "runtime frames", 3),
     ("b", "baseline", 6),
     ("y", "copy", 5),
@@ -35,6 +38,19 @@ const DETAIL: &[Hint] = &[
     ("Space", "pause", 7),
     ("?", "help", 1),
     ("Esc", "back", 0),
+];
+
+const OTHER: &[Hint] = &[
+    ("j k", "move", 3),
+    ("D", "why", 0),
+    ("b", "baseline", 4),
+    ("d", "since/absolute", 6),
+    ("y", "copy", 3),
+    ("e", "export", 2),
+    ("Space", "pause", 3),
+    ("Tab", "next view", 1),
+    ("?", "help", 0),
+    ("q", "quit", 0),
 ];
 
 const MENU: &[Hint] = &[
@@ -90,7 +106,27 @@ pub fn panel(ui: &UiState, layout: &Layout) -> (Panel, Option<(u16, u16)>) {
     }
     let line = match &ui.popup {
         Some(Popup::Help { .. }) => Line::plain(" ? or Esc closes this   F1 is ? too"),
+        Some(Popup::Why { .. }) => {
+            let line = Line::plain(" D or Esc closes this   y copies it   j k PgDn move");
+            match ui.notice() {
+                // The line that tells it else is behind the box.
+                Some(notice) => {
+                    let mut told = Line::plain(" ");
+                    told.push_bold(notice, Role::Accent);
+                    told
+                }
+                None => line,
+            }
+        }
         Some(_) => fit(MENU, room, ui.is_paused()),
+        None if ui.tab != Tab::Sites => match ui.notice() {
+            Some(notice) => {
+                let mut told = Line::plain(" ");
+                told.push_bold(notice, Role::Accent);
+                told
+            }
+            None => fit(OTHER, room, ui.is_paused()),
+        },
         None if ui.has_exited() && ui.detail.is_none() => {
             let long =
                 " All views stay as they were; e saves them, the process keeps nothing.  ?  q";

@@ -34,8 +34,10 @@ pub struct Layout {
     pub table: Area,
     /// Rows of sites that fit in the table.
     pub table_rows: usize,
-    /// The open detail, in the place of graph and table and selected row.
-    pub detail: Area,
+    /// All between the tabs and the keys: the open detail, and the views that are not Sites.
+    pub body: Area,
+    /// Lines of the detail that say what the site is and does.
+    pub detail_head: usize,
     /// Lines of stacks and frames that fit in the detail.
     pub detail_rows: usize,
     /// Detail of the selected row beside the table.
@@ -46,10 +48,15 @@ pub struct Layout {
     pub keys: Area,
 }
 
-/// Lines above the stacks in the detail: what the site is and what it does, rule, heading.
-pub const DETAIL_HEAD: usize = 5;
+/// Lines above the stacks in the detail beside the name: rule, heading.
+const DETAIL_RULES: usize = 2;
 
 impl Layout {
+    /// Lines of the detail above its stacks.
+    pub fn above_stacks(&self) -> usize {
+        self.detail_head + DETAIL_RULES
+    }
+
     /// Whether anything but the sentence about the size fits.
     pub fn fits(size: (u16, u16)) -> bool {
         size.0 >= MIN_WIDTH && size.1 >= MIN_HEIGHT
@@ -92,7 +99,7 @@ impl Layout {
         let mut table = Area::new(0, top, width, bottom - top);
         let selected = Area::new(0, bottom, width, selected_rows);
         let keys = Area::new(0, height - 1, width, 1);
-        let detail = Area::new(
+        let body = Area::new(
             0,
             context.y + context.height,
             width,
@@ -107,6 +114,11 @@ impl Layout {
                 bottom - top,
             )
         });
+        let detail_head = match height {
+            0..18 => 3,
+            18..28 => 6,
+            _ => 7,
+        };
         let process = (width >= 110 && is_tall).then(|| {
             graph.width = width - PROCESS_WIDTH;
             Area::new(graph.width, graph.y, PROCESS_WIDTH, graph.height)
@@ -120,8 +132,12 @@ impl Layout {
             table,
             // Heading and sum.
             table_rows: table.rows() - 2,
-            detail,
-            detail_rows: detail.rows().saturating_sub(DETAIL_HEAD).max(1),
+            body,
+            detail_head,
+            detail_rows: body
+                .rows()
+                .saturating_sub(detail_head + DETAIL_RULES)
+                .max(1),
             side: beside,
             selected,
             keys,

@@ -4,7 +4,7 @@
 //! the user chose; [`input`] changes it by keys, which [`commands`] lists once; [`layout`] places the panels that
 //! [`header`], [`news`], [`graph`], [`table`], [`selected`], [`detail`], [`boxes`] and [`keyline`] fill; [`screen`] is
 //! what comes out. [`mod@format`] and [`names`] turn figures and names into text of known width; [`text`] is the same
-//! table for pipes.
+//! table for pipes, and [`words`] is the diagnosis in sentences.
 //!
 //! The order of calls for each frame is [`view`]; for each key [`input::handle`], then [`view`].
 
@@ -12,18 +12,23 @@ pub mod boxes;
 pub mod columns;
 pub mod commands;
 pub mod copy;
+mod cycles;
 pub mod detail;
 pub mod format;
+mod goroutines;
 pub mod graph;
 pub mod header;
 pub mod input;
 pub mod keyline;
 pub mod layout;
+mod memory;
 pub mod mouse;
 mod moves;
 pub mod names;
 pub mod news;
 pub mod order;
+mod others;
+pub mod outlook;
 pub mod picker;
 pub mod popup;
 pub mod processes;
@@ -31,9 +36,11 @@ pub mod reading;
 pub mod screen;
 pub mod selected;
 pub mod table;
+pub mod tabs;
 pub mod text;
 pub mod typed;
 pub mod ui_state;
+pub mod words;
 
 pub use screen::ViewState;
 pub use text::{TextOptions, text_block};
@@ -42,6 +49,7 @@ pub use ui_state::{Options, UiState};
 use crate::model::Model;
 use layout::{Layout, MIN_HEIGHT, MIN_WIDTH};
 use screen::{Area, Line, Panel, PanelKind};
+use tabs::Tab;
 
 /// The frame for a terminal of `size` (columns, rows), with what the model knows now.
 ///
@@ -60,9 +68,11 @@ pub fn frame(ui: &UiState) -> ViewState {
     let layout = Layout::of(size, ui);
     let mut panels = vec![header::panel(ui, &layout), news::panel(ui, &layout)];
     if layout.context.height > 0 {
-        panels.push(news::context(ui, &layout));
+        panels.push(tabs::panel(ui, &layout));
     }
-    if let Some(detail) = detail::panel(ui, &layout) {
+    if ui.tab != Tab::Sites {
+        panels.push(others::panel(ui, &layout, ui.tab));
+    } else if let Some(detail) = detail::panel(ui, &layout) {
         panels.push(detail);
     } else {
         if layout.graph.height > 0 {
@@ -91,11 +101,17 @@ pub fn frame(ui: &UiState) -> ViewState {
 fn too_small(size: (u16, u16)) -> ViewState {
     let (width, height) = size;
     let text = format!("heaptop needs {MIN_WIDTH}x{MIN_HEIGHT}, this is {width}x{height}");
-    let line = Line::plain(text).fit(usize::from(width));
-    let area = Area::new(0, height / 2, width, 1.min(height));
+    let lines = boxes::wrap(&text, usize::from(width));
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(height);
+    let area = Area::new(0, (height - rows) / 2, width, rows);
+    let lines = lines
+        .into_iter()
+        .take(usize::from(rows))
+        .map(|line| Line::plain(line).fit(usize::from(width)))
+        .collect();
     ViewState {
         size,
-        panels: vec![Panel::new(PanelKind::TooSmall, area, vec![line])],
+        panels: vec![Panel::new(PanelKind::TooSmall, area, lines)],
         caret: None,
     }
 }

@@ -4,6 +4,7 @@ use super::commands::Command;
 use super::layout::Layout;
 use super::order::SortKey;
 use super::table;
+use super::tabs::Tab;
 use super::ui_state::UiState;
 
 /// Moves the cursor, and returns the command that the click stands for.
@@ -15,6 +16,12 @@ pub fn click(ui: &mut UiState, x: u16, y: u16) -> Option<Command> {
     if ui.popup.is_some() {
         // Boxes are left by a click anywhere, as by Esc.
         return Some(Command::Back);
+    }
+    if layout.context.contains(x, y) {
+        return super::tabs::at(ui, &layout, x).map(Command::View);
+    }
+    if ui.tab != Tab::Sites {
+        return None;
     }
     if ui.detail.is_some() {
         return click_detail(ui, &layout, x, y);
@@ -43,8 +50,8 @@ pub fn click(ui: &mut UiState, x: u16, y: u16) -> Option<Command> {
 }
 
 fn click_detail(ui: &mut UiState, layout: &Layout, x: u16, y: u16) -> Option<Command> {
-    let first_line = layout.detail.y + u16::try_from(super::layout::DETAIL_HEAD).unwrap_or(0);
-    if !layout.detail.contains(x, y) || y < first_line {
+    let first_line = layout.body.y + u16::try_from(layout.above_stacks()).unwrap_or(0);
+    if !layout.body.contains(x, y) || y < first_line {
         return None;
     }
     let detail = ui.detail.as_mut()?;

@@ -1,7 +1,9 @@
 //! How the cursor moves in the table, the detail and the boxes.
 
+use super::commands::Mode;
 use super::layout::Layout;
-use super::ui_state::{Detail, UiState};
+use super::tabs::Tab;
+use super::ui_state::{Detail, ListPlace, UiState};
 
 impl UiState {
     /// Puts the cursor on a shown row.
@@ -21,10 +23,10 @@ impl UiState {
     /// Lines that a page holds, of what the cursor moves in.
     pub(super) fn page(&self) -> isize {
         let layout = Layout::of(self.size, self);
-        let rows = if self.detail.is_some() {
-            layout.detail_rows
-        } else {
-            layout.table_rows
+        let rows = match self.mode() {
+            Mode::Detail => layout.detail_rows,
+            Mode::Table => layout.table_rows,
+            Mode::Other(tab) => super::others::page(&layout, tab),
         };
         isize::try_from(rows.max(1)).unwrap_or(1)
     }
@@ -36,7 +38,9 @@ impl UiState {
             if let Some(popup) = &mut self.popup {
                 popup.move_by(lines, entries);
             }
-        } else if self.detail.is_some() {
+        } else if let Mode::Other(tab) = self.mode() {
+            self.move_in_view(tab, lines);
+        } else if self.mode() == Mode::Detail {
             let page = usize::try_from(self.page()).unwrap_or(1);
             let Some(detail) = &mut self.detail else {
                 return;
@@ -54,6 +58,32 @@ impl UiState {
                 .saturating_add_signed(lines)
                 .min(self.n_shown() - 1);
             self.select(to);
+        }
+    }
+
+    /// Moves the cursor of a list, or the window of what has no cursor.
+    fn move_in_view(&mut self, tab: Tab, lines: isize) {
+        let page = usize::try_from(self.page()).unwrap_or(1);
+        let keys = super::others::keys(self, tab);
+        let step = |place: ListPlace| {
+            let to = place
+                .index(&keys)
+                .saturating_add_signed(lines)
+                .min(keys.len().saturating_sub(1));
+            ListPlace {
+                // On the first line the cursor stays there, whatever comes: what is new is seen.
+                key: (to > 0).then(|| keys.get(to).copied()).flatten(),
+                scroll: scroll_to(place.scroll, to, page, keys.len()),
+            }
+        };
+        match tab {
+            Tab::Sites => {}
+            Tab::Gc => self.lists.gc = step(self.lists.gc),
+            Tab::Goroutines => self.lists.goroutines = step(self.lists.goroutines),
+            Tab::Memory => {
+                let most = keys.len().saturating_sub(page);
+                self.lists.memory = self.lists.memory.saturating_add_signed(lines).min(most);
+            }
         }
     }
 

@@ -1,33 +1,20 @@
-//! Rows 2 to 4: the badge with what there is to know first, the line that explains it, and what the view is set to.
+//! Rows 2 and 3: the badge with what there is to know first, and the line that explains it: the process's verdict where
+//! there is one, else how the live heap has changed.
 
 use super::format::{self, is_significant};
 use super::layout::Layout;
 use super::names;
-use super::order::SortKey;
+use super::outlook::{Outlook, outlook, text_column};
 use super::screen::{Line, Panel, PanelKind, Role};
-use super::table::{CYCLES_FOR_RATE, columns, label};
+use super::table::{CYCLES_FOR_RATE, label};
 use super::ui_state::UiState;
-use crate::model::rows::{GroupBy, SiteRow, Status};
+use crate::model::rows::{SiteRow, Status};
 
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
 const FORCED_GC_NS: u64 = 120_000_000_000;
 /// Least change of the live heap that is called one.
 const LEAST_GROWTH: f64 = 0.05 * 1024.0 * 1024.0;
 const MINUTE_NS: u64 = 60_000_000_000;
-
-/// What rows 2 and 3 say.
-struct News {
-    badge: &'static str,
-    role: Role,
-    text: String,
-    right: String,
-    below: String,
-}
-
-/// Column where the sentence begins: in a line for short badges, behind long ones.
-fn text_column(badge: &str) -> usize {
-    (1 + badge.len() + 2).max(10)
-}
 
 /// Rows 2 and 3.
 pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
@@ -38,6 +25,7 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
             1 => "1 GC behind".to_owned(),
             behind => format!("{} GCs behind", format::counted(behind)),
         };
+        news.right_role = Role::Warn;
     }
     let right = |text: &str, role| {
         let mut line = Line::default();
@@ -46,51 +34,46 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
         }
         line
     };
+    let column = text_column(&news.badge);
     let mut first = Line::plain(" ");
-    first.push_badge(news.badge, news.role);
-    first.pad_to(text_column(news.badge));
-    first.push(news.text, Role::Plain);
-    let right_role = if ui.is_paused() {
-        Role::Warn
-    } else {
-        Role::Plain
-    };
-    let first = first.and_right(right(&news.right, right_role), width);
+    first.push_badge(&news.badge, news.role);
+    first.pad_to(column);
+    first.push(&news.text, Role::Plain);
+    let first = first.and_right(right(&news.right, news.right_role), width);
     let mut second = Line::default();
-    second.pad_to(text_column(news.badge));
-    second.push(news.below, Role::Plain);
-    let mut lines = vec![first, second.fit(width - 1)];
+    if !news.below_badge.is_empty() {
+        second.push(" ", Role::Plain);
+        second.push_bold(&news.below_badge, Role::Plain);
+    }
+    let column = if news.below_badge.is_empty() {
+        column
+    } else {
+        text_column(&news.below_badge)
+    };
+    second.pad_to(column);
+    let below_right = right(&news.right_below, Role::Plain);
+    let room = width.saturating_sub(column + below_right.width() + 2);
+    // A name alone is shortened as names are; sentences were made to fit.
+    let below = if news.below.contains(' ') {
+        news.below
+    } else {
+        names::shorten(&news.below, room)
+    };
+    second.push(below, Role::Plain);
+    let mut lines = vec![first, second.and_right(below_right, width)];
     lines.truncate(layout.news.rows());
     Panel::new(PanelKind::News, layout.news, lines)
 }
 
-fn news(ui: &UiState, width: usize) -> News {
+fn news(ui: &UiState, width: usize) -> Outlook {
     let reading = &ui.reading;
     if let Status::Exited { at_ns, how } = &reading.status {
-        let at = format::time_of_day(reading.target.unix_ns(*at_ns), ui.options.utc_offset_s);
-        let how = how
-            .as_deref()
-            .map_or_else(String::new, |how| format!(", {}", names::clean(how)));
-        let watched = format::duration(at_ns.saturating_sub(reading.target.attached_ns));
-        return News {
-            badge: "EXITED",
-            role: Role::Warn,
-            text: if width < 80 {
-                format!("at {at}{how}")
-            } else {
-                format!("at {at}{how}, after {watched} of watching")
-            },
-            right: "frozen".to_owned(),
-            below: match reading.live_growth() {
-                Some(_) => grown(ui, width).text,
-                None => "it ended before growth was known".to_owned(),
-            },
-        };
+        return exited(ui, *at_ns, how.as_deref(), width);
     }
     if !reading.ready {
         let name = names::shorten(&names::clean(&reading.target.name), 24);
-        return News {
-            badge: "ATTACHING",
+        return Outlook {
+            badge: "ATTACHING".to_owned(),
             role: Role::Cool,
             text: format!("reading the heap records of {name}"),
             right: if width < 80 {
@@ -98,8 +81,11 @@ fn news(ui: &UiState, width: usize) -> News {
             } else {
                 "usually under 1 s".to_owned()
             },
-            below: String::new(),
+            ..Outlook::default()
         };
+    }
+    if let Some(outlook) = outlook(ui, width) {
+        return outlook;
     }
     if reading.cycles_seen < CYCLES_FOR_RATE || reading.live_growth().is_none() {
         return collecting(ui);
@@ -107,8 +93,58 @@ fn news(ui: &UiState, width: usize) -> News {
     grown(ui, width)
 }
 
+/// How it ended, and below what was known of it then.
+fn exited(ui: &UiState, at_ns: u64, how: Option<&str>, width: usize) -> Outlook {
+    let reading = &ui.reading;
+    let time = |ns| format::time_of_day(reading.target.unix_ns(ns), ui.options.utc_offset_s);
+    let at = time(at_ns);
+    let how = how.map_or_else(String::new, |how| format!(", {}", names::clean(how)));
+    let watched = format::duration(at_ns.saturating_sub(reading.target.attached_ns));
+    let badge = "EXITED".to_owned();
+    let right = "frozen".to_owned();
+    let room = width.saturating_sub(text_column(&badge) + right.len() + 2);
+    let text = [
+        format!("at {at}{how}, after {watched} of watching"),
+        format!("at {at}{how}, watched {watched}"),
+        format!("at {at}{how}"),
+        how.trim_start_matches(", ").to_owned(),
+    ]
+    .into_iter()
+    .find(|text| !text.is_empty() && names::width(text) <= room)
+    .unwrap_or_else(|| format!("at {at}"));
+    let mut below_badge = String::new();
+    let below = if let Some(last) = outlook(ui, width) {
+        let room = width.saturating_sub(text_column(&last.badge) + 1);
+        below_badge = last.badge;
+        // Who calls it has no line of its own here.
+        let text = last.text.trim_end_matches(" under");
+        let when = reading.cycles.last().map_or_else(String::new, |cycle| {
+            format!(" at the last GC ({})", time(cycle.at_ns))
+        });
+        match text.split_once("; ") {
+            Some((grows, rest)) if names::width(text) + when.len() <= room => {
+                format!("{grows}{when}; {rest}")
+            }
+            _ => text.to_owned(),
+        }
+    } else if reading.live_growth().is_some() {
+        grown(ui, width).text
+    } else {
+        "it ended before growth was known".to_owned()
+    };
+    Outlook {
+        badge,
+        role: Role::Warn,
+        text,
+        right,
+        below_badge,
+        below,
+        ..Outlook::default()
+    }
+}
+
 /// Too few cycles: how many there are, and when there will be enough.
-fn collecting(ui: &UiState) -> News {
+fn collecting(ui: &UiState) -> Outlook {
     let reading = &ui.reading;
     let seen = reading.cycles_seen.min(CYCLES_FOR_RATE);
     let missing = (CYCLES_FOR_RATE - seen).max(1);
@@ -145,12 +181,13 @@ fn collecting(ui: &UiState) -> News {
     } else {
         below
     };
-    News {
-        badge: "COLLECTING",
+    Outlook {
+        badge: "COLLECTING".to_owned(),
         role: Role::Cool,
         text: "too early to say what grows".to_owned(),
         right,
         below,
+        ..Outlook::default()
     }
 }
 
@@ -168,7 +205,7 @@ fn grew_most(ui: &UiState) -> Option<(&SiteRow, f64, f64)> {
 }
 
 /// How much the live heap grew, and where most.
-fn grown(ui: &UiState, width: usize) -> News {
+fn grown(ui: &UiState, width: usize) -> Outlook {
     let reading = &ui.reading;
     let growth = reading.live_growth().unwrap_or(0.0);
     let since_ns = reading.since_baseline_ns();
@@ -229,90 +266,12 @@ fn grown(ui: &UiState, width: usize) -> News {
         let heap = if width < 72 { brief } else { whole };
         (format!("{heap}; no site grew beyond its error"), cycles)
     };
-    News {
-        badge,
+    Outlook {
+        badge: badge.to_owned(),
         role,
         text,
         right,
         below,
+        ..Outlook::default()
     }
-}
-
-/// Whether a heading marks what the rows are sorted by.
-fn sorted_column_is_shown(ui: &UiState, layout: &Layout) -> bool {
-    ui.sort.key == SortKey::Name
-        || columns(ui, layout)
-            .iter()
-            .filter_map(|placed| placed.column)
-            .any(|column| column.sort_key() == Some(ui.sort.key))
-}
-
-/// Row 4: what differs from the view's own settings at the left, the baseline at the right.
-pub fn context(ui: &UiState, layout: &Layout) -> Panel {
-    let width = layout.context.cells();
-    let mut line = Line::plain(" ");
-    if let (Some(_), Some(row)) = (&ui.detail, ui.selected()) {
-        let index = ui.shown_rows().position(|other| other.id == row.id);
-        let place = index.map_or_else(String::new, |index| {
-            format!(", {} of {}", index + 1, ui.shown_rows().len())
-        });
-        let room = width.saturating_sub(46);
-        line.push("Sites", Role::Dim);
-        line.push(" > ", Role::Dim);
-        line.push(names::shorten(&label(row, ui.query.by), room), Role::Accent);
-        line.push(place, Role::Dim);
-    } else {
-        line.push_bold("Sites", Role::Accent);
-    }
-    let mut settings = Vec::new();
-    match ui.query.by {
-        GroupBy::Function => {}
-        GroupBy::Line => settings.push("by line".to_owned()),
-        GroupBy::Package => settings.push("by package".to_owned()),
-        GroupBy::Type => settings.push("by type".to_owned()),
-    }
-    if ui.query.cumulative {
-        settings.push("cumulative".to_owned());
-    }
-    if ui.objects {
-        settings.push("objects".to_owned());
-    }
-    if ui.detail.is_none() && !sorted_column_is_shown(ui, layout) {
-        let words = SortKey::ALL.iter().find(|(key, _)| *key == ui.sort.key);
-        settings.push(format!("by {}", words.map_or("", |(_, words)| words)));
-    }
-    if ui.sort.reversed {
-        settings.push("reversed".to_owned());
-    }
-    if ui.columns_at > 0 && ui.detail.is_none() {
-        settings.push("h more columns".to_owned());
-    }
-    if !ui.filter.is_empty() && ui.detail.is_none() {
-        let shown = ui.shown_rows().len();
-        settings.push(format!(
-            "/{} ({shown} of {})",
-            names::shorten(&names::clean(ui.filter.text()), 20),
-            shown + ui.hidden()
-        ));
-    }
-    for setting in settings {
-        line.push(format!("  {setting}"), Role::Plain);
-    }
-    let right = if ui.reading.baselines.is_empty() {
-        Line::default()
-    } else {
-        let since = format::duration(ui.reading.since_baseline_ns());
-        let name = names::shorten(&ui.active_baseline_name(), 20);
-        let text = if ui.since {
-            format!("since {name} {since} ")
-        } else {
-            format!("absolute; baseline {name} ")
-        };
-        Line::new(text, Role::Dim)
-    };
-    Panel::new(
-        PanelKind::Context,
-        layout.context,
-        vec![line.and_right(right, width)],
-    )
 }

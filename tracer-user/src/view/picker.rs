@@ -1,5 +1,6 @@
 //! The list to pick a Go process from: what is shown of it, and what keys do to it. As pure as the rest of the view.
 
+use super::boxes::wrap;
 use super::format::many;
 use super::input::{Input, Key};
 use super::processes::{heading, row};
@@ -25,6 +26,8 @@ pub struct Picker {
     top: usize,
     filter: LineEdit,
     is_typing: bool,
+    /// The help stands in the place of the list.
+    is_help: bool,
     size: (u16, u16),
 }
 
@@ -82,6 +85,10 @@ impl Picker {
 
     fn on_key(&mut self, key: Key) -> Option<Picked> {
         let page = isize::try_from(self.room().max(1)).unwrap_or(1);
+        if std::mem::take(&mut self.is_help) && matches!(key, Key::Esc | Key::Char('?') | Key::F(1))
+        {
+            return None;
+        }
         match key {
             Key::Ctrl('c') => return Some(Picked::Quit),
             Key::Ctrl('z') => return Some(Picked::Suspend),
@@ -105,6 +112,7 @@ impl Picker {
             }
             Key::Esc | Key::Char('q') => return Some(Picked::Quit),
             Key::Char('/') => self.is_typing = true,
+            Key::Char('?') | Key::F(1) => self.is_help = true,
             Key::Char('k') => self.go(-1),
             Key::Char('j') => self.go(1),
             Key::Home | Key::Char('g') => self.go(isize::MIN / 2),
@@ -192,7 +200,12 @@ impl Picker {
                 Line::new(row(process, columns), role)
             })
             .collect();
-        let cursor = (!lines.is_empty()).then(|| self.place().saturating_sub(self.top));
+        if self.is_help {
+            lines = help(columns);
+            lines.truncate(room);
+        }
+        let cursor =
+            (!lines.is_empty() && !self.is_help).then(|| self.place().saturating_sub(self.top));
         if lines.is_empty() && room > 0 {
             lines.push(Line::new(self.empty(), Role::Warn));
         }
@@ -267,6 +280,7 @@ impl Picker {
             ("Enter", "watch"),
             ("j k", "move"),
             ("/", "filter"),
+            ("?", "help"),
             ("q", "quit"),
         ] {
             line.push(key, Role::Accent);
@@ -281,6 +295,35 @@ impl Picker {
         }
         (line, None)
     }
+}
+
+/// What the list is and what keys do, in the place of the list.
+fn help(columns: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = wrap(
+        "Every Go process that this user may look at. Those that cannot be watched are dim, and why stands below. \
+         Watching changes nothing in a process.",
+        columns.saturating_sub(4),
+    )
+    .into_iter()
+    .map(|text| Line::plain(format!("  {text}")))
+    .collect();
+    lines.push(Line::default());
+    for (keys, what) in [
+        ("Enter", "watch the process under the cursor"),
+        ("j k arrows g G PgUp PgDn", "move"),
+        (
+            "/",
+            "filter by name, pid, container, release; Esc clears it",
+        ),
+        ("? F1 Esc", "close this"),
+        ("Ctrl-L  Ctrl-Z", "draw again; suspend"),
+        ("q Esc Ctrl-C", "quit"),
+    ] {
+        let mut line = Line::new(format!("  {keys:<26}"), Role::Accent);
+        line.push(what, Role::Plain);
+        lines.push(line);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -309,6 +352,25 @@ mod tests {
         let panels = view.panels.iter();
         let lines = panels.flat_map(|panel| panel.lines.iter().map(Line::text));
         lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_question_mark_explains_the_list() {
+        let mut picker = picker(&["gateway"]);
+        assert_eq!(picker.handle(Input::Key(Key::Char('?'))), None);
+        let help = text(&picker.view((80, 24)));
+        assert!(
+            help.contains("watch the process under the cursor"),
+            "{help}"
+        );
+        assert_eq!(picker.handle(Input::Key(Key::Esc)), None);
+        assert!(text(&picker.view((80, 24))).contains("gateway"));
+        // Another key than those that close it does what it does.
+        picker.handle(Input::Key(Key::Char('?')));
+        assert_eq!(
+            picker.handle(Input::Key(Key::Char('q'))),
+            Some(Picked::Quit)
+        );
     }
 
     #[test]

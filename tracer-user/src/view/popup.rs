@@ -30,6 +30,11 @@ pub enum Popup {
         /// Lines scrolled away.
         scroll: usize,
     },
+    /// The diagnosis in words, and how many of its lines are above the box.
+    Why {
+        /// Lines scrolled away.
+        scroll: usize,
+    },
     /// Columns to sort by.
     Sort {
         /// Index into [`SortKey::with_meaning`].
@@ -74,6 +79,7 @@ impl Popup {
     /// Moves the choice; stays within `lines`, how much there is.
     pub fn move_by(&mut self, lines: isize, entries: usize) {
         let (Self::Help { scroll: at }
+        | Self::Why { scroll: at }
         | Self::Sort { choice: at }
         | Self::Group { choice: at }
         | Self::Baselines { choice: at }) = self;
@@ -82,10 +88,10 @@ impl Popup {
             .min(entries.saturating_sub(1));
     }
 
-    /// The chosen line; `None` for the help, which is read only.
+    /// The chosen line; `None` for what is read only.
     pub fn choice(&self) -> Option<usize> {
         match self {
-            Self::Help { .. } => None,
+            Self::Help { .. } | Self::Why { .. } => None,
             Self::Sort { choice } | Self::Group { choice } | Self::Baselines { choice } => {
                 Some(*choice)
             }
@@ -96,7 +102,7 @@ impl Popup {
 /// Does what the chosen line says.
 pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
     match *popup {
-        Popup::Help { .. } => None,
+        Popup::Help { .. } | Popup::Why { .. } => None,
         Popup::Sort { choice } => {
             let (key, _) = SortKey::with_meaning(ui.has_types()).get(choice)?;
             ui.set_sort(Sort {

@@ -4,12 +4,16 @@
 //! only when something changed, and tests may make any moment up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::event::Duty;
 use crate::model::Model;
+use crate::model::anatomy::Anatomy;
+use crate::model::findings::Findings;
+use crate::model::goroutines::Goroutines;
 use crate::model::rows::{
-    Baseline, Cycle, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow, StackRow, Status,
-    Target,
+    Baseline, Cycle, GcSettings, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow,
+    StackRow, Status, Target,
 };
 
 /// Rows whose stacks are kept for a pause, in the order of the table. Each is about 1 ms at 10 000 stacks, and a key is
@@ -59,6 +63,16 @@ pub struct Reading {
     pub query: Query,
     /// The rows, in no order.
     pub sites: Vec<SiteRow>,
+    /// What the diagnosis says.
+    pub findings: Arc<Findings>,
+    /// How the collector is set; `None` until read.
+    pub gc_settings: Option<GcSettings>,
+    /// What the resident memory is; `None` until read.
+    pub anatomy: Option<Arc<Anatomy>>,
+    /// All goroutines; `None` until read, or where they are not known.
+    pub goroutines: Option<Arc<Goroutines>>,
+    /// Why they are not, as the end of a sentence.
+    pub goroutines_not_known: Option<String>,
     /// Stacks of the rows that were asked for, largest in-use first.
     pub stacks: HashMap<RowId, Vec<StackRow>>,
     /// When the rows were gathered.
@@ -115,6 +129,15 @@ impl Reading {
         self.ready = model.ready();
         self.final_cycles = model.final_cycles_since_baseline();
         self.query = query;
+        self.findings = model.findings();
+        self.gc_settings = model.gc_settings();
+        let is_same = match (&self.anatomy, model.anatomy()) {
+            (Some(old), Some(new)) => old.reads == new.reads && old.baseline == new.baseline,
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if !is_same {
+            self.anatomy = model.anatomy().cloned().map(Arc::new);
+        }
         // Nothing is allocated after the end: rows stay as they were.
         let old = self.status == Status::Live
             && self.now_ns.saturating_sub(self.rows_at_ns) >= 1_000_000_000;
@@ -122,6 +145,8 @@ impl Reading {
         if is_new {
             self.generation = model.generation();
             self.rows_at_ns = self.now_ns;
+            self.goroutines = model.goroutines().map(Arc::new);
+            self.goroutines_not_known = model.goroutines_not_known().map(str::to_owned);
             self.sites = if self.ready {
                 model.sites(&query)
             } else {

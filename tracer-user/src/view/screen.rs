@@ -98,6 +98,14 @@ impl Line {
         }
     }
 
+    /// Adds a character to the last span if that has the same role: lines of many cells stay short lists.
+    pub(super) fn push_joined(&mut self, c: char, role: Role) {
+        match self.spans.last_mut() {
+            Some(last) if last.role == role && !last.bold && !last.badge => last.text.push(c),
+            _ => self.push(c, role),
+        }
+    }
+
     /// Adds blanks up to a column; nothing if the line is there already.
     pub fn pad_to(&mut self, column: usize) {
         let missing = column.saturating_sub(self.width());
@@ -203,6 +211,8 @@ pub enum PanelKind {
     Table,
     /// Stacks of one site.
     Detail,
+    /// A view beside Sites.
+    View,
     /// The selected row, whole; or a notice.
     Selected,
     /// Keys that work now, or a line being typed.

@@ -9,6 +9,7 @@ use super::names::{self, width};
 use super::order::SortKey;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
+use crate::model::findings::Word;
 use crate::model::rows::{GroupBy, SiteRow};
 
 /// GC cycles before the slope of a row is known.
@@ -59,6 +60,18 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
         rate => rate.as_ref().map(pick),
     };
     match column {
+        Column::Leak => match row.leak {
+            Some(letter) => (letter.to_string(), Role::Leak),
+            None => (String::new(), Role::Plain),
+        },
+        Column::Verdict => verdict(row),
+        Column::Via => match &row.via {
+            Some(frame) => (
+                names::shorten(&names::clean(&frame.function), options.width),
+                Role::Plain,
+            ),
+            None => ("-".to_owned(), Role::Dim),
+        },
         Column::Since => {
             let growth = row.growth.map(|growth| {
                 if options.objects {
@@ -112,6 +125,27 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
     }
 }
 
+/// The word of a row: capitals for what grows, `-` where rows are not judged.
+fn verdict(row: &SiteRow) -> (String, Role) {
+    let Some(verdict) = &row.verdict else {
+        return ("-".to_owned(), Role::Dim);
+    };
+    let (text, role) = short_word(verdict.word);
+    (text.to_owned(), role)
+}
+
+/// A verdict in 7 cells, and what it means.
+pub fn short_word(word: Word) -> (&'static str, Role) {
+    match word {
+        Word::Collecting => ("collect", Role::Cool),
+        Word::Steady => ("steady", Role::Plain),
+        Word::Warming => ("warming", Role::Warn),
+        Word::Growing => ("GROWING", Role::Leak),
+        Word::Churn => ("churn", Role::Plain),
+        Word::Idle => ("idle", Role::Dim),
+    }
+}
+
 fn trend(row: &SiteRow, options: CellOptions) -> (String, Role) {
     let width = options.width;
     let steps = format::sparkline(&row.trend, row.trend_err, width);
@@ -149,7 +183,17 @@ pub fn label(row: &SiteRow, by: GroupBy) -> String {
     }
 }
 
-fn put(line: &mut Line, placed: Placed, text: &str, role: Role, is_left: bool, bold: bool) {
+/// How much a cell stands out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stress {
+    None,
+    /// It has just changed.
+    Bold,
+    /// It is news.
+    Badge,
+}
+
+fn put(line: &mut Line, placed: Placed, text: &str, role: Role, (is_left, stress): (bool, Stress)) {
     let text = names::cut(text, placed.width);
     let blank = if is_left {
         0
@@ -157,10 +201,10 @@ fn put(line: &mut Line, placed: Placed, text: &str, role: Role, is_left: bool, b
         placed.width - width(&text)
     };
     line.pad_to(placed.x + blank);
-    if bold {
-        line.push_bold(text, role);
-    } else {
-        line.push(text, role);
+    match stress {
+        Stress::None => line.push(text, role),
+        Stress::Bold => line.push_bold(text, role),
+        Stress::Badge => line.push_badge(text, role),
     }
 }
 
@@ -178,15 +222,17 @@ fn heading(ui: &UiState, columns: &[Placed]) -> Line {
     };
     for placed in columns {
         let (title, is_left, sorts) = match placed.column {
-            Some(column) => (
-                column.title(),
-                column.is_left(),
-                column.sort_key() == Some(ui.sort.key),
-            ),
+            Some(column) => (column.title(), column.is_left(), column.marks(ui.sort.key)),
             None => ("SITE", true, ui.sort.key == SortKey::Name),
         };
         if !sorts {
-            put(&mut line, *placed, title, Role::Dim, is_left, false);
+            put(
+                &mut line,
+                *placed,
+                title,
+                Role::Dim,
+                (is_left, Stress::None),
+            );
             continue;
         }
         line.pad_to(placed.x - 1);
@@ -195,6 +241,8 @@ fn heading(ui: &UiState, columns: &[Placed]) -> Line {
         } else {
             format!("{title:>0$}", placed.width)
         };
+        // Against the column's own direction: a sign in the bracket's place keeps the edges.
+        let close = if ui.sort.reversed { "^" } else { close };
         line.push_bold(format!("{open}{text}{close}"), Role::Accent);
     }
     line
@@ -239,8 +287,7 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
                     *placed,
                     name,
                     if idle { Role::Dim } else { Role::Plain },
-                    true,
-                    false,
+                    (true, Stress::None),
                 );
                 continue;
             };
@@ -250,8 +297,12 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
                 width: placed.width,
             };
             let (text, role) = cell(row, column, options);
-            let bold = column == Column::InUse && ui.has_changed(row.id);
-            put(&mut line, *placed, &text, role, column.is_left(), bold);
+            let stress = match column {
+                Column::InUse if ui.has_changed(row.id) => Stress::Bold,
+                Column::Verdict if ui.grows_newly(row.id) => Stress::Badge,
+                _ => Stress::None,
+            };
+            put(&mut line, *placed, &text, role, (column.is_left(), stress));
         }
         lines.push(line);
     }
@@ -341,7 +392,13 @@ fn left_out(ui: &UiState, columns: &[Placed], first: usize, n_rows: usize) -> Li
     {
         // What a cumulative row counts is in others too: a sum would count it twice.
         Some(placed) if !ui.query.cumulative => {
-            put(&mut line, *placed, &text, Role::Plain, false, false);
+            put(
+                &mut line,
+                *placed,
+                &text,
+                Role::Plain,
+                (false, Stress::None),
+            );
             line.push(format!("     {more}"), Role::Dim);
         }
         _ => line.push(format!(" {more}"), Role::Dim),

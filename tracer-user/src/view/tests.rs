@@ -130,6 +130,9 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
                 },
                 trend,
                 trend_err: alloc.2,
+                verdict: None,
+                via: None,
+                leak: None,
             },
         )
 }
@@ -222,6 +225,7 @@ fn process() -> impl Strategy<Value = Reading> {
             at_ns,
             live_bytes,
             goal_bytes,
+            ..Cycle::default()
         });
     let baseline = (any::<u64>(), any::<bool>(), prop::option::of(any::<u64>())).prop_map(
         |(at_ns, is_attach, live_bytes)| Baseline {
@@ -286,6 +290,7 @@ fn process() -> impl Strategy<Value = Reading> {
             reading.overhead = heap.1.map(|(hits_per_sec, cpu_fraction)| Overhead {
                 hits_per_sec: Some(hits_per_sec),
                 cpu_fraction,
+                hits: None,
             });
             reading.losses = Losses {
                 lost: counts.0,
@@ -408,6 +413,7 @@ fn event() -> impl Strategy<Value = Event> {
                     rate_bytes,
                     prof_cycle: ProfCycle(0),
                     swept: true,
+                    ..HeapFigures::default()
                 }),
                 rss_bytes: None,
             })
@@ -551,6 +557,9 @@ fn rows_on_the_screen_are_never_equal() {
             alloc: Allocated::default(),
             trend: Vec::new(),
             trend_err: 0.0,
+            verdict: None,
+            via: None,
+            leak: None,
         });
     }
     let ui = UiState::new(Options::default()).with_reading(reading, (80, 24));

@@ -1,9 +1,11 @@
 //! The table as text, for output that is not a terminal: one block at a time, no colours, no padding at the end.
 
+use std::fmt::Write as _;
+
 use super::columns::Column;
 use super::format;
 use super::names::{self, width};
-use super::order::Sort;
+use super::order::{Sort, SortKey};
 use super::reading::notes;
 use super::selected::rate_to_zero;
 use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
@@ -43,14 +45,34 @@ impl Default for TextOptions {
     }
 }
 
-/// Columns of figures before the name.
-const COLUMNS: [(Column, usize); 5] = [
+/// Columns before the name, with their cells.
+const COLUMNS: [(Column, usize); 7] = [
+    (Column::Leak, 1),
+    (Column::Verdict, 7),
     (Column::Since, 8),
     (Column::InUse, 6),
     (Column::Error, 3),
     (Column::Growth, 8),
     (Column::Objects, 7),
 ];
+
+/// Those of a block: growth since the baseline only where the rows go by it.
+fn columns(opts: &TextOptions) -> impl Iterator<Item = (Column, usize)> + use<> {
+    let by_since = opts.sort.key == SortKey::Growth;
+    COLUMNS
+        .into_iter()
+        .filter(move |(column, _)| by_since || *column != Column::Since)
+}
+
+/// A text in the cells of its column.
+fn in_cells(column: Column, cells: usize, text: &str) -> String {
+    let blank = " ".repeat(cells.saturating_sub(width(text)));
+    if column.is_left() {
+        format!("{text}{blank}")
+    } else {
+        format!("{blank}{text}")
+    }
+}
 
 /// Least cells for a name, however narrow the output says it is.
 const LEAST_NAME: usize = 24;
@@ -75,15 +97,14 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     };
     let mut rows = model.sites(&query);
     rows.sort_by(|a, b| opts.sort.compare(a, b, false));
-    let figures: usize = COLUMNS.iter().map(|(_, width)| width + 1).sum();
+    let figures: usize = columns(opts).map(|(_, width)| width + 1).sum();
     let room = opts
         .width
         .unwrap_or(80)
         .saturating_sub(figures)
         .max(LEAST_NAME);
-    let heading: Vec<String> = COLUMNS
-        .iter()
-        .map(|(column, width)| format!("{:>width$}", column.title()))
+    let heading: Vec<String> = columns(opts)
+        .map(|(column, width)| in_cells(column, width, column.title()))
         .collect();
     text.push_str(&heading.join(" "));
     text.push_str(if opts.wide {
@@ -100,7 +121,7 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
         names::shorten_all(&labels, room)
     };
     for (row, name) in shown.iter().zip(&names) {
-        text.push_str(&figures_of(row, model));
+        text.push_str(&figures_of(row, model, opts));
         text.push_str(name);
         if opts.wide {
             let place = names::location(&row.file, row.line, usize::MAX);
@@ -110,7 +131,7 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
         text.push('\n');
     }
     if !left_out.is_empty() {
-        text.push_str(&sum_of(left_out, opts.top));
+        text.push_str(&sum_of(left_out, opts));
     }
     text
 }
@@ -169,34 +190,40 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
     line
 }
 
-fn figures_of(row: &SiteRow, model: &Model) -> String {
+fn figures_of(row: &SiteRow, model: &Model, opts: &TextOptions) -> String {
     let rates_known = model.cycles_seen() >= CYCLES_FOR_RATE;
     let mut text = String::new();
-    for (column, cells) in COLUMNS {
+    for (column, cells) in columns(opts) {
         let options = CellOptions {
             objects: false,
             rates_known,
             width: cells,
         };
-        let (figure, _) = cell(row, column, options);
-        text.push_str(&" ".repeat(cells.saturating_sub(width(&figure))));
-        text.push_str(&figure);
+        let figure = match column {
+            // A script that splits at blanks finds as many fields in each line.
+            Column::Leak if row.leak.is_none() => "-".to_owned(),
+            _ => cell(row, column, options).0,
+        };
+        text.push_str(&in_cells(column, cells, &figure));
         text.push(' ');
     }
     text
 }
 
 /// The last line: what `--top` left out, in the columns of those it did not.
-fn sum_of(rows: &[SiteRow], top: usize) -> String {
+fn sum_of(rows: &[SiteRow], opts: &TextOptions) -> String {
     let in_use: f64 = rows.iter().map(|row| row.inuse.bytes).sum();
+    let mut text = String::new();
+    for (column, cells) in columns(opts) {
+        let figure = match column {
+            Column::Verdict => "other".to_owned(),
+            Column::InUse => format::bytes(in_use),
+            _ => "-".to_owned(),
+        };
+        text.push_str(&in_cells(column, cells, &figure));
+        text.push(' ');
+    }
     let sites = if rows.len() == 1 { "site" } else { "sites" };
-    format!(
-        "{:>8} {:>6} {:>3} {:>8} {:>7} ... and {} more {sites} (--top {top})\n",
-        "-",
-        format::bytes(in_use),
-        "-",
-        "-",
-        "-",
-        rows.len(),
-    )
+    let _ = writeln!(text, "{} more {sites} (--top {})", rows.len(), opts.top);
+    text
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::columns::Set;
+use super::commands::Mode;
 use super::layout::Layout;
-use super::order::Sort;
+use super::order::{Sort, is_growing};
 use super::popup::Popup;
 use super::reading::{MAX_PAUSED_STACKS, Reading};
+use super::tabs::Tab;
 use super::typed::{Filter, LineEdit};
 use crate::model::Model;
 use crate::model::rows::{GroupBy, Query, RowId, SiteRow, Status};
@@ -19,6 +21,8 @@ const HOLD_NS: u64 = 5 * SECOND_NS;
 const SORT_NS: u64 = SECOND_NS;
 /// A value that changed stands out that long.
 const CHANGED_NS: u64 = SECOND_NS;
+/// A verdict of growth that is new stands out that long.
+const NEWLY_GROWS_NS: u64 = 3 * SECOND_NS;
 /// A notice stays that long.
 const NOTICE_NS: u64 = 6 * SECOND_NS;
 /// Losses are told for that long.
@@ -114,6 +118,35 @@ impl Detail {
     }
 }
 
+/// Where the cursor of a list stands: on what it was put on, wherever that moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListPlace {
+    /// Identity of the line; `None` stays on the first.
+    pub key: Option<u64>,
+    /// Lines above the window.
+    pub scroll: usize,
+}
+
+impl ListPlace {
+    /// Index of the cursor among the lines that have these identities.
+    pub fn index(&self, keys: &[u64]) -> usize {
+        self.key
+            .and_then(|key| keys.iter().position(|other| *other == key))
+            .unwrap_or(0)
+    }
+}
+
+/// Cursors of the views that are lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// GC cycles, by their number.
+    pub gc: ListPlace,
+    /// Groups of goroutines, by their identity.
+    pub goroutines: ListPlace,
+    /// The memory has no cursor: only its window moves.
+    pub memory: usize,
+}
+
 /// The state of the view. Made once, then changed by [`UiState::refresh`] and [`super::input::handle`] alone.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -154,10 +187,16 @@ pub struct UiState {
     pub(super) columns_at: usize,
     /// Detail beside the table where there is room.
     pub(super) side_panel: bool,
+    /// The view in front.
+    pub(super) tab: Tab,
+    /// Cursors of the views that are lists.
+    pub(super) lists: Lists,
     pub(super) detail: Option<Detail>,
     pub(super) popup: Option<Popup>,
     notice: Option<(String, u64)>,
     changed: HashMap<RowId, u64>,
+    /// Rows that grow, with the moment since when, or 0 for those that were found growing.
+    growing: HashMap<RowId, u64>,
     /// Lost records by the time they were noticed, oldest first.
     losses: VecDeque<(u64, u64)>,
     /// Names that the user gave, by the moment that was marked: indices shift when the oldest goes.
@@ -185,6 +224,20 @@ impl UiState {
         self.size
     }
 
+    /// What is in front.
+    pub(super) fn mode(&self) -> Mode {
+        match (self.tab, &self.detail) {
+            (Tab::Sites, Some(_)) => Mode::Detail,
+            (Tab::Sites, None) => Mode::Table,
+            (tab, _) => Mode::Other(tab),
+        }
+    }
+
+    /// Goes to a view. An open site stays open behind it.
+    pub(super) fn show_tab(&mut self, tab: Tab) {
+        self.tab = tab;
+    }
+
     /// Whether the source knows the types of objects.
     pub(super) fn has_types(&self) -> bool {
         self.reading.target.source.has_types()
@@ -195,6 +248,7 @@ impl UiState {
         Set {
             since: self.since,
             types: self.has_types(),
+            sort: self.sort.key,
         }
     }
 
@@ -214,6 +268,7 @@ impl UiState {
         let mut anew = Self::new(options);
         anew.set_filter(self.filter.clone());
         anew.earlier_filters.clone_from(&self.earlier_filters);
+        anew.tab = self.tab;
         anew.now_ns = self.now_ns;
         anew
     }
@@ -258,6 +313,8 @@ impl UiState {
                 if cycles_before != self.reading.cycles_seen && query_before == self.query {
                     self.note_changes(&inuse);
                 }
+                let is_first = query_before != self.query || cycles_before == 0;
+                self.note_growing(is_first);
                 self.note_losses();
                 let force = query_before != self.query;
                 self.reorder(&before, force);
@@ -311,6 +368,26 @@ impl UiState {
         self.changed
             .get(&row)
             .is_some_and(|at| self.now_ns.saturating_sub(*at) < CHANGED_NS)
+    }
+
+    /// Notes since when rows grow; of the first rows of a query nothing is news.
+    fn note_growing(&mut self, is_first: bool) {
+        let since = if is_first { 0 } else { self.now_ns };
+        let before = std::mem::take(&mut self.growing);
+        self.growing = self
+            .reading
+            .sites
+            .iter()
+            .filter(|site| is_growing(site))
+            .map(|site| (site.id, before.get(&site.id).copied().unwrap_or(since)))
+            .collect();
+    }
+
+    /// Whether a row was found to grow just now.
+    pub(super) fn grows_newly(&self, row: RowId) -> bool {
+        self.growing.get(&row).is_some_and(|at| {
+            *at > 0 && self.now_ns.saturating_sub(*at) < NEWLY_GROWS_NS && !self.has_exited()
+        })
     }
 
     fn note_losses(&mut self) {
@@ -539,6 +616,7 @@ impl UiState {
     /// The row whose stacks are on the screen.
     fn stacks_needed(&self) -> Option<RowId> {
         match &self.detail {
+            _ if self.tab != Tab::Sites => None,
             Some(detail) => Some(detail.row),
             None if Layout::of(self.size, self).side.is_some() => self.selected_id(),
             None => None,

@@ -31,6 +31,8 @@ pub struct Facts {
     pub scheduler: SchedulerFacts,
     /// `runtime.mcache`.
     pub mcache: McacheFacts,
+    /// `runtime.g`, of which there is one for each goroutine.
+    pub goroutine: GoroutineFacts,
     /// `sweep.active.state`: offset in the variable `sweep`.
     pub sweep_state: u64,
     /// Objects with pointers above 512 bytes begin with a header of 8 bytes, which hides their type from the slot's
@@ -194,6 +196,9 @@ pub struct MheapFacts {
     pub allspans: u64,
     /// `arenas[0]`: pointer to the table of arenas.
     pub arenas: u64,
+    /// `heapArenas` (`allArenas` up to 1.24): indices into that table of the arenas in use, u64 each: pointer, length,
+    /// capacity.
+    pub heap_arenas: u64,
 }
 
 /// `runtime.gcControllerState`.
@@ -205,10 +210,16 @@ pub struct GcControllerFacts {
     pub memory_limit: u64,
     /// `gcPercentHeapGoal`.
     pub gc_percent_heap_goal: u64,
+    /// `triggered`: heap when the present cycle began, all ones while none marks.
+    pub triggered: u64,
     /// `heapLive`: marked by the last cycle + allocated since.
     pub heap_live: u64,
     /// `heapMarked`: bytes that the last cycle marked.
     pub heap_marked: u64,
+    /// `heapInUse`: bytes of spans of objects.
+    pub heap_in_use: u64,
+    /// `heapReleased`: bytes of free spans that were given back to the kernel.
+    pub heap_released: u64,
     /// `heapFree`: bytes of free spans that were not given back.
     pub heap_free: u64,
     /// `totalAlloc`: bytes of all objects ever allocated.
@@ -224,8 +235,26 @@ pub struct GcControllerFacts {
 pub struct MstatsFacts {
     /// `buckhash_sys`: the operand rule of `memstats` finds this field.
     pub buckhash_sys: u64,
+    /// `stacks_sys`.
+    pub stacks_sys: u64,
+    /// `mspan_sys`.
+    pub mspan_sys: u64,
+    /// `mcache_sys`.
+    pub mcache_sys: u64,
+    /// `gcMiscSys`.
+    pub gc_misc_sys: u64,
+    /// `other_sys`.
+    pub other_sys: u64,
+    /// `last_gc_unix`: end of the last cycle, nanoseconds since 1970.
+    pub last_gc_unix: u64,
+    /// `pause_total_ns`.
+    pub pause_total_ns: u64,
+    /// `pause_ns`: the pauses of the last 256 cycles, u64 each; that of cycle n at (n + 255) % 256.
+    pub pause_ns: u64,
     /// `numgc`, u32: completed cycles.
     pub numgc: u64,
+    /// `numforcedgc`, u32: of them those that the program asked for.
+    pub numforcedgc: u64,
     /// `heapStats.stats`: three `heapStatsDelta` one behind the other.
     pub heap_stats: u64,
 }
@@ -235,6 +264,12 @@ pub struct MstatsFacts {
 pub struct HeapStatsFacts {
     /// Size of the struct.
     pub size: u64,
+    /// `inStacks`: bytes of spans of stacks.
+    pub in_stacks: u64,
+    /// `inWorkBufs`: bytes of spans that the GC works with.
+    pub in_work_bufs: u64,
+    /// `inPtrScalarBits` (up to 1.24): bytes of spans of unrolled programs for the GC.
+    pub in_ptr_scalar_bits: Option<u64>,
     /// `tinyAllocCount`: objects that went into a slot with others.
     pub tiny_alloc_count: u64,
     /// `largeAlloc`: bytes of large objects.
@@ -256,6 +291,8 @@ pub struct HeapStatsFacts {
 pub struct HeapArenaFacts {
     /// `spans`: one pointer to an `mspan` for each page.
     pub spans: u64,
+    /// Size of the struct: up to 1.21 it holds the bitmap of pointers.
+    pub size: u64,
 }
 
 /// `runtime.g`, `m` and `p`.
@@ -278,6 +315,38 @@ pub struct McacheFacts {
     pub tiny: u64,
     /// `tinyoffset`: bytes of it in use.
     pub tinyoffset: u64,
+}
+
+/// Values of `waitReason` that are looked at: releases up to 1.27 have 47.
+pub const MAX_WAIT_REASONS: usize = 64;
+
+/// `runtime.g`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoroutineFacts {
+    /// `stack.lo`: lowest address of the stack.
+    pub stack_lo: u64,
+    /// `stack.hi`: address behind the stack.
+    pub stack_hi: u64,
+    /// `sched.sp`, of a goroutine that does not run.
+    pub sched_sp: u64,
+    /// `sched.pc`: where it goes on; a return address where it is parked.
+    pub sched_pc: u64,
+    /// `sched.bp`: its frame pointer.
+    pub sched_bp: u64,
+    /// `atomicstatus`, u32.
+    pub status: u64,
+    /// `goid`: unique for the life of the process; 0 for a `g` that never ran.
+    pub goid: u64,
+    /// `waitsince`, i64: `nanotime` of the end of the mark before the one that first found it parked; 0 where none has.
+    pub waitsince: u64,
+    /// `waitreason`, u8.
+    pub waitreason: u64,
+    /// `gopc`: return address of the `go` statement.
+    pub gopc: u64,
+    /// `startpc`: entry of the function that it runs.
+    pub startpc: u64,
+    /// By value of `waitreason`: the index of its words in `wait_reasons::KNOWN`; 0 for none.
+    pub wait_reasons: [u8; MAX_WAIT_REASONS],
 }
 
 /// `runtime.spanInlineMarkBits`, the last bytes of the first page of a span with small slots.

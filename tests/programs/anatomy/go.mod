@@ -1,0 +1,3 @@
+module anatomy
+
+go 1.19

@@ -1,0 +1,327 @@
+//! Leaks: what grows, gathered, named and ranked, as the findings have it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::grouping::{self, Group, Growing, Recent, Stack};
+use super::letters::{Identity, MAX_LETTERS};
+use super::process::plus;
+use super::{Entity, evidence, stated};
+use crate::go::frame::Frame;
+use crate::model::Model;
+use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite, Missing};
+use crate::model::rows::RowId;
+use crate::verdict::Word;
+
+/// Nanoseconds of a minute.
+const MINUTE_NS: f64 = 60e9;
+
+/// Of all sites: growth by label, the sum over those that grow, and the stack that grew most.
+struct BySite {
+    recent: BTreeMap<u32, Recent>,
+    largest: HashMap<u32, (u32, f64)>,
+}
+
+impl BySite {
+    fn of(stacks: &[(u32, Stack<'_>)]) -> Self {
+        let mut sites = Self {
+            recent: BTreeMap::new(),
+            largest: HashMap::new(),
+        };
+        for (idx, stack) in stacks {
+            let Some(&site) = stack.labels.first() else {
+                continue;
+            };
+            *sites.recent.entry(site).or_default() += stack.recent;
+            let bytes = stack.recent.bytes;
+            let largest = sites.largest.entry(site).or_insert((*idx, bytes));
+            if bytes > largest.1 {
+                *largest = (*idx, bytes);
+            }
+        }
+        sites
+    }
+
+    /// Growth of all sites that grew, by chance or not.
+    fn total(&self, of: impl Fn(&Recent) -> f64) -> f64 {
+        self.recent.values().map(|r| of(r).max(0.0)).sum()
+    }
+}
+
+impl Model {
+    /// Gathers what grows into leaks and writes the findings.
+    pub(super) fn find_leaks(&mut self) {
+        let diagnosis = &self.diagnosis;
+        let tracks = &diagnosis.tracks;
+        let stacks = tracks.stacks();
+        let by_site = BySite::of(&stacks);
+        let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
+        let (sites, frames): (Vec<Entity>, Vec<Entity>) =
+            tracks.growing().partition(|entity| entity.is_site());
+        let sites: BTreeSet<u32> = sites.into_iter().map(Entity::label).collect();
+        let mut frames: Vec<u32> = frames.into_iter().map(Entity::label).collect();
+        let mut dispatchers = diagnosis.dispatchers.clone();
+        dispatchers.look(&plain, &sites);
+        // The deepest first: the fewest births pass it.
+        let births = |frame: u32| -> f64 {
+            let below = plain.iter().filter(|stack| stack.labels.contains(&frame));
+            below.map(|stack| stack.recent.births).sum()
+        };
+        frames.sort_by(|&a, &b| births(a).total_cmp(&births(b)).then(a.cmp(&b)));
+        let growing = Growing {
+            sites: &sites,
+            frames: &frames,
+            can_explain: &|label| tracks.can_explain(label),
+            were_one: &|a, b| diagnosis.letters.were_one(u64::from(a), u64::from(b)),
+        };
+        let mut groups = grouping::group(&plain, &growing, &dispatchers);
+        let total = (
+            by_site.total(|recent| recent.bytes),
+            by_site.total(|recent| recent.objects),
+        );
+        groups.sort_by(|a, b| {
+            rank(b, total)
+                .total_cmp(&rank(a, total))
+                .then(a.under.cmp(&b.under))
+        });
+        let growing_goroutines = self.growing_goroutines();
+        let identities: Vec<Identity> = groups
+            .iter()
+            .map(identity)
+            .chain(growing_goroutines.iter().map(|leak| leak.identity.clone()))
+            .collect();
+        let mut letters = diagnosis.letters.clone();
+        let mut given = letters.give(&identities).into_iter();
+        let omitted = identities.len().saturating_sub(MAX_LETTERS) as u64;
+        let mut leaks = Vec::new();
+        let mut letter_of = HashMap::new();
+        for (group, letter) in groups.iter().zip(&mut given) {
+            let Some(letter) = letter else { continue };
+            if let Some(leak) = self.leak(group, letter, &by_site, total) {
+                letter_of.insert(group.under, letter);
+                letter_of.extend(group.sites.iter().map(|(site, _)| (*site, letter)));
+                leaks.push(leak);
+            }
+        }
+        let mut of_goroutines = Vec::new();
+        for (growing, letter) in growing_goroutines.into_iter().zip(given) {
+            let Some(letter) = letter else { continue };
+            of_goroutines.push(self.goroutine_leak(growing, letter, &mut leaks));
+        }
+        place(&mut leaks, of_goroutines);
+        let mut findings = Findings {
+            leaks,
+            omitted: omitted + self.diagnosis.omitted(),
+            ..Findings::default()
+        };
+        self.judge_process(&mut findings);
+        self.findings = Arc::new(findings);
+        self.diagnosis.dispatchers = dispatchers;
+        self.diagnosis.letters = letters;
+        self.diagnosis.letter_of = letter_of;
+    }
+
+    fn leak(
+        &self,
+        group: &Group,
+        letter: char,
+        by_site: &BySite,
+        (bytes, objects): (f64, f64),
+    ) -> Option<Leak> {
+        let tracks = &self.diagnosis.tracks;
+        let site = |&(label, _): &(u32, Recent)| {
+            let idx = by_site.largest.get(&label)?.0;
+            let verdict = tracks.verdict(Entity::site(label)).map(stated);
+            Some(LeakSite {
+                row: Some(RowId(label)),
+                frame: self.site_frame(idx)?,
+                evidence: self
+                    .with_calls(self.with_survivors(verdict.unwrap_or_default().evidence, label)),
+            })
+        };
+        let sites: Vec<LeakSite> = group.sites.iter().filter_map(site).collect();
+        let (largest, _) = by_site.largest.get(&group.sites.first()?.0)?;
+        let under = match group.sites.as_slice() {
+            [_] => sites.first()?.frame.clone(),
+            _ => self.frame_on(*largest, group.under)?,
+        };
+        let total = group.total();
+        let share = |part: f64, whole: f64| (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0));
+        Some(Leak {
+            letter,
+            kind: Kind::Heap,
+            under,
+            via: self.via(*largest as usize, self.site_index(*largest)?),
+            evidence: self.with_calls(self.evidence_of(group, &sites)),
+            sites,
+            share_bytes: share(total.bytes, bytes),
+            share_objects: share(total.objects, objects),
+            in_step: Vec::new(),
+        })
+    }
+
+    /// The test on all sites of a leak together.
+    fn evidence_of(&self, group: &Group, sites: &[LeakSite]) -> Evidence {
+        let tracks = &self.diagnosis.tracks;
+        let sum = || {
+            let mut sum = sites
+                .first()
+                .map(|s| s.evidence.clone())
+                .unwrap_or_default();
+            sum.survivors = None;
+            for site in sites.iter().skip(1) {
+                add(&mut sum, &site.evidence);
+            }
+            sum
+        };
+        match sites {
+            [only] => only.evidence.clone(),
+            _ => tracks
+                .verdict(Entity::frame(group.under))
+                .filter(|verdict| {
+                    verdict.word == Word::Growing
+                        && !self.diagnosis.dispatchers.contains(group.under)
+                })
+                .map_or_else(sum, |verdict| evidence(&verdict.evidence)),
+        }
+    }
+
+    /// Growth for each call, where calls are counted.
+    pub(super) fn with_calls(&self, mut evidence: Evidence) -> Evidence {
+        let window_ns = (evidence.minutes * MINUTE_NS).clamp(0.0, self.now_ns as f64);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what has passed"
+        )]
+        let from_ns = self.now_ns - window_ns as u64;
+        if let (Some(objects), Some(bytes)) = (evidence.objects_per_min, evidence.bytes_per_min) {
+            evidence.per_call = self.growth_per_call(objects, bytes, from_ns, self.now_ns);
+        }
+        evidence
+    }
+
+    fn site_index(&self, idx: u32) -> Option<usize> {
+        self.buckets
+            .get(idx as usize)?
+            .site_frame
+            .map(|i| i as usize)
+    }
+
+    fn site_frame(&self, idx: u32) -> Option<Arc<Frame>> {
+        let pc = self
+            .buckets
+            .get(idx as usize)?
+            .pcs
+            .get(self.site_index(idx)?)?;
+        self.names.get(*pc).map(|named| named.frame.clone())
+    }
+
+    /// All frames on the stack of a site that grew most lately.
+    pub(super) fn frames_of_site(&self, site: u32) -> Vec<Arc<Frame>> {
+        let stacks = self.diagnosis.tracks.stacks();
+        let largest = stacks
+            .iter()
+            .filter(|(_, stack)| stack.labels.first() == Some(&site))
+            .max_by(|a, b| a.1.recent.bytes.total_cmp(&b.1.recent.bytes));
+        largest.map_or_else(Vec::new, |(_, stack)| {
+            stack
+                .labels
+                .iter()
+                .filter_map(|&label| self.diagnosis.tracks.frame(label).cloned())
+                .collect()
+        })
+    }
+
+    /// The frame with a label on the stack of a bucket; where it is not on that one, as it was seen first.
+    fn frame_on(&self, idx: u32, label: u32) -> Option<Arc<Frame>> {
+        let pcs = &self.buckets.get(idx as usize)?.pcs;
+        pcs.iter()
+            .filter_map(|&pc| self.names.get(pc))
+            .find(|named| named.label(crate::model::rows::GroupBy::Function) == label)
+            .map(|named| &named.frame)
+            .or_else(|| self.diagnosis.tracks.frame(label))
+            .cloned()
+    }
+
+    /// "41 of 41 live", and for how many cycles.
+    fn with_survivors(&self, mut evidence: Evidence, site: u32) -> Evidence {
+        let epoch = self.gc.epoch;
+        let is_of = |idx: u32| {
+            self.diagnosis
+                .tracks
+                .site(idx)
+                .is_some_and(|label| label == site)
+        };
+        let mut live = 0;
+        let mut oldest = None;
+        for (_, sample) in self.samples.iter() {
+            let outlived = epoch.saturating_sub(u64::from(sample.born_epoch));
+            if sample.born_ns > 0
+                && outlived >= u64::from(crate::verdict::CYCLES)
+                && is_of(sample.bucket_idx)
+            {
+                live += 1;
+                oldest = oldest.max(Some(outlived));
+            }
+        }
+        let judged: u64 = (0..self.buckets.len())
+            .filter_map(|idx| u32::try_from(idx).ok())
+            .filter(|&idx| is_of(idx))
+            .map(|idx| self.diagnosis.tracks.judged(idx))
+            .sum();
+        if judged > 0 {
+            evidence.survivors = Some((live.min(judged), judged));
+        }
+        evidence.oldest_cycles = oldest.and_then(|cycles| u32::try_from(cycles).ok());
+        evidence
+    }
+}
+
+/// Adds the numbers of another site of the same leak.
+fn add(sum: &mut Evidence, other: &Evidence) {
+    let both = |a: Option<Interval>, b: Option<Interval>| match (a, b) {
+        (Some(a), Some(b)) => Some(plus(a, b)),
+        (a, b) => a.or(b),
+    };
+    sum.bytes_per_min = both(sum.bytes_per_min, other.bytes_per_min);
+    sum.objects_per_min = both(sum.objects_per_min, other.objects_per_min);
+    sum.born += other.born;
+    sum.died += other.died;
+    sum.cycles = sum.cycles.max(other.cycles);
+    sum.minutes = sum.minutes.max(other.minutes);
+    sum.grows_with = sum
+        .grows_with
+        .filter(|with| other.grows_with == Some(*with));
+    sum.missing = sum.missing.or(other.missing).filter(|_: &Missing| false);
+    sum.oldest_cycles = sum.oldest_cycles.max(other.oldest_cycles);
+}
+
+/// What leaks are ranked by: the larger of their shares in bytes and in objects.
+fn rank(group: &Group, (bytes, objects): (f64, f64)) -> f64 {
+    let total = group.total();
+    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    share(total.bytes, bytes).max(share(total.objects, objects))
+}
+
+/// Goroutines that grow in step with a leak of the heap come before it: they hold it, or come from the same call. Others
+/// come last, since what they cost is small.
+fn place(leaks: &mut Vec<Leak>, of_goroutines: Vec<Leak>) {
+    for leak in of_goroutines {
+        let linked = leaks
+            .iter()
+            .position(|other| leak.in_step.contains(&other.letter));
+        leaks.insert(linked.unwrap_or(leaks.len()), leak);
+    }
+}
+
+fn identity(group: &Group) -> Identity {
+    Identity {
+        under: u64::from(group.under),
+        sites: group
+            .sites
+            .iter()
+            .map(|(site, _)| u64::from(*site))
+            .collect(),
+    }
+}

@@ -1,0 +1,338 @@
+//! What the model says of growth: verdicts on call sites and on the process, leaks, and the time that is left.
+//!
+//! [`feed`] makes arrivals and departures of births and deaths, [`tracks`] judges sites and frames by the engine of
+//! [`crate::verdict`], [`grouping`] and [`letters`] make leaks of what grows, [`leaks`] writes it all down. All of it
+//! happens at looks, every 15 s of the events' own time, so that a recording replays to the same words.
+
+mod exact;
+mod feed;
+mod goroutines;
+mod grouping;
+mod leaks;
+mod letters;
+mod origin;
+mod partition;
+mod process;
+mod tracks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Model;
+use super::estimate::Scale;
+use super::findings::{Evidence, GrowsWith, Interval, Missing, Verdict};
+use super::rows::{GroupBy, History, Liveness, Query, SiteRow};
+use crate::go::buckets::Counts;
+use crate::go::frame::Frame;
+use crate::go::symbol;
+use crate::verdict::{self, Clock, Estimate, Flow, GrowingPer, LOOK_NS, Weight};
+use feed::Feed;
+use grouping::Dispatchers;
+use letters::Letters;
+use origin::Origin;
+use partition::Entity;
+use tracks::Tracks;
+
+/// What the diagnosis remembers from look to look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Diagnosis {
+    /// Looks and cycles; `None` until the model is ready.
+    clock: Option<Clock>,
+    pub(super) feed: Feed,
+    tracks: Tracks,
+    origin: Origin,
+    dispatchers: Dispatchers,
+    letters: Letters,
+    resident: process::Resident,
+    /// The letter of each label that is a site of a leak, or what a leak is under.
+    letter_of: HashMap<u32, char>,
+    /// Samples that stood at the attach have been told.
+    has_stood: bool,
+}
+
+impl Diagnosis {
+    /// Stacks whose frames want names.
+    pub(super) fn waiting(&self) -> &[u32] {
+        self.tracks.waiting()
+    }
+
+    /// What found no room: stacks and samples.
+    pub(super) fn omitted(&self) -> u64 {
+        self.tracks.refused + self.feed.dropped()
+    }
+
+    /// A sample is born at a bucket: its stack will be judged, so that its frames need names by the next look.
+    pub(super) fn born(&mut self, object: u64, idx: u32, at_ns: u64) {
+        self.feed.born(object, idx, at_ns);
+        self.tracks.want(idx);
+    }
+
+    /// The same, weighted.
+    pub(super) fn born_weighted(&mut self, object: u64, idx: u32, units: u64, at_ns: u64) {
+        self.feed.born_weighted(object, idx, units, at_ns);
+        self.tracks.want(idx);
+    }
+
+    /// The values of a cycle that ended at `at_ns` are final.
+    pub(super) fn gc(&mut self, at_ns: u64) {
+        self.feed.gc(at_ns);
+        if let Some(clock) = &mut self.clock {
+            clock.gc(at_ns);
+        }
+    }
+
+    /// Whether a look is due at `at_ns`.
+    pub(super) fn is_due(&self, at_ns: u64) -> bool {
+        self.clock
+            .as_ref()
+            .is_some_and(|clock| clock.next_look_ns() <= at_ns)
+    }
+
+    /// The word on a label, as a call site or with all below it.
+    pub(super) fn verdict(&self, label: u32, is_frame: bool) -> Verdict {
+        let entity = if is_frame {
+            Entity::frame(label)
+        } else {
+            Entity::site(label)
+        };
+        self.tracks.verdict(entity).map(stated).unwrap_or_default()
+    }
+
+    /// The letter of the leak that a label belongs to.
+    pub(super) fn letter(&self, label: u32) -> Option<char> {
+        self.letter_of.get(&label).copied()
+    }
+
+    /// Recent growth of a bucket in bytes, by which its row chooses its stack.
+    pub(super) fn recent_bytes(&self, idx: u32) -> f64 {
+        self.tracks.recent(idx).bytes
+    }
+}
+
+impl Model {
+    /// Begins to judge: from now on looks are due.
+    pub(super) fn begin_diagnosis(&mut self, at_ns: u64) {
+        let counters = self.liveness() == Liveness::Counters;
+        let feed = std::mem::take(&mut self.diagnosis.feed);
+        *self.diagnosis = Diagnosis {
+            clock: Some(Clock::new(at_ns, self.load_before(), None)),
+            origin: Origin::new(self.target.main_module.as_deref()),
+            // What the probes told until they went away has no deaths any more.
+            feed: if counters { Feed::default() } else { feed },
+            ..Diagnosis::default()
+        };
+        if counters {
+            for (idx, bucket) in (0u32..).zip(&self.buckets) {
+                let feed = &mut self.diagnosis.feed;
+                feed.counts_from(idx, bucket.settled_cycle);
+                feed.stood(idx, bucket.settled_cycle.live());
+            }
+            self.diagnosis.has_stood = true;
+        }
+    }
+
+    /// Mean number of samples a look from the start of the process to the attach, where all were counted.
+    fn load_before(&self) -> Option<f64> {
+        let target = &self.target;
+        if target.history != History::SinceStart || self.liveness() == Liveness::Marks {
+            return None;
+        }
+        let uptime_ns = target
+            .attached_unix_ns
+            .checked_sub(target.started_unix_ns)?;
+        let looks = uptime_ns as f64 / LOOK_NS as f64;
+        let samples: u64 = self.buckets.iter().map(|b| b.at_attach.allocs).sum();
+        (target.started_unix_ns > 0 && looks > 0.0).then(|| samples as f64 / looks)
+    }
+
+    /// A look: everything is judged anew.
+    pub(super) fn look(&mut self, at_ns: u64) {
+        self.tell_what_stood();
+        let weights = self.weights();
+        let Self {
+            diagnosis,
+            buckets,
+            names,
+            ..
+        } = self;
+        let diagnosis = &mut **diagnosis;
+        let Some(clock) = &mut diagnosis.clock else {
+            return;
+        };
+        if !clock.look(at_ns, diagnosis.feed.load()) {
+            return;
+        }
+        // Those all of whose names were known already.
+        diagnosis.tracks.place(buckets, names, &diagnosis.origin);
+        let flows: Vec<(u32, Flow)> = diagnosis
+            .feed
+            .look(clock.last_look_ns())
+            .into_iter()
+            .map(|(idx, flow)| (idx, feed::weighed(flow, weights(idx, buckets))))
+            .collect();
+        diagnosis.tracks.look(clock, &flows);
+        self.judge_resident();
+        self.find_leaks();
+        self.generation += 1;
+    }
+
+    /// What one count of a bucket stands for.
+    fn weights(&self) -> impl Fn(u32, &[super::bucket::Bucket]) -> Weight + use<> {
+        let is_weighted = self.liveness() == Liveness::Marks;
+        let rate_bytes = self.sampling_rate_bytes;
+        move |idx, buckets| {
+            let object_bytes = buckets.get(idx as usize).map_or(0, |b| b.object_bytes);
+            let scale = if is_weighted {
+                Scale::counted(object_bytes)
+            } else {
+                Scale::sampled(object_bytes, rate_bytes)
+            };
+            Weight {
+                objects: scale.objects_per_count(),
+                bytes: scale.bytes_per_count(),
+            }
+        }
+    }
+
+    /// Before the first look: the samples from before the attach of which only the number is known.
+    fn tell_what_stood(&mut self) {
+        if self.liveness() != Liveness::FreeEvents
+            || std::mem::replace(&mut self.diagnosis.has_stood, true)
+        {
+            return;
+        }
+        let mut known: HashMap<u32, u64> = HashMap::new();
+        for (_, sample) in self.samples.iter() {
+            *known.entry(sample.bucket_idx).or_default() += 1;
+        }
+        for (idx, bucket) in (0u32..).zip(&self.buckets) {
+            let followed = known.get(&idx).copied().unwrap_or(0);
+            let live = bucket.total().live();
+            self.diagnosis
+                .feed
+                .stood(idx, live.saturating_sub(followed));
+        }
+    }
+
+    /// Counters of a bucket after a final cycle, for a source that knows nothing else.
+    pub(super) fn tell_counts(&mut self, idx: u32, counts: Counts) {
+        if self.liveness() == Liveness::Counters {
+            self.diagnosis.feed.counted(idx, counts);
+        }
+    }
+
+    /// Gives tracks to the stacks that are named by now.
+    pub(super) fn place_tracks(&mut self) {
+        let diagnosis = &mut *self.diagnosis;
+        if !diagnosis.waiting().is_empty() {
+            diagnosis
+                .tracks
+                .place(&self.buckets, &self.names, &diagnosis.origin);
+        }
+    }
+
+    /// Fills in what is said of a row; `idx` is the bucket that stands for it.
+    pub(super) fn diagnose(&self, row: &mut SiteRow, query: Query, idx: usize) {
+        if query.by != GroupBy::Function || !self.ready {
+            return;
+        }
+        let label = row.id.0;
+        let mut verdict = self.diagnosis.verdict(label, query.cumulative);
+        verdict.evidence = self.with_calls(verdict.evidence);
+        row.verdict = Some(verdict);
+        row.leak = self.diagnosis.letter(label);
+        row.via = self
+            .position(idx, label)
+            .and_then(|from| self.via(idx, from));
+    }
+
+    /// The innermost frame of a bucket's stack, from its site on, that has a label.
+    fn position(&self, idx: usize, label: u32) -> Option<usize> {
+        let bucket = self.buckets.get(idx)?;
+        let site = bucket.site_frame? as usize;
+        (site..bucket.pcs.len()).find(|&i| {
+            self.names
+                .get(bucket.pcs[i])
+                .is_some_and(|named| named.label(GroupBy::Function) == label)
+        })
+    }
+
+    /// Who calls the site: the innermost frame of the main module from the bucket's site on, outside of its package.
+    /// `from` is the index of the site's frame, or of another one for which the same is asked.
+    pub(super) fn via(&self, idx: usize, from: usize) -> Option<Arc<Frame>> {
+        let pcs = &self.buckets.get(idx)?.pcs;
+        let site = &self.names.get(*pcs.get(from)?)?.frame;
+        let own = symbol::package(&site.function);
+        pcs.iter()
+            .skip(from + 1)
+            .filter_map(|&pc| self.names.get(pc))
+            .map(|named| &named.frame)
+            .find(|frame| {
+                self.diagnosis.origin.is_main_module(frame)
+                    && symbol::package(&frame.function) != own
+            })
+            .cloned()
+    }
+}
+
+/// A verdict of the engine in the words of the findings.
+pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
+    Verdict {
+        word: verdict.word,
+        evidence: evidence(&verdict.evidence),
+    }
+}
+
+fn interval(estimate: Estimate) -> Interval {
+    Interval {
+        value: estimate.value,
+        low: estimate.low,
+        high: estimate.high,
+    }
+}
+
+fn evidence(of: &verdict::Evidence) -> Evidence {
+    Evidence {
+        bytes_per_min: of.per_min.map(|slope| interval(slope.bytes)),
+        objects_per_min: of.per_min.map(|slope| interval(slope.objects)),
+        born: u64::from(of.samples_born),
+        died: u64::from(of.samples_died),
+        cycles: of.cycles,
+        minutes: of.minutes,
+        grows_with: of.growing_per.map(|per| match per {
+            GrowingPer::Time => GrowsWith::Time,
+            GrowingPer::Load => GrowsWith::Load,
+        }),
+        steady_below_bytes_per_min: of.steady_below_bytes_per_min,
+        missing: of.missing.map(|missing| Missing {
+            samples: u64::from(missing.samples),
+            cycles: missing.cycles,
+            answer_in_s: missing.seconds.map(|seconds| seconds as f64),
+        }),
+        per_call: None,
+        survivors: None,
+        oldest_cycles: None,
+    }
+}
+
+impl Model {
+    /// Program counters without a name on stacks that are to be judged, at most `max`, each once.
+    pub(super) fn wanted_by_diagnosis(&self, max: usize) -> Vec<u64> {
+        let mut wanted: Vec<u64> = self
+            .diagnosis
+            .waiting()
+            .iter()
+            .filter_map(|&idx| self.buckets.get(idx as usize))
+            .flat_map(|bucket| bucket.pcs.iter().copied())
+            .filter(|&pc| self.names.get(pc).is_none())
+            .take(8 * max)
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(max);
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,357 @@
+//! The verdict on the process as a whole, and when its memory ends.
+//!
+//! What a limit counts is the resident set (or the cgroup's usage), so time is never reckoned by the live heap alone: at
+//! GOGC=100 each live byte that stays costs two at the next peak. What grows beside the heap is judged by readings.
+
+use super::exact::ExactGrowth;
+use super::stated;
+use crate::model::Model;
+use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
+use crate::model::findings::{Evidence, Findings, GrowthPart, Interval, Kind, Limit};
+use crate::model::gc::SECOND_NS;
+use crate::verdict::Word;
+
+/// The last peak of the resident set is searched this far back: some GC cycles of most programs.
+const PEAK_NS: u64 = 120 * SECOND_NS;
+/// Growth of the resident set since the baseline below this, and below [`MIN_SHARE`], is not worth a word.
+const MIN_BYTES: i64 = 8 << 20;
+/// Of the resident set at the baseline.
+const MIN_SHARE: f64 = 0.05;
+/// A part that is this much of the growth is what grows.
+const MOST: f64 = 0.5;
+
+/// The bound of `steady` (verdicts): one-sided 95 %, the rule of three, and a quarter of a percent a minute.
+const Z_BOUND: f64 = 1.645;
+const UNSEEN: f64 = 3.0;
+const STEADY: f64 = 0.0025;
+
+/// Parts of the resident set that are judged by their readings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resident {
+    outside: ExactGrowth,
+    stacks: ExactGrowth,
+    /// When the last reading was that has been judged.
+    read_ns: u64,
+}
+
+impl Resident {
+    fn look(&mut self, anatomy: &Anatomy) {
+        if anatomy.now.at_ns == std::mem::replace(&mut self.read_ns, anatomy.now.at_ns) {
+            return;
+        }
+        let series = |part: Part| -> Vec<(u64, u64)> {
+            let value = |moment: &Moment| (moment.at_ns, moment.parts.get(part));
+            anatomy.history.iter().map(value).collect()
+        };
+        let rss = anatomy.now.rss_bytes;
+        self.outside.look(&series(Part::Anon), rss);
+        self.stacks.look(&series(Part::Stacks), rss);
+    }
+}
+
+/// The word on what a process keeps that throws most away: steady, where the upper bound of its growth is as low as that
+/// of a steady site.
+fn kept(evidence: &Evidence, live: u32) -> Word {
+    let (born, died) = (evidence.born as f64, evidence.died as f64);
+    let live = f64::from(live);
+    let exchanged = (born + died).min(2.0 * live + died).max(0.0);
+    let bound = (born - died + Z_BOUND * exchanged.sqrt() + UNSEEN) / evidence.minutes.max(1.0);
+    if bound <= (STEADY * live).clamp(2.0, 8.0) {
+        Word::Steady
+    } else {
+        Word::Collecting
+    }
+}
+
+/// What a part is called where it grows.
+fn kind(part: Part) -> Kind {
+    match part {
+        Part::Live => Kind::Heap,
+        Part::Garbage => Kind::Garbage,
+        Part::Waste => Kind::SpanWaste,
+        Part::Idle => Kind::IdleSpans,
+        Part::Stacks => Kind::Stacks,
+        Part::Metadata | Part::Globals => Kind::Metadata,
+        Part::Anon => Kind::Cgo,
+        Part::File => Kind::PageCache,
+    }
+}
+
+/// How many bytes of the resident set a byte of the live heap costs at the next peak.
+fn rss_factor(gogc: Option<u32>, is_limited: bool) -> Option<f64> {
+    match gogc {
+        _ if is_limited => Some(1.0),
+        Some(percent) => Some(1.0 + f64::from(percent) / 100.0),
+        None => None,
+    }
+}
+
+impl Model {
+    /// Judges the parts of the resident set beside the live heap.
+    pub(super) fn judge_resident(&mut self) {
+        let mut resident = std::mem::take(&mut self.diagnosis.resident);
+        if let Some(anatomy) = self.anatomy() {
+            resident.look(anatomy);
+        }
+        self.diagnosis.resident = resident;
+    }
+
+    /// The verdict on the process as a whole.
+    pub(super) fn judge_process(&self, findings: &mut Findings) {
+        let whole = stated(self.diagnosis.tracks.whole());
+        let heap_grows = !findings.leaks.is_empty() || whole.word == Word::Growing;
+        let process = &mut findings.process;
+        process.word = match whole.word {
+            // A server always throws most away: that says nothing of what it keeps.
+            Word::Churn => kept(&whole.evidence, self.diagnosis.tracks.whole_now()),
+            word => word,
+        };
+        if heap_grows {
+            process.word = Word::Growing;
+            process.kind = Some(Kind::Heap);
+            let slopes = findings.leaks.iter().filter(|leak| leak.kind == Kind::Heap);
+            process.live_bytes_per_min = slopes
+                .filter_map(|leak| leak.evidence.bytes_per_min)
+                .reduce(plus)
+                .or(whole.evidence.bytes_per_min);
+        } else {
+            process.missing = whole.evidence.missing;
+            process.steady_below_bytes_per_min = whole.evidence.steady_below_bytes_per_min;
+        }
+        if findings
+            .leaks
+            .first()
+            .is_some_and(|leak| leak.kind == Kind::Goroutines)
+        {
+            process.kind = Some(Kind::Goroutines);
+        }
+        let Some(anatomy) = self.anatomy() else {
+            return;
+        };
+        process.parts = parts(anatomy);
+        let outside = self.diagnosis.resident.outside.bytes_per_min();
+        let stacks = self.diagnosis.resident.stacks.bytes_per_min();
+        let is_more = |slope: Option<Interval>| {
+            let live = findings
+                .process
+                .live_bytes_per_min
+                .map_or(0.0, |live| live.value);
+            slope.is_some_and(|slope| slope.value > live)
+        };
+        let (outside_leads, stacks_lead) = (is_more(outside), is_more(stacks));
+        let process = &mut findings.process;
+        if outside_leads {
+            process.word = Word::Growing;
+            process.kind = Some(Kind::Cgo);
+        } else if stacks_lead && process.kind != Some(Kind::Goroutines) {
+            process.word = Word::Growing;
+            process.kind = Some(Kind::Stacks);
+        } else if process.word != Word::Growing {
+            process.kind = grown_kind(anatomy, &process.parts);
+        }
+        self.reckon(findings, anatomy, [outside, stacks]);
+    }
+
+    /// The slope of the resident set, and when it meets the nearest limit.
+    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, beside: [Option<Interval>; 2]) {
+        let settings = self.gc_settings();
+        let go_limit = settings.and_then(|s| s.memory_limit_bytes);
+        let gogc = settings.and_then(|s| s.gogc);
+        let live = findings.process.live_bytes_per_min;
+        let beside = beside.into_iter().flatten().reduce(plus);
+        let grows = findings.process.word == Word::Growing;
+        let slope = |factor: Option<f64>| -> Option<Interval> {
+            let heap = live.and_then(|live| Some(times(live, factor?)));
+            match (heap, beside) {
+                (Some(heap), Some(beside)) => Some(plus(heap, beside)),
+                (heap, beside) => heap.or(beside),
+            }
+            .filter(|_| grows)
+        };
+        let factor = rss_factor(gogc, false);
+        findings.process.rss_factor = factor;
+        findings.process.rss_bytes_per_min = slope(factor);
+        let mut nearest: Option<Limit> = None;
+        for limit in &anatomy.limits {
+            let is_limited = limit.kind == LimitKind::GoMemLimit
+                || go_limit.is_some_and(|go_limit| go_limit <= limit.bytes);
+            let room = room(limit, anatomy, is_limited);
+            let in_s = slope(rss_factor(gogc, is_limited)).map(|slope| time(room, slope));
+            let found = Limit {
+                kind: limit.kind,
+                bytes: limit.bytes,
+                in_s,
+            };
+            // Without growth the one with least room, which comes first.
+            let sooner = |old: &Limit| match (found.in_s, old.in_s) {
+                (Some(new), Some(old)) => new.value < old.value,
+                _ => false,
+            };
+            if nearest.as_ref().is_none_or(sooner) {
+                nearest = Some(found);
+            }
+        }
+        findings.limit = nearest;
+    }
+}
+
+/// Bytes that may still come before a limit is met.
+///
+/// Where GOMEMLIMIT holds, garbage and idle spans give way, and what is left is room for live objects. Else it is the
+/// limit less the last peak: now the resident set may be between two.
+fn room(limit: &anatomy::Limit, anatomy: &Anatomy, is_limited: bool) -> f64 {
+    let now = &anatomy.now;
+    let room = limit.room_bytes() as f64;
+    if is_limited {
+        let gives_way = now.parts.get(Part::Garbage) + now.parts.get(Part::Idle);
+        return room + gives_way as f64;
+    }
+    let recent = |moment: &&Moment| moment.at_ns.saturating_add(PEAK_NS) >= now.at_ns;
+    let peak = anatomy
+        .history
+        .iter()
+        .filter(recent)
+        .map(|m| m.rss_bytes)
+        .max();
+    let above = peak.unwrap_or(0).saturating_sub(now.rss_bytes);
+    (room - above as f64).max(0.0)
+}
+
+/// Seconds until room is used up: sooner if the slope is steeper, never if it may be flat.
+fn time(room: f64, per_min: Interval) -> Interval {
+    let seconds = |slope: f64| {
+        if slope > 0.0 {
+            60.0 * room / slope
+        } else {
+            f64::INFINITY
+        }
+    };
+    Interval {
+        value: seconds(per_min.value),
+        low: seconds(per_min.high),
+        high: seconds(per_min.low),
+    }
+}
+
+/// What the resident set grew by since the baseline; empty where that is little.
+fn parts(anatomy: &Anatomy) -> Vec<GrowthPart> {
+    let Some(baseline) = &anatomy.baseline else {
+        return Vec::new();
+    };
+    let grown = anatomy.now.parts.sum().cast_signed() - baseline.parts.sum().cast_signed();
+    if grown < MIN_BYTES || (grown as f64) < MIN_SHARE * baseline.rss_bytes as f64 {
+        return Vec::new();
+    }
+    let shares = shares(&baseline.parts, &anatomy.now.parts);
+    let sum: f64 = shares.iter().map(|share| share.bytes as f64).sum();
+    shares
+        .iter()
+        .map(|share| GrowthPart {
+            kind: kind(share.part),
+            bytes: share.bytes as f64,
+            share: share.bytes as f64 / sum,
+        })
+        .collect()
+}
+
+/// What has grown where no verdict says that it goes on: most of the resident set's growth, or the page cache of a
+/// cgroup whose usage grew while the resident set did not.
+fn grown_kind(anatomy: &Anatomy, parts: &[GrowthPart]) -> Option<Kind> {
+    let first = parts.first().filter(|part| part.share >= MOST);
+    if let Some(part) = first {
+        return (part.kind != Kind::Heap).then_some(part.kind);
+    }
+    let then = anatomy.baseline.as_ref()?;
+    let grown = |now: Option<u64>, then: Option<u64>| {
+        Some(now?.cast_signed().wrapping_sub(then?.cast_signed()))
+    };
+    let usage = grown(anatomy.now.cgroup_usage_bytes, then.cgroup_usage_bytes)?;
+    let file = grown(anatomy.now.cgroup_file_bytes, then.cgroup_file_bytes)?;
+    let is_cache = parts.is_empty() && usage >= MIN_BYTES && file as f64 >= MOST * usage as f64;
+    is_cache.then_some(Kind::PageCache)
+}
+
+/// The sum of two slopes: errors add by their squares.
+pub(super) fn plus(a: Interval, b: Interval) -> Interval {
+    let value = a.value + b.value;
+    Interval {
+        value,
+        low: value - (a.value - a.low).hypot(b.value - b.low),
+        high: value + (a.high - a.value).hypot(b.high - b.value),
+    }
+}
+
+fn times(interval: Interval, factor: f64) -> Interval {
+    Interval {
+        value: factor * interval.value,
+        low: factor * interval.low,
+        high: factor * interval.high,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::anatomy::Parts;
+
+    const MIB: u64 = 1 << 20;
+
+    fn slope(mib: f64, error: f64) -> Interval {
+        let per_min = |mib: f64| mib * MIB as f64;
+        Interval {
+            value: per_min(mib),
+            low: per_min(mib - error),
+            high: per_min(mib + error),
+        }
+    }
+
+    fn moment(at_s: u64, rss_mib: u64) -> Moment {
+        Moment {
+            at_ns: at_s * SECOND_NS,
+            rss_bytes: rss_mib * MIB,
+            ..Moment::default()
+        }
+    }
+
+    #[test]
+    fn time_is_room_by_slope_and_never_where_it_may_be_flat() {
+        let in_s = time(60.0 * MIB as f64, slope(2.0, 1.0));
+        assert!((in_s.value - 1800.0).abs() < 1e-6);
+        assert!((in_s.low - 1200.0).abs() < 1e-6 && (in_s.high - 3600.0).abs() < 1e-6);
+        assert!(time(1.0, slope(1.0, 2.0)).high.is_infinite());
+    }
+
+    #[test]
+    fn room_is_left_of_the_last_peak_and_under_gomemlimit_of_what_does_not_give_way() {
+        let limit = anatomy::Limit {
+            kind: LimitKind::MemoryMax,
+            bytes: 1000 * MIB,
+            used_bytes: 500 * MIB,
+            reclaimable_bytes: 100 * MIB,
+        };
+        let mut parts = Parts::default();
+        parts.set(Part::Garbage, 150 * MIB);
+        parts.set(Part::Idle, 50 * MIB);
+        let anatomy = Anatomy {
+            now: Moment {
+                parts,
+                ..moment(600, 400)
+            },
+            history: vec![moment(60, 900), moment(550, 450), moment(600, 400)],
+            ..Anatomy::default()
+        };
+        let mib = |room: f64| room / MIB as f64;
+        assert!((mib(room(&limit, &anatomy, false)) - 550.0).abs() < 1e-6);
+        assert!((mib(room(&limit, &anatomy, true)) - 800.0).abs() < 1e-6);
+        assert_eq!(rss_factor(Some(100), false), Some(2.0));
+        assert_eq!(rss_factor(None, true), Some(1.0));
+        assert_eq!(rss_factor(None, false), None, "never collected");
+    }
+
+    #[test]
+    fn slopes_of_sites_add_with_their_errors() {
+        let sum = plus(slope(3.0, 0.3), slope(4.0, 0.4));
+        let mib = |bytes: f64| bytes / MIB as f64;
+        assert!((mib(sum.low) - 6.5).abs() < 1e-9 && (mib(sum.high) - 7.5).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,329 @@
+//! Who is judged: every call site and every frame above one, each with the sum of what its stacks do.
+
+use std::sync::Arc;
+
+use crate::go::frame::Frame;
+use crate::go::symbol;
+use crate::verdict::{Clock, Flow, Track, Verdict, Word};
+
+use super::grouping::{Recent, Stack};
+use super::origin::{Origin, is_standard};
+use super::partition::{Entity, Partition};
+use crate::model::bucket::Bucket;
+use crate::model::names::Names;
+use crate::model::rows::GroupBy;
+
+/// Most tracks: sites and frames that differ in their stacks. A track takes 7 KiB at most and a few hundred bytes as a
+/// rule; a gateway has some hundred. Stacks that would need more are judged by none, and counted.
+pub(super) const MAX_TRACKS: usize = 4096;
+/// What a stack did counts for less by a factor of e after so many looks, 15 min: growth of the time in which a verdict
+/// on a slow leak is found.
+const RECENT_LOOKS: f64 = 60.0;
+
+/// Where a stack stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Nothing happened there.
+    #[default]
+    Quiet,
+    /// Its frames have no names yet.
+    Waits,
+    /// Its entities have tracks.
+    Placed,
+    /// There was no room.
+    Refused,
+}
+
+/// One stack.
+#[derive(Clone, Debug, Default)]
+struct StackState {
+    place: Place,
+    /// Labels of its functions outside the runtime, innermost first, each once; the first is the site.
+    labels: Box<[u32]>,
+    /// What it did before it was placed.
+    pending: Option<Box<Flow>>,
+    recent: Recent,
+    /// The look that `recent` is of.
+    look: u32,
+    /// Samples of this watch that became veterans.
+    judged: u64,
+}
+
+/// What is known of a label.
+#[derive(Clone, Debug)]
+struct Label {
+    frame: Arc<Frame>,
+    can_explain: bool,
+}
+
+/// Sites and frames under judgement.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tracks {
+    /// By index of the bucket; shorter than the buckets.
+    stacks: Vec<StackState>,
+    /// Stacks that wait for names.
+    waiting: Vec<u32>,
+    labels: Vec<Option<Label>>,
+    partition: Partition,
+    by_class: Vec<Track>,
+    whole: Track,
+    looks: u32,
+    /// Stacks without room.
+    pub(super) refused: u64,
+}
+
+impl Tracks {
+    fn at(&mut self, idx: u32) -> &mut StackState {
+        let i = idx as usize;
+        if i >= self.stacks.len() {
+            self.stacks.resize_with(i + 1, StackState::default);
+        }
+        &mut self.stacks[i]
+    }
+
+    /// The stack of this bucket will be judged: its frames need names.
+    pub(super) fn want(&mut self, idx: u32) {
+        let stack = self.at(idx);
+        if stack.place == Place::Quiet {
+            stack.place = Place::Waits;
+            self.waiting.push(idx);
+        }
+    }
+
+    /// Stacks that wait for names.
+    pub(super) fn waiting(&self) -> &[u32] {
+        &self.waiting
+    }
+
+    /// Gives tracks to the stacks whose names are known by now.
+    pub(super) fn place(&mut self, buckets: &[Bucket], names: &Names, origin: &Origin) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for idx in waiting {
+            let Some(bucket) = buckets.get(idx as usize) else {
+                continue;
+            };
+            let Some(labels) = self.labels_of(bucket, names, origin) else {
+                self.waiting.push(idx);
+                continue;
+            };
+            let place = if self.admit(&labels) {
+                Place::Placed
+            } else {
+                self.refused += 1;
+                Place::Refused
+            };
+            let stack = self.at(idx);
+            stack.place = place;
+            stack.labels = labels;
+        }
+    }
+
+    /// The labels of a stack; `None` while a name is missing.
+    fn labels_of(&mut self, bucket: &Bucket, names: &Names, origin: &Origin) -> Option<Box<[u32]>> {
+        let site = bucket.site_frame? as usize;
+        let mut labels: Vec<u32> = Vec::new();
+        for (i, &pc) in bucket.pcs.iter().enumerate().skip(site) {
+            let frame = names.get(pc)?;
+            let label = frame.label(GroupBy::Function);
+            if (i == site || !frame.runtime) && !labels.contains(&label) {
+                labels.push(label);
+                self.know(label, &frame.frame, origin);
+            }
+        }
+        Some(labels.into())
+    }
+
+    fn know(&mut self, label: u32, frame: &Arc<Frame>, origin: &Origin) {
+        let i = label as usize;
+        if i >= self.labels.len() {
+            self.labels.resize(i + 1, None);
+        }
+        self.labels[i].get_or_insert_with(|| Label {
+            frame: frame.clone(),
+            can_explain: can_explain(frame, origin),
+        });
+    }
+
+    fn admit(&mut self, labels: &[u32]) -> bool {
+        let Some(change) = self
+            .partition
+            .admit(&entities(labels).collect::<Vec<_>>(), MAX_TRACKS)
+        else {
+            return false;
+        };
+        for (of, _) in change.copies {
+            let copy = self.by_class[of as usize].clone();
+            self.by_class.push(copy);
+        }
+        if change.fresh.is_some() {
+            self.by_class.push(Track::new());
+        }
+        true
+    }
+
+    /// A look: what each stack did since the last one, weighed.
+    pub(super) fn look(&mut self, clock: &Clock, flows: &[(u32, Flow)]) {
+        self.looks += 1;
+        for (idx, flow) in flows {
+            let look = self.looks;
+            let stack = self.at(*idx);
+            stack.remember(flow, look);
+            match stack.place {
+                Place::Placed if stack.pending.is_none() => {}
+                Place::Refused => {}
+                _ => **stack.pending.get_or_insert_default() += *flow,
+            }
+            self.want(*idx);
+        }
+        let mut sums = vec![Flow::default(); self.by_class.len()];
+        let mut seen = vec![u32::MAX; self.by_class.len()];
+        let mut whole = Flow::default();
+        let mut add = |stack: &StackState, partition: &Partition, stamp: u32, flow: &Flow| {
+            for entity in entities(&stack.labels) {
+                let Some(class) = partition.class(entity) else {
+                    continue;
+                };
+                let class = class as usize;
+                if std::mem::replace(&mut seen[class], stamp) != stamp {
+                    sums[class] += *flow;
+                }
+            }
+        };
+        let mut stamp = 0;
+        for (idx, flow) in flows {
+            whole += *flow;
+            let stack = &self.stacks[*idx as usize];
+            if stack.place == Place::Placed && stack.pending.is_none() {
+                add(stack, &self.partition, stamp, flow);
+                stamp += 1;
+            }
+        }
+        for stack in &mut self.stacks {
+            if stack.place != Place::Placed {
+                continue;
+            }
+            if let Some(flow) = stack.pending.take() {
+                add(stack, &self.partition, stamp, &flow);
+                stamp += 1;
+            }
+        }
+        for (track, flow) in self.by_class.iter_mut().zip(&sums) {
+            track.look(clock, flow);
+        }
+        self.whole.look(clock, &whole);
+    }
+
+    /// What is said of an entity; `None` for one that has no track.
+    pub(super) fn verdict(&self, entity: Entity) -> Option<&Verdict> {
+        let class = self.partition.class(entity)?;
+        self.by_class.get(class as usize).map(Track::verdict)
+    }
+
+    /// What is said of all samples together.
+    pub(super) fn whole(&self) -> &Verdict {
+        self.whole.verdict()
+    }
+
+    /// Veterans that live, of all stacks, in samples.
+    pub(super) fn whole_now(&self) -> u32 {
+        self.whole().evidence.samples_now
+    }
+
+    /// The entities that grow.
+    pub(super) fn growing(&self) -> impl Iterator<Item = Entity> + '_ {
+        self.by_class
+            .iter()
+            .enumerate()
+            .filter(|(_, track)| track.word() == Word::Growing)
+            .flat_map(|(class, _)| self.partition.members(class).iter().copied())
+    }
+
+    /// Whether a frame may explain why sites below it grow.
+    pub(super) fn can_explain(&self, label: u32) -> bool {
+        self.label(label).is_some_and(|label| label.can_explain)
+    }
+
+    /// A frame that has this label.
+    pub(super) fn frame(&self, label: u32) -> Option<&Arc<Frame>> {
+        self.label(label).map(|label| &label.frame)
+    }
+
+    fn label(&self, label: u32) -> Option<&Label> {
+        self.labels.get(label as usize).and_then(Option::as_ref)
+    }
+
+    /// All stacks that have tracks, with what they did recently.
+    pub(super) fn stacks(&self) -> Vec<(u32, Stack<'_>)> {
+        (0u32..)
+            .zip(&self.stacks)
+            .filter(|(_, stack)| stack.place == Place::Placed && stack.look > 0)
+            .map(|(idx, stack)| {
+                let labels = &*stack.labels;
+                let recent = stack.recent_at(self.looks);
+                (idx, Stack { labels, recent })
+            })
+            .collect()
+    }
+
+    /// What the stack of a bucket did recently.
+    pub(super) fn recent(&self, idx: u32) -> Recent {
+        self.stacks
+            .get(idx as usize)
+            .map_or(Recent::default(), |stack| stack.recent_at(self.looks))
+    }
+
+    /// The label of a bucket's site, if it has a track.
+    pub(super) fn site(&self, idx: u32) -> Option<u32> {
+        self.stacks.get(idx as usize)?.labels.first().copied()
+    }
+
+    /// Samples of this watch that became veterans at a bucket.
+    pub(super) fn judged(&self, idx: u32) -> u64 {
+        self.stacks
+            .get(idx as usize)
+            .map_or(0, |stack| stack.judged)
+    }
+}
+
+/// The site and the frames of a stack.
+fn entities(labels: &[u32]) -> impl Iterator<Item = Entity> + '_ {
+    let site = labels.first().map(|&label| Entity::site(label));
+    site.into_iter()
+        .chain(labels.iter().map(|&label| Entity::frame(label)))
+}
+
+impl StackState {
+    fn remember(&mut self, flow: &Flow, look: u32) {
+        self.recent = self.recent_at(look);
+        self.look = look;
+        let [level, ..] = &flow.levels;
+        self.judged += u64::from(level.arrived.samples);
+        self.recent += Recent {
+            bytes: level.arrived.bytes - level.departed.bytes,
+            objects: level.arrived.objects - level.departed.objects,
+            bytes_var: level.arrived.bytes_sq + level.departed.bytes_sq,
+            births: f64::from(flow.born),
+        };
+    }
+
+    fn recent_at(&self, look: u32) -> Recent {
+        let fade = (-f64::from(look.saturating_sub(self.look)) / RECENT_LOOKS).exp();
+        Recent {
+            bytes: self.recent.bytes * fade,
+            objects: self.recent.objects * fade,
+            bytes_var: self.recent.bytes_var * fade,
+            births: self.recent.births * fade,
+        }
+    }
+}
+
+/// Whether it says something that a leak lies under this frame: not under a root of the program, and not under a function
+/// of the standard library, which only does what it was asked for.
+fn can_explain(frame: &Frame, origin: &Origin) -> bool {
+    let function = &*frame.function;
+    frame.is_named()
+        && frame.entry != u64::MAX
+        && !symbol::is_runtime(function)
+        && function != "main.main"
+        && (origin.is_main_module(frame) || !is_standard(symbol::package(function)))
+}

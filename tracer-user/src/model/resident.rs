@@ -1,0 +1,202 @@
+//! Makes parts of anatomy reads and keeps them: see [`super::anatomy`].
+
+use super::Model;
+use super::anatomy::{Anatomy, Cgroup, ClassWaste, Limit, LimitKind, Moment, Part, Parts};
+use crate::event::{AnatomyRead, CgroupRead};
+use crate::go::census::Census;
+use crate::go::size_classes::bytes_of;
+
+/// Most moments kept: as many as GC cycles. A read comes every 5 seconds at most, so that the first 85 minutes are whole.
+const MAX_MOMENTS: usize = super::gc::MAX_CYCLES;
+
+/// What is kept of anatomy reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resident {
+    anatomy: Option<Box<Anatomy>>,
+    /// For each baseline the moment that it is compared with; `None` until the first read behind it.
+    baselines: Vec<Option<Moment>>,
+    active: usize,
+}
+
+impl Resident {
+    pub(super) fn mark_baseline(&mut self) {
+        self.baselines
+            .push(self.anatomy.as_ref().map(|anatomy| anatomy.now));
+        self.use_baseline(self.baselines.len() - 1);
+    }
+
+    pub(super) fn forget_baseline(&mut self, index: usize) {
+        if index < self.baselines.len() {
+            self.baselines.remove(index);
+        }
+    }
+
+    pub(super) fn use_baseline(&mut self, index: usize) {
+        self.active = index;
+        let moment = self.baselines.get(index).copied().flatten();
+        if let Some(anatomy) = &mut self.anatomy {
+            anatomy.baseline = moment;
+        }
+    }
+
+    fn add(&mut self, moment: Moment, read: &AnatomyRead, go_limit_bytes: Option<u64>) {
+        for baseline in &mut self.baselines {
+            baseline.get_or_insert(moment);
+        }
+        let anatomy = self.anatomy.get_or_insert_default();
+        anatomy.now = moment;
+        anatomy.baseline = self.baselines.get(self.active).copied().flatten();
+        if anatomy.reads == 0 || moment.rss_bytes > anatomy.peak.rss_bytes {
+            anatomy.peak = moment;
+        }
+        anatomy.history.push(moment);
+        if anatomy.history.len() > MAX_MOMENTS {
+            // Every second moment of the older half goes: a watch of days keeps its shape.
+            let mut i = 0;
+            anatomy.history.retain(|_| {
+                i += 1;
+                i > MAX_MOMENTS / 2 || i % 2 == 1
+            });
+        }
+        anatomy.classes = classes(&read.census);
+        anatomy.accounts = read.accounts;
+        anatomy.process_peak_rss_bytes = read.kernel.peak_rss_bytes;
+        anatomy.swap_bytes = read.kernel.swap_bytes;
+        anatomy.cgroup = read.cgroup.as_ref().map(cgroup);
+        anatomy.limits = limits(read, go_limit_bytes);
+        anatomy.reads += 1;
+        anatomy.read_cpu_ns = read.cpu_ns;
+    }
+}
+
+impl Model {
+    pub(super) fn apply_anatomy(&mut self, read: &AnatomyRead) {
+        self.saw(read.at_ns.saturating_add(read.took_ns));
+        let moment = Moment {
+            at_ns: read.at_ns,
+            rss_bytes: read.kernel.rss_bytes,
+            parts: parts(read),
+            live_bytes: read.accounts.live_bytes,
+            stack_in_use_bytes: read.accounts.stacks_bytes,
+            goroutines: None,
+            cgroup_usage_bytes: read.cgroup.as_ref().map(|cgroup| cgroup.usage_bytes),
+            cgroup_file_bytes: read.cgroup.as_ref().and_then(|cgroup| cgroup.file_bytes),
+        };
+        let go_limit_bytes = self.heap.runtime.and_then(|f| f.memory_limit_bytes);
+        self.resident.add(moment, read, go_limit_bytes);
+    }
+
+    /// What the resident set is made of; `None` until it was read, within a second of the attach.
+    pub fn anatomy(&self) -> Option<&Anatomy> {
+        self.resident.anatomy.as_deref()
+    }
+}
+
+/// The parts of the resident set.
+///
+/// What is resident of the objects is live in the proportion in which the last cycle marked them: the page tables do not
+/// tell a live object from a dead one. Where all of them is resident, as nearly always, that is what was marked.
+///
+/// Outside of the arenas page tables do not tell whose memory is whose. What the runtime accounts for there is its own,
+/// the rest is not. Some of what it accounts for is never written (2 or 3 MiB; 8 MiB in go1.19): so much of the memory that
+/// C or the program has by `mmap` counts as the runtime's. It does not change, so that growth is told right.
+fn parts(read: &AnatomyRead) -> Parts {
+    let census = &read.census;
+    let resident = census.object_resident_bytes();
+    let objects = census.object_bytes();
+    let marked = read.accounts.live_bytes.min(objects);
+    let live = proportion(resident, marked, objects);
+    let pages = &read.pages;
+    let perhaps = pages.other_anon_bytes.saturating_sub(pages.foreign_bytes);
+    let metadata = read.accounts.metadata_bytes().min(perhaps);
+    let mut parts = Parts::default();
+    parts.set(Part::Live, live);
+    parts.set(Part::Garbage, resident.saturating_sub(live));
+    parts.set(Part::Waste, census.waste_bytes());
+    parts.set(Part::Idle, census.idle_bytes);
+    parts.set(Part::Stacks, census.stacks.resident_bytes);
+    parts.set(
+        Part::Metadata,
+        census.work.resident_bytes.saturating_add(metadata),
+    );
+    parts.set(Part::Globals, pages.globals_bytes);
+    parts.set(Part::Anon, pages.other_anon_bytes - metadata);
+    let kernel = &read.kernel;
+    parts.set(
+        Part::File,
+        kernel.file_bytes.saturating_add(kernel.shmem_bytes),
+    );
+    parts
+}
+
+/// `whole` × `part` / `of`; 0 where `of` is 0.
+fn proportion(whole: u64, part: u64, of: u64) -> u64 {
+    let product = u128::from(whole) * u128::from(part);
+    let share = product.checked_div(u128::from(of)).unwrap_or(0);
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// Fragmentation by size class, the most wasteful first.
+fn classes(census: &Census) -> Vec<ClassWaste> {
+    let classes = census.classes.iter().enumerate();
+    let mut wasted: Vec<ClassWaste> = classes
+        .filter(|(_, class)| class.sum.spans > 0)
+        .map(|(index, class)| ClassWaste {
+            slot_bytes: bytes_of(index),
+            spans: class.sum.spans,
+            resident_bytes: class.sum.resident_bytes,
+            waste_bytes: class.waste_bytes(),
+            objects: class.objects,
+        })
+        .collect();
+    wasted.sort_by_key(|class| (std::cmp::Reverse(class.waste_bytes), class.slot_bytes));
+    wasted
+}
+
+fn cgroup(read: &CgroupRead) -> Cgroup {
+    Cgroup {
+        usage_bytes: read.usage_bytes,
+        anon_bytes: read.anon_bytes,
+        file_bytes: read.file_bytes,
+        reclaimable_bytes: read.reclaimable_bytes,
+        kernel_bytes: read.kernel_bytes,
+        max: read.max,
+        high: read.high,
+        events: read.events,
+    }
+}
+
+/// The limits that are set, the one with least room first.
+fn limits(read: &AnatomyRead, go_limit_bytes: Option<u64>) -> Vec<Limit> {
+    let cgroup = read.cgroup.as_ref();
+    let reclaimable_bytes = cgroup.and_then(|c| c.reclaimable_bytes).unwrap_or(0);
+    let of_cgroup = |kind, limit: crate::event::CgroupLimit| Limit {
+        kind,
+        bytes: limit.limit_bytes,
+        used_bytes: limit.usage_bytes,
+        reclaimable_bytes: reclaimable_bytes.min(limit.usage_bytes),
+    };
+    let max = cgroup.and_then(|c| c.max);
+    let high = cgroup.and_then(|c| c.high);
+    let mut limits: Vec<Limit> = [
+        max.map(|limit| of_cgroup(LimitKind::MemoryMax, limit)),
+        high.map(|limit| of_cgroup(LimitKind::MemoryHigh, limit)),
+        go_limit_bytes.map(|bytes| Limit {
+            kind: LimitKind::GoMemLimit,
+            bytes,
+            used_bytes: read.accounts.mapped_ready_bytes,
+            reclaimable_bytes: 0,
+        }),
+        read.machine.map(|machine| Limit {
+            kind: LimitKind::Machine,
+            bytes: machine.total_bytes,
+            used_bytes: machine.total_bytes.saturating_sub(machine.available_bytes),
+            reclaimable_bytes: 0,
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    limits.sort_by_key(Limit::room_bytes);
+    limits
+}

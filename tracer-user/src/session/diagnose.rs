@@ -1,0 +1,170 @@
+//! A watch of some minutes that ends with its diagnosis: in words, or as two lines of JSON.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Session;
+use super::follow::over;
+use super::lines::{say, tell_notes, write};
+use super::signals::Signals;
+use crate::cli::DiagnoseArgs;
+use crate::exit::Exit;
+use crate::export::json;
+use crate::model::findings::Findings;
+use crate::model::rows::{GroupBy, Query};
+use crate::view::order::{Sort, SortKey};
+use crate::view::reading::Reading;
+use crate::view::words::{self, Outcome};
+
+/// How often the progress changes on a terminal.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Most sites in the JSON: those that grow come first.
+const MAX_SITES: usize = 1000;
+/// Text wider than this is hard to read, whatever the terminal.
+const WIDEST: usize = 100;
+/// Text that is not for a terminal.
+const USUAL: usize = 80;
+
+/// Watches until the time is over, the target ends or a signal comes, then prints what is known.
+pub async fn run(
+    mut session: Session,
+    mut signals: Signals,
+    args: &DiagnoseArgs,
+) -> anyhow::Result<Exit> {
+    tell_notes(&session);
+    let begun = Instant::now();
+    let deadline = Some(begun + args.duration);
+    let mut progress = Progress::new(args.duration);
+    let mut timer = tokio::time::interval(PROGRESS_EVERY);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let by_signal = loop {
+        tokio::select! {
+            biased;
+            exit = signals.next() => break Some(exit),
+            () = over(deadline) => break None,
+            _ = timer.tick() => progress.show(&session, begun.elapsed()),
+            more = session.turn() => if !more { break None },
+        }
+        if let Some(by) = session.disarmed() {
+            let pid = by.pid;
+            progress.clear();
+            say(&format!(
+                "heaptop {pid} has disarmed the target: no more samples come"
+            ));
+        }
+    };
+    progress.clear();
+    let findings = session.model().findings();
+    let exit = by_signal.unwrap_or_else(|| exit_of(&findings));
+    let text = if args.json {
+        json_lines(&session)
+    } else {
+        text(&session, args, exit, begun.elapsed())
+    };
+    // A reader that has stopped must not keep a signal waiting.
+    let exit = tokio::select! {
+        biased;
+        exit = signals.next() => exit,
+        written = tokio::task::spawn_blocking(move || write(&text)) => {
+            written??;
+            exit
+        }
+    };
+    session.end().await?;
+    Ok(exit)
+}
+
+/// The status that the findings mean.
+fn exit_of(findings: &Findings) -> Exit {
+    match words::outcome(findings) {
+        Outcome::Flat => Exit::Done,
+        Outcome::Leak => Exit::Grows,
+        Outcome::TooEarly => Exit::TooFewSamples,
+    }
+}
+
+fn json_lines(session: &Session) -> String {
+    let sort = Sort {
+        key: SortKey::Verdict,
+        reversed: false,
+    };
+    let model = session.model();
+    let sites = json::line(model, GroupBy::Function, sort, MAX_SITES);
+    format!("{sites}\n")
+}
+
+fn text(session: &Session, args: &DiagnoseArgs, exit: Exit, watched: Duration) -> String {
+    let mut reading = Reading::default();
+    reading.update(session.model(), Query::default());
+    let mut lines = words::diagnosis(&reading, width());
+    let code = exit.code();
+    lines.push(match exit {
+        Exit::Grows => format!("Exit status {code}: something grows that will not stop."),
+        Exit::TooFewSamples => format!("Exit status {code}: too few samples to say."),
+        Exit::Done => format!("Exit status {code}: nothing was seen to grow that will not stop."),
+        _ => format!(
+            "Exit status {code}: ended by a signal after {}.",
+            humantime::format_duration(Duration::from_secs(watched.as_secs()))
+        ),
+    });
+    if let Some(minutes) = words::next_look(&reading.findings, watched.as_secs_f64()) {
+        lines.push(format!("Look longer: {}", args.again(minutes)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Columns for the text: those of the terminal, or what `COLUMNS` says.
+fn width() -> usize {
+    let told = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    if !std::io::stdout().is_terminal() {
+        return told.unwrap_or(USUAL);
+    }
+    let columns = crossterm::terminal::size().map_or(USUAL, |(columns, _)| columns.into());
+    told.unwrap_or(columns).min(WIDEST)
+}
+
+/// One line on standard error that is written over and over; nothing where that is no terminal.
+struct Progress {
+    whole: Duration,
+    is_shown: bool,
+    is_terminal: bool,
+}
+
+impl Progress {
+    /// Back to the line's start, and nothing in it.
+    const CLEAR: &str = "\r\x1b[K";
+
+    fn new(whole: Duration) -> Self {
+        Self {
+            whole,
+            is_shown: false,
+            is_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, session: &Session, elapsed: Duration) {
+        if !self.is_terminal {
+            return;
+        }
+        let model = session.model();
+        let columns = crossterm::terminal::size().map_or(USUAL, |(columns, _)| columns.into());
+        let text = words::progress(
+            &model.findings(),
+            model.cycles_seen(),
+            (elapsed, self.whole),
+            columns.saturating_sub(1),
+        );
+        let _ = write!(std::io::stderr(), "{}{text}", Self::CLEAR);
+        self.is_shown = true;
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            let _ = write!(std::io::stderr(), "{}", Self::CLEAR);
+        }
+    }
+}

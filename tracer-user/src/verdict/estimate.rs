@@ -1,0 +1,36 @@
+//! Estimates with their error, never a number that is not finite.
+
+/// A figure with its 90 % interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// Best guess.
+    pub value: f64,
+    /// Lower end of the 90 % interval.
+    pub low: f64,
+    /// Upper end of the 90 % interval.
+    pub high: f64,
+}
+
+/// 90 % of a normal distribution are within this many standard errors.
+const Z_90: f64 = 1.645;
+
+impl Estimate {
+    /// A value with its variance; `wider` stretches the interval. `None` where a number is not finite.
+    pub(super) fn new(value: f64, variance: f64, wider: f64) -> Option<Self> {
+        let half = Z_90 * wider * variance.max(0.0).sqrt();
+        (value.is_finite() && half.is_finite()).then_some(Self {
+            value,
+            low: value - half,
+            high: value + half,
+        })
+    }
+}
+
+/// How fast an entity grows, per minute or per unit of load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Slope {
+    /// Bytes.
+    pub bytes: Estimate,
+    /// Objects.
+    pub objects: Estimate,
+}

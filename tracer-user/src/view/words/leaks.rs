@@ -1,0 +1,175 @@
+//! One leak: where it is, its sites, and what speaks for it.
+
+use super::super::names::{clean, short_location, width};
+use super::super::reading::Reading;
+use super::figures::{bytes_per_min, count_per_min, plain_bytes_per_min, share};
+use super::prose::{list, some, wrap};
+use super::sites::{OTHER_READING, follows, place, seen, survivors};
+use crate::model::findings::{Kind, Leak, LeakSite};
+
+/// Most sites of a leak that are listed; the others are counted.
+const MAX_SITES: usize = 8;
+/// Shares in bytes and in objects that differ by more than this are both told: a leak of small objects must not drown.
+const SHARES_DIFFER: f64 = 0.1;
+
+/// A leak in one text: its share, place, growth and evidence.
+pub fn leak(leak: &Leak) -> String {
+    let mut sentences = vec![format!(
+        "Leak {}: {} {} {}{}.",
+        leak.letter,
+        head(leak),
+        relation(leak),
+        place(&leak.under),
+        rate(leak)
+    )];
+    if let Some(via) = &leak.via {
+        sentences.push(format!("Called by {}.", place(via)));
+    }
+    sentences.extend(evidence(leak));
+    if leak.kind == Kind::Heap {
+        sentences.push(format!("It may also be {OTHER_READING}."));
+    }
+    sentences.join(" ")
+}
+
+/// How its place stands to what grows.
+fn relation(leak: &Leak) -> &'static str {
+    if leak.kind == Kind::Goroutines {
+        "by"
+    } else if is_single(leak) {
+        "in"
+    } else {
+        "under"
+    }
+}
+
+/// Whether its place is that of its only site.
+fn is_single(leak: &Leak) -> bool {
+    leak.sites.len() == 1 && is_itself(&leak.sites[0], leak)
+}
+
+/// A leak as a block of lines.
+pub(super) fn block(leak: &Leak, _reading: &Reading, room: usize) -> Vec<String> {
+    let mut lines = wrap(
+        "",
+        "  ",
+        &format!("Leak {}: {} {}", leak.letter, head(leak), relation(leak)),
+        room,
+    );
+    lines.extend(wrap("    ", "    ", &clean(&leak.under.function), room));
+    let at = short_location(&leak.under.file, leak.under.line);
+    if !at.is_empty() {
+        lines.extend(wrap("    ", "    ", &at, room));
+    }
+    if let Some(via) = leak
+        .via
+        .as_ref()
+        .filter(|via| via.function != leak.under.function)
+    {
+        lines.extend(wrap("    via ", "        ", &place(via), room));
+    }
+    lines.extend(sites(leak, room));
+    if is_single(leak) || leak.kind == Kind::Goroutines {
+        let rate = rate(leak);
+        lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
+    }
+    for sentence in evidence(leak) {
+        lines.extend(wrap("  ", "    ", &sentence, room));
+    }
+    lines
+}
+
+/// The sites with their growth, in two columns.
+fn sites(leak: &Leak, room: usize) -> Vec<String> {
+    if is_single(leak) || leak.kind == Kind::Goroutines {
+        return Vec::new();
+    }
+    let shown = &leak.sites[..leak.sites.len().min(MAX_SITES)];
+    let rates: Vec<String> = shown
+        .iter()
+        .map(|site| {
+            let rate = site.evidence.bytes_per_min.as_ref();
+            rate.map_or_else(
+                || "by load".to_owned(),
+                |rate| plain_bytes_per_min(rate.value),
+            )
+        })
+        .collect();
+    let cells = rates.iter().map(|rate| width(rate)).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (site, rate) in shown.iter().zip(rates) {
+        let name = if is_itself(site, leak) {
+            "the function itself".to_owned()
+        } else {
+            clean(&site.frame.function)
+        };
+        let at = short_location(&site.frame.file, site.frame.line);
+        let first = format!("    {rate:<cells$}  ");
+        let rest = " ".repeat(cells + 6);
+        lines.extend(wrap(&first, &rest, &format!("{name} {at}"), room));
+    }
+    let more = leak.sites.len().saturating_sub(MAX_SITES);
+    if more > 0 {
+        lines.push(format!("    ... and {more} more"));
+    }
+    lines
+}
+
+fn is_itself(site: &LeakSite, leak: &Leak) -> bool {
+    site.frame.function == leak.under.function
+}
+
+/// `97 % of the growth, 3 sites`.
+fn head(leak: &Leak) -> String {
+    let sites = match leak.kind {
+        Kind::Goroutines => "goroutines that do not end, created".to_owned(),
+        _ => some(leak.sites.len().max(1), "site"),
+    };
+    let Some(bytes) = leak.share_bytes else {
+        return sites;
+    };
+    let of = match leak.share_objects {
+        Some(objects) if (objects - bytes).abs() > SHARES_DIFFER => format!(
+            "{} of the growth in bytes, {} in objects",
+            share(bytes),
+            share(objects)
+        ),
+        _ => format!("{} of the growth", share(bytes)),
+    };
+    format!("{of}, {sites}")
+}
+
+/// `, +3.75 MiB/min (90 %: 3.6 to 3.9)`.
+fn rate(leak: &Leak) -> String {
+    let evidence = &leak.evidence;
+    match (
+        leak.kind,
+        &evidence.bytes_per_min,
+        &evidence.objects_per_min,
+    ) {
+        (Kind::Goroutines, _, Some(rate)) => format!(", {}", count_per_min(rate, "goroutines")),
+        (_, Some(rate), _) => format!(", {}", bytes_per_min(rate)),
+        _ => ", at no steady rate by the clock".to_owned(),
+    }
+}
+
+/// The sentences that speak for a leak.
+fn evidence(leak: &Leak) -> Vec<String> {
+    let evidence = &leak.evidence;
+    let mut sentences = Vec::new();
+    if leak.kind == Kind::Goroutines {
+        sentences.extend(follows(evidence));
+    } else {
+        match survivors(evidence) {
+            Some(alive) => sentences.push(alive),
+            None => sentences.push(format!("Seen: {}.", seen(evidence))),
+        }
+        sentences.extend(follows(evidence));
+    }
+    if !leak.in_step.is_empty() {
+        let letters: Vec<String> = leak.in_step.iter().map(char::to_string).collect();
+        let leaks = if letters.len() == 1 { "leak" } else { "leaks" };
+        sentences.push(format!("Grows in step with {leaks} {}.", list(&letters)));
+    }
+    sentences
+}

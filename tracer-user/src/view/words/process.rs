@@ -1,0 +1,197 @@
+//! The verdict on the process as a whole, and the time that is left.
+
+use super::super::outlook::kind_words;
+use super::figures::{below, bytes_per_min, count_per_min, round_bytes, share, time};
+use super::prose::list;
+use super::sites::{OTHER_READING, missing};
+use crate::model::findings::{Findings, GrowthPart, Kind, LimitKind, ProcessVerdict, Word};
+
+/// Parts of the growth below this share are not worth a word.
+const LEAST_SHARE: f64 = 0.05;
+
+/// The verdict on the process in one to three sentences, its word first and in capitals.
+pub fn process(findings: &Findings) -> String {
+    let process = &findings.process;
+    match process.word {
+        Word::Growing => growing(findings),
+        Word::Warming => {
+            "WARMING. The live heap grows, but each step is smaller than the one before: most likely on the way to a \
+             bound. Near it the word may change between warming and growing."
+                .to_owned()
+        }
+        Word::Steady | Word::Churn | Word::Idle => flat(process),
+        Word::Collecting => {
+            let mut text = format!(
+                "COLLECTING. Too early to say what grows: {}.",
+                missing(process.missing.as_ref())
+            );
+            if let Some(bound) = process.steady_below_bytes_per_min {
+                text.push_str(" What grows, grows by ");
+                text.push_str(&below(bound));
+                text.push('.');
+            }
+            text
+        }
+    }
+}
+
+fn flat(process: &ProcessVerdict) -> String {
+    let word = process.word.word().to_uppercase();
+    let how = match process.word {
+        Word::Churn => "Much is allocated and nothing is kept",
+        Word::Idle => "Nothing is born and nothing dies",
+        _ => "The live heap after GC is flat",
+    };
+    match process.steady_below_bytes_per_min {
+        Some(bound) => format!(
+            "{word}. {how}; it grows by {}, if at all. A slower leak would not show yet.",
+            below(bound)
+        ),
+        None => format!("{word}. {how}."),
+    }
+}
+
+fn growing(findings: &Findings) -> String {
+    let process = &findings.process;
+    match process.kind {
+        Some(Kind::Heap) | None => heap(process),
+        Some(Kind::Goroutines) => goroutines(findings),
+        Some(Kind::Cgo) => outside(process, "memory that C code allocates"),
+        Some(Kind::Mmap) => outside(process, "memory that is mapped past the Go heap (mmap)"),
+        Some(kind) => not_heap(process, kind),
+    }
+}
+
+fn heap(process: &ProcessVerdict) -> String {
+    let Some(live) = &process.live_bytes_per_min else {
+        return format!(
+            "LEAK, or {OTHER_READING}. The live heap after GC grows with the load, at no steady rate by the clock."
+        );
+    };
+    let mut text = format!(
+        "LEAK, or {OTHER_READING}. Live heap after GC {}.",
+        bytes_per_min(live)
+    );
+    if let Some(rss) = &process.rss_bytes_per_min {
+        let why = process.rss_factor.map_or_else(String::new, because);
+        text.push_str(" RSS follows at ");
+        text.push_str(&bytes_per_min(rss));
+        text.push_str(&why);
+        text.push('.');
+    }
+    text
+}
+
+/// Why the resident set grows by so many times what the live heap does.
+fn because(factor: f64) -> String {
+    let gogc = (factor - 1.0) * 100.0;
+    if gogc < 0.5 {
+        return ", because GOMEMLIMIT lets the heap grow no further than what lives".to_owned();
+    }
+    let times = if (factor - 2.0).abs() < 0.005 {
+        "twice".to_owned()
+    } else {
+        let digits = format!("{factor:.2}");
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        format!("{digits} times")
+    };
+    format!(", because GOGC={gogc:.0} lets the heap grow to {times} what lives")
+}
+
+fn goroutines(findings: &Findings) -> String {
+    let leak = findings
+        .leaks
+        .iter()
+        .find(|leak| leak.kind == Kind::Goroutines);
+    let rate = leak.and_then(|leak| leak.evidence.objects_per_min.as_ref());
+    let grow = rate.map_or_else(
+        || "Goroutines never end and become more".to_owned(),
+        |rate| format!("{} that do not end", count_per_min(rate, "goroutines")),
+    );
+    let mut text = format!("LEAK, or load that still rises. {grow}.");
+    text.push_str(&rss_by(&findings.process, "with what they hold"));
+    text
+}
+
+/// Growth outside of the Go heap that will not stop.
+fn outside(process: &ProcessVerdict, what: &str) -> String {
+    let parts = parts(&process.parts);
+    format!(
+        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}, the live heap does not{parts}.",
+        rate_of(process),
+    )
+}
+
+/// Growth of the resident set that the live heap does not explain.
+fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
+    let parts = parts(&process.parts);
+    let parts = if parts.is_empty() {
+        format!(": it is {}", kind_words(kind))
+    } else {
+        parts
+    };
+    format!(
+        "NOT THE HEAP. RSS grows{}, the live heap does not{parts}.",
+        rate_of(process)
+    )
+}
+
+fn rate_of(process: &ProcessVerdict) -> String {
+    process
+        .rss_bytes_per_min
+        .as_ref()
+        .map_or_else(String::new, |rate| format!(" {}", bytes_per_min(rate)))
+}
+
+fn rss_by(process: &ProcessVerdict, why: &str) -> String {
+    process
+        .rss_bytes_per_min
+        .as_ref()
+        .map_or_else(String::new, |rate| {
+            format!(" RSS grows {} {why}.", bytes_per_min(rate))
+        })
+}
+
+/// What the growth is made of: `: 82 % of the growth is idle spans (GOGC), 11 % stacks`.
+fn parts(parts: &[GrowthPart]) -> String {
+    let named: Vec<String> = parts
+        .iter()
+        .filter(|part| part.share >= LEAST_SHARE)
+        .enumerate()
+        .map(|(i, part)| {
+            let of = if i == 0 { " of the growth is" } else { "" };
+            format!("{}{of} {}", share(part.share), kind_words(part.kind))
+        })
+        .collect();
+    if named.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", list(&named))
+    }
+}
+
+/// When the nearest limit is reached; `None` where none is known.
+pub fn limit(findings: &Findings) -> Option<String> {
+    let limit = findings.limit.as_ref()?;
+    let size = round_bytes(limit.bytes);
+    let Some(in_s) = &limit.in_s else {
+        return Some(match limit.kind {
+            LimitKind::Machine => format!("No limit is near: the machine has {size}."),
+            kind => format!("No limit is near: {} is {size}.", kind.word()),
+        });
+    };
+    let name = match limit.kind {
+        LimitKind::Machine => "All that the machine has",
+        kind => kind.word(),
+    };
+    let then = match limit.kind {
+        LimitKind::MemoryMax => "",
+        LimitKind::MemoryHigh => "; from then on the kernel slows it down",
+        LimitKind::GoMemLimit => "; from then on GC runs ever more often",
+        LimitKind::Machine => "; then the kernel kills something",
+    };
+    Some(format!(
+        "{name} ({size}) is reached in {} at the present load{then}.",
+        time(in_s)
+    ))
+}

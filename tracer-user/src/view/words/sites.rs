@@ -1,0 +1,224 @@
+//! One call site, and the evidence that sites, leaks and the process share.
+
+use super::super::names::{clean, short_location};
+use super::figures::{about, below, bytes_per_min, count_per_min, minutes, per_call, share};
+use super::prose::{list, some};
+use crate::go::frame::Frame;
+use crate::model::findings::{Evidence, Findings, GrowsWith, Missing, PerCall, Verdict, Word};
+use crate::model::rows::SiteRow;
+
+/// Functions whose calls are requests: of net/http, and of gRPC.
+const REQUEST_FUNCTIONS: [&str; 3] = [
+    "net/http.serverHandler.ServeHTTP",
+    "google.golang.org/grpc.(*Server).handleStream",
+    "google.golang.org/grpc.(*Server).processUnaryRPC",
+];
+
+/// What a growth also may be: until it stops, nothing in the data differs.
+pub(super) const OTHER_READING: &str = "a cache that has not yet reached its bound";
+
+/// The evidence for a site's verdict as sentences, the verdict first. Empty for rows that are not judged.
+pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
+    let Some(verdict) = &row.verdict else {
+        return Vec::new();
+    };
+    let mut sentences = judged(verdict);
+    if let Some(via) = &row.via {
+        sentences.push(format!("Called by {}.", place(via)));
+    }
+    let leak = findings
+        .leaks
+        .iter()
+        .find(|leak| Some(leak.letter) == row.leak);
+    if let Some(leak) = leak {
+        let rate = |evidence: &Evidence| evidence.bytes_per_min.map(|rate| rate.value);
+        let own = rate(&verdict.evidence).zip(rate(&leak.evidence));
+        let part = match own {
+            Some((own, all)) if leak.sites.len() > 1 && own > 0.0 && own < all => {
+                format!("{} of leak {}", share(own / all), leak.letter)
+            }
+            _ => format!("Part of leak {}", leak.letter),
+        };
+        sentences.push(match leak.sites.len() {
+            0 | 1 => format!("It is leak {}.", leak.letter),
+            n => format!("{part}, {} under {}.", some(n, "site"), place(&leak.under)),
+        });
+    }
+    sentences
+}
+
+/// A verdict and its evidence as sentences.
+fn judged(verdict: &Verdict) -> Vec<String> {
+    let evidence = &verdict.evidence;
+    match verdict.word {
+        Word::Growing => growing(evidence),
+        Word::Warming => vec![
+            format!(
+                "warming: grows, but each step is smaller than the one before ({}).",
+                seen(evidence)
+            ),
+            "Most likely on the way to a bound; near it the word may change between warming and growing."
+                .to_owned(),
+        ],
+        Word::Steady => match evidence.steady_below_bytes_per_min {
+            Some(bound) => vec![
+                format!("steady, {} ({}).", below(bound), seen(evidence)),
+                "A slower leak would not show yet.".to_owned(),
+            ],
+            None => vec![format!("steady ({}); its bound is not known.", seen(evidence))],
+        },
+        Word::Churn => vec![format!(
+            "churn: allocates much and keeps nothing ({}).",
+            seen(evidence)
+        )],
+        Word::Idle => vec![format!(
+            "idle: nothing was born and nothing died in {}.",
+            minutes(evidence.minutes)
+        )],
+        Word::Collecting => vec![format!(
+            "collecting: too early to say; {}.",
+            missing(evidence.missing.as_ref())
+        )],
+    }
+}
+
+fn growing(evidence: &Evidence) -> Vec<String> {
+    let mut sentences = vec![match &evidence.bytes_per_min {
+        Some(rate) => {
+            let objects = evidence
+                .objects_per_min
+                .as_ref()
+                .map_or_else(String::new, |rate| {
+                    format!(" and {}", count_per_min(rate, "objects"))
+                });
+            format!(
+                "GROWING {}{objects}, in a straight line or faster ({}): a leak, or {OTHER_READING}.",
+                bytes_per_min(rate),
+                seen(evidence)
+            )
+        }
+        None => format!(
+            "GROWING with the load, at no steady rate by the clock ({}): a leak, or {OTHER_READING}.",
+            seen(evidence)
+        ),
+    }];
+    sentences.extend(survivors(evidence));
+    sentences.extend(follows(evidence));
+    sentences
+}
+
+/// What the evidence rests on: `41 samples born and none freed, 26 GC cycles, 14 min`.
+pub(super) fn seen(evidence: &Evidence) -> String {
+    let freed = match evidence.died {
+        0 => "none".to_owned(),
+        n => n.to_string(),
+    };
+    let samples = if evidence.born == 1 {
+        "sample"
+    } else {
+        "samples"
+    };
+    let cycles = if evidence.cycles == 1 { "" } else { "s" };
+    format!(
+        "{} {samples} born and {freed} freed in {} GC cycle{cycles}, {}",
+        evidence.born,
+        evidence.cycles,
+        minutes(evidence.minutes)
+    )
+}
+
+/// How many of the samples of this watch live: the sharpest sign of what is never freed.
+pub(super) fn survivors(evidence: &Evidence) -> Option<String> {
+    let (alive, born) = evidence.survivors.filter(|&(_, born)| born > 0)?;
+    let are = if born == 1 { "is" } else { "are" };
+    let samples = if born == 1 { "sample" } else { "samples" };
+    let oldest = match evidence.oldest_cycles {
+        Some(1) => ", the oldest for one GC".to_owned(),
+        Some(n) if n > 1 => format!(", the oldest for {n} GCs"),
+        _ => String::new(),
+    };
+    Some(format!(
+        "{alive} of {born} {samples} born in this watch {are} alive{oldest}."
+    ))
+}
+
+/// What the growth follows, time or load, and how much it is for each call.
+pub(super) fn follows(evidence: &Evidence) -> Option<String> {
+    let Some(call) = &evidence.per_call else {
+        return evidence.grows_with.map(|with| {
+            match with {
+                GrowsWith::Time => {
+                    "Grows with time, not with the load (what the process allocates)."
+                }
+                GrowsWith::Load => {
+                    "Grows with the load (what the process allocates), not with time."
+                }
+            }
+            .to_owned()
+        });
+    };
+    let (one, many) = calls(call);
+    let (amount, interval) = per_call(&call.objects, &call.bytes);
+    Some(match evidence.grows_with {
+        Some(GrowsWith::Load) => {
+            format!("Grows with {many}, not with time: {amount} per {one} ({interval}).")
+        }
+        Some(GrowsWith::Time) => format!("Grows with time, not with {many}."),
+        None => format!(
+            "{amount} per {one} ({interval}), if it follows them: so far it may as well follow the clock."
+        ),
+    })
+}
+
+/// What a call of the counted function is, once and many times.
+pub(super) fn calls(call: &PerCall) -> (String, String) {
+    if REQUEST_FUNCTIONS.contains(&&*call.function) {
+        ("request".to_owned(), "requests".to_owned())
+    } else {
+        let function = clean(&call.function);
+        (
+            format!("call of {function}"),
+            format!("calls of {function}"),
+        )
+    }
+}
+
+/// What is still needed: `about 21 more samples and 2 more GC cycles, some 6m at the present pace`.
+pub(super) fn missing(missing: Option<&Missing>) -> String {
+    let Some(missing) = missing else {
+        return "nothing was judged yet".to_owned();
+    };
+    let mut parts = Vec::new();
+    let s = |n: u64| if n == 1 { "" } else { "s" };
+    if missing.samples > 0 {
+        let n = missing.samples;
+        parts.push(format!("about {n} more sample{}", s(n)));
+    }
+    if missing.cycles > 0 {
+        let n = missing.cycles;
+        parts.push(format!("{n} more GC cycle{}", s(n.into())));
+    }
+    let what = if parts.is_empty() {
+        "more time".to_owned()
+    } else {
+        list(&parts)
+    };
+    let when = match missing.answer_in_s {
+        Some(seconds) if seconds.is_finite() => {
+            format!(", about {} at the present pace", about(seconds))
+        }
+        _ => ", and there is no pace yet to say how long that takes".to_owned(),
+    };
+    format!("it needs {what}{when}")
+}
+
+/// A function with its place: `gateway.(*Limiter).Forward session_manager.go:268`.
+pub(super) fn place(frame: &Frame) -> String {
+    let function = clean(&frame.function);
+    let place = short_location(&frame.file, frame.line);
+    if place.is_empty() {
+        function
+    } else {
+        format!("{function} {place}")
+    }
+}

@@ -1,0 +1,496 @@
+//! Words of made-up findings. Read a snapshot before accepting it: somebody will paste it into a ticket.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::*;
+use crate::go::frame::Frame;
+use crate::model::findings::{
+    Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
+    Missing, PerCall, ProcessVerdict, Verdict, Word,
+};
+use crate::model::rows::{
+    Allocated, Estimate, History, Losses, Overhead, RowId, SiteRow, Source, Target,
+};
+
+const MI: f64 = 1024.0 * 1024.0;
+const SECOND: u64 = 1_000_000_000;
+/// 2026-11-21T02:58:40Z.
+const ATTACH_UNIX_NS: i64 = 1_795_229_920_000_000_000;
+
+fn interval(low: f64, value: f64, high: f64) -> Interval {
+    Interval { value, low, high }
+}
+
+fn mi(low: f64, value: f64, high: f64) -> Interval {
+    interval(low * MI, value * MI, high * MI)
+}
+
+fn frame(function: &str, file: &str, line: u32) -> Arc<Frame> {
+    Arc::new(Frame {
+        function: function.into(),
+        symbol: function.into(),
+        file: file.into(),
+        line,
+        entry: 1,
+        ..Frame::unnamed(0)
+    })
+}
+
+fn forward() -> Arc<Frame> {
+    frame(
+        "github.com/TykTechnologies/tyk/gateway.(*SessionLimiter).ForwardMessage",
+        "/src/tyk/gateway/session_manager.go",
+        268,
+    )
+}
+
+fn grown(rate: Interval) -> Evidence {
+    Evidence {
+        bytes_per_min: Some(rate),
+        objects_per_min: Some(interval(15_600.0, 18_400.0, 21_000.0)),
+        born: 41,
+        died: 0,
+        cycles: 26,
+        minutes: 14.0,
+        grows_with: Some(GrowsWith::Load),
+        survivors: Some((41, 41)),
+        oldest_cycles: Some(26),
+        per_call: Some(PerCall {
+            function: "net/http.serverHandler.ServeHTTP".into(),
+            objects: interval(0.9, 1.0, 1.1),
+            bytes: interval(58.0, 85.0, 111.0),
+        }),
+        ..Evidence::default()
+    }
+}
+
+/// The leak of field report 2: three sites under one caller.
+fn tyk() -> Findings {
+    let site = |row, frame, rate| LeakSite {
+        row: Some(RowId(row)),
+        frame,
+        evidence: Evidence {
+            bytes_per_min: Some(rate),
+            ..Evidence::default()
+        },
+    };
+    let leak = Leak {
+        letter: 'A',
+        kind: Kind::Heap,
+        under: forward(),
+        via: None,
+        sites: vec![
+            site(
+                1,
+                frame(
+                    "github.com/TykTechnologies/tyk/internal/memorycache.(*Cache).Set",
+                    "/src/tyk/internal/memorycache/cache.go",
+                    30,
+                ),
+                mi(1.0, 1.46, 1.9),
+            ),
+            site(
+                2,
+                frame(
+                    &forward().function,
+                    "/src/tyk/gateway/session_manager.go",
+                    381,
+                ),
+                mi(0.8, 1.11, 1.4),
+            ),
+            site(
+                3,
+                frame(
+                    "github.com/TykTechnologies/tyk/internal/memorycache.(*BucketStorage).Create",
+                    "/src/tyk/internal/memorycache/storage.go",
+                    29,
+                ),
+                mi(0.8, 1.07, 1.4),
+            ),
+        ],
+        evidence: Evidence {
+            survivors: Some((102, 102)),
+            per_call: Some(PerCall {
+                function: "net/http.serverHandler.ServeHTTP".into(),
+                objects: interval(2.6, 3.0, 3.4),
+                bytes: interval(170.0, 212.0, 254.0),
+            }),
+            ..grown(mi(3.6, 3.75, 3.9))
+        },
+        share_bytes: Some(0.97),
+        share_objects: Some(0.98),
+        in_step: Vec::new(),
+    };
+    Findings {
+        process: ProcessVerdict {
+            word: Word::Growing,
+            kind: Some(Kind::Heap),
+            live_bytes_per_min: Some(mi(3.6, 3.75, 3.9)),
+            rss_bytes_per_min: Some(mi(7.2, 7.5, 7.8)),
+            rss_factor: Some(2.0),
+            ..ProcessVerdict::default()
+        },
+        leaks: vec![leak],
+        limit: Some(Limit {
+            kind: LimitKind::MemoryMax,
+            bytes: 8 << 30,
+            in_s: Some(interval(31_020.0, 32_280.0, 33_600.0)),
+        }),
+        omitted: 0,
+    }
+}
+
+/// A watch of 14 minutes that found this.
+fn reading(findings: Findings) -> Reading {
+    let attached_ns = 1_000 * SECOND;
+    let mut reading = Reading::default();
+    reading.target = Target {
+        pid: 4121,
+        name: "tyk".to_owned(),
+        go: "go1.24.6".to_owned(),
+        started_unix_ns: ATTACH_UNIX_NS - 29_400_000_000_000,
+        attached_ns,
+        attached_unix_ns: ATTACH_UNIX_NS,
+        main_module: Some("github.com/TykTechnologies/tyk".to_owned()),
+        ..Target::default()
+    };
+    reading.now_ns = attached_ns + 845 * SECOND;
+    reading.rate_bytes = Some(524_288);
+    reading.cycles_seen = 26;
+    reading.overhead = Some(Overhead {
+        hits_per_sec: Some(240.0),
+        cpu_fraction: Some(0.0004),
+        hits: Some(202_700),
+    });
+    reading.ready = true;
+    reading.final_cycles = 26;
+    reading.findings = Arc::new(findings);
+    reading
+}
+
+fn text(reading: &Reading, width: usize) -> String {
+    let mut text = diagnosis(reading, width).join("\n");
+    text.push('\n');
+    text
+}
+
+fn row(word: Word, evidence: Evidence) -> SiteRow {
+    SiteRow {
+        id: RowId(1),
+        function: "github.com/TykTechnologies/tyk/internal/memorycache.(*Cache).Set".into(),
+        go_type: None,
+        file: "/src/tyk/internal/memorycache/cache.go".into(),
+        line: 30,
+        inuse: Estimate::default(),
+        samples: 1422,
+        growth: None,
+        growth_samples: 0,
+        rate: None,
+        alloc: Allocated::default(),
+        trend: Vec::new(),
+        trend_err: 0.0,
+        verdict: Some(Verdict { word, evidence }),
+        via: None,
+        leak: None,
+    }
+}
+
+fn with_process(process: ProcessVerdict) -> Findings {
+    Findings {
+        process,
+        ..Findings::default()
+    }
+}
+
+fn missing(samples: u64, cycles: u32, answer_in_s: Option<f64>) -> Missing {
+    Missing {
+        samples,
+        cycles,
+        answer_in_s,
+    }
+}
+
+#[test]
+fn a_leak_is_told_with_its_sites_and_its_evidence() {
+    insta::assert_snapshot!("leak-80", text(&reading(tyk()), 80));
+    insta::assert_snapshot!("leak-100", text(&reading(tyk()), 100));
+}
+
+#[test]
+fn a_collecting_one_says_what_is_missing() {
+    let findings = with_process(ProcessVerdict {
+        missing: Some(missing(21, 3, Some(380.0))),
+        ..ProcessVerdict::default()
+    });
+    let mut reading = reading(findings);
+    reading.target.source = Source::Spans;
+    reading.target.history = History::SinceAttach;
+    reading.losses = Losses {
+        lost: 12,
+        ..Losses::default()
+    };
+    insta::assert_snapshot!("collecting-80", text(&reading, 80));
+}
+
+#[test]
+fn an_end_of_the_process_is_said_first() {
+    let mut reading = reading(tyk());
+    reading.status = Status::Exited {
+        at_ns: reading.now_ns,
+        how: Some("signal 15 (SIGTERM)".to_owned()),
+    };
+    let text = text(&reading, 80);
+    assert!(text.contains("has exited: signal 15 (SIGTERM)."), "{text}");
+}
+
+#[test]
+fn no_line_is_longer_than_asked_for() {
+    for width in [40, 60, 80, 100, 200] {
+        for line in diagnosis(&reading(tyk()), width) {
+            assert!(
+                super::super::names::width(&line) <= width,
+                "{width}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_word_of_a_site_has_its_sentence() {
+    let mut all = String::new();
+    let mut add = |what: &str, row: &SiteRow, findings: &Findings| {
+        let _ = writeln!(all, "{what}:");
+        for sentence in site(row, findings) {
+            let _ = writeln!(all, "  {sentence}");
+        }
+    };
+    let mut growing = row(Word::Growing, grown(mi(1.0, 1.46, 1.9)));
+    growing.leak = Some('A');
+    growing.via = Some(frame(
+        "github.com/TykTechnologies/tyk/gateway.(*SessionLimiter).limitDRL",
+        "/src/tyk/gateway/session_manager.go",
+        185,
+    ));
+    add("growing", &growing, &tyk());
+    add(
+        "growing by time",
+        &row(
+            Word::Growing,
+            Evidence {
+                grows_with: Some(GrowsWith::Time),
+                survivors: Some((39, 41)),
+                died: 2,
+                ..grown(mi(0.01, 0.06, 0.11))
+            },
+        ),
+        &Findings::default(),
+    );
+    add(
+        "growing with bursts",
+        &row(
+            Word::Growing,
+            Evidence {
+                bytes_per_min: None,
+                objects_per_min: None,
+                per_call: None,
+                ..grown(mi(0.0, 0.0, 0.0))
+            },
+        ),
+        &Findings::default(),
+    );
+    add(
+        "a call of one's own",
+        &row(
+            Word::Growing,
+            Evidence {
+                grows_with: None,
+                per_call: Some(PerCall {
+                    function: "main.handle".into(),
+                    objects: interval(1.8, 2.1, 2.4),
+                    bytes: mi(0.9, 1.1, 1.3),
+                }),
+                ..grown(mi(1.0, 1.46, 1.9))
+            },
+        ),
+        &Findings::default(),
+    );
+    let window = Evidence {
+        born: 120,
+        died: 60,
+        cycles: 30,
+        minutes: 8.0,
+        ..Evidence::default()
+    };
+    add("warming", &row(Word::Warming, window.clone()), &tyk());
+    add(
+        "steady",
+        &row(
+            Word::Steady,
+            Evidence {
+                steady_below_bytes_per_min: Some(0.9 * MI),
+                ..window.clone()
+            },
+        ),
+        &tyk(),
+    );
+    add("churn", &row(Word::Churn, window.clone()), &tyk());
+    add("idle", &row(Word::Idle, window.clone()), &tyk());
+    for (what, missing) in [
+        ("collecting", missing(21, 2, Some(130.0))),
+        ("collecting, one of each", missing(1, 1, Some(8.0))),
+        ("collecting without a pace", missing(25, 0, None)),
+        ("collecting for time alone", missing(0, 0, Some(90.0))),
+    ] {
+        let evidence = Evidence {
+            missing: Some(missing),
+            ..window.clone()
+        };
+        add(what, &row(Word::Collecting, evidence), &tyk());
+    }
+    let mut unjudged = row(Word::Collecting, Evidence::default());
+    unjudged.verdict = None;
+    add("not judged", &unjudged, &tyk());
+    insta::assert_snapshot!("sites", all);
+}
+
+#[test]
+fn every_verdict_on_the_process_has_its_sentence() {
+    let mut all = String::new();
+    let mut add = |what: &str, findings: &Findings| {
+        let limit = limit(findings).unwrap_or_default();
+        let _ = writeln!(
+            all,
+            "{what}: {:?}\n  {}\n  {limit}",
+            outcome(findings),
+            process(findings)
+        );
+    };
+    add("leak", &tyk());
+    let growing = |kind| ProcessVerdict {
+        word: Word::Growing,
+        kind: Some(kind),
+        rss_bytes_per_min: Some(mi(2.0, 2.4, 2.8)),
+        ..ProcessVerdict::default()
+    };
+    add(
+        "bursts",
+        &with_process(ProcessVerdict {
+            rss_bytes_per_min: None,
+            ..growing(Kind::Heap)
+        }),
+    );
+    for (factor, bytes, kind, in_s) in [
+        (
+            5.0,
+            512 << 20,
+            LimitKind::MemoryHigh,
+            Some(interval(500.0, 600.0, f64::INFINITY)),
+        ),
+        (
+            1.0,
+            3 << 29,
+            LimitKind::GoMemLimit,
+            Some(interval(4e5, 9e5, f64::INFINITY)),
+        ),
+        (1.5, 64 << 30, LimitKind::Machine, None),
+    ] {
+        let mut findings = with_process(ProcessVerdict {
+            live_bytes_per_min: Some(mi(1.0, 1.2, 1.4)),
+            rss_factor: Some(factor),
+            ..growing(Kind::Heap)
+        });
+        findings.limit = Some(Limit { kind, bytes, in_s });
+        add(&format!("factor {factor}"), &findings);
+    }
+    add(
+        "not the heap",
+        &with_process(ProcessVerdict {
+            parts: vec![
+                GrowthPart {
+                    kind: Kind::IdleSpans,
+                    bytes: 82.0 * MI,
+                    share: 0.82,
+                },
+                GrowthPart {
+                    kind: Kind::Stacks,
+                    bytes: 11.0 * MI,
+                    share: 0.11,
+                },
+                GrowthPart {
+                    kind: Kind::Metadata,
+                    bytes: MI,
+                    share: 0.01,
+                },
+            ],
+            ..growing(Kind::IdleSpans)
+        }),
+    );
+    add("cgo", &with_process(growing(Kind::Cgo)));
+    add("mmap", &with_process(growing(Kind::Mmap)));
+    add("fragmentation", &with_process(growing(Kind::SpanWaste)));
+    add("page cache", &with_process(growing(Kind::PageCache)));
+    for word in [
+        Word::Warming,
+        Word::Steady,
+        Word::Churn,
+        Word::Idle,
+        Word::Collecting,
+    ] {
+        let process = ProcessVerdict {
+            word,
+            steady_below_bytes_per_min: Some(1.3 * MI),
+            missing: Some(missing(4, 1, Some(61.0))),
+            ..ProcessVerdict::default()
+        };
+        add(word.word(), &with_process(process));
+    }
+    add("nothing yet", &Findings::default());
+    insta::assert_snapshot!("process", all);
+}
+
+#[test]
+fn a_leak_in_one_text_and_of_goroutines() {
+    let findings = tyk();
+    let mut small = findings.leaks[0].clone();
+    small.letter = 'B';
+    small.via = Some(frame("main.(*handleWrapper).ServeHTTP", "/src/main.go", 71));
+    small.sites.truncate(1);
+    (small.share_bytes, small.share_objects) = (Some(0.03), Some(0.91));
+    let mut goroutines = findings.leaks[0].clone();
+    goroutines.letter = 'C';
+    goroutines.kind = Kind::Goroutines;
+    goroutines.evidence.bytes_per_min = None;
+    goroutines.evidence.objects_per_min = Some(interval(3_500.0, 3_600.0, 3_700.0));
+    goroutines.evidence.per_call = None;
+    (goroutines.share_bytes, goroutines.share_objects) = (Some(0.71), None);
+    goroutines.in_step = vec!['A'];
+    let all: Vec<String> = [&findings.leaks[0], &small, &goroutines].map(leak).to_vec();
+    insta::assert_snapshot!("leaks", all.join("\n"));
+    let findings = Findings {
+        process: ProcessVerdict {
+            word: Word::Growing,
+            kind: Some(Kind::Goroutines),
+            rss_bytes_per_min: Some(mi(9.0, 9.9, 10.8)),
+            ..ProcessVerdict::default()
+        },
+        leaks: vec![goroutines, small],
+        ..Findings::default()
+    };
+    insta::assert_snapshot!("goroutines-80", text(&reading(findings), 80));
+}
+
+#[test]
+fn the_next_look_is_as_long_as_the_answer_takes() {
+    let collecting = |answer| {
+        with_process(ProcessVerdict {
+            missing: Some(missing(20, 2, answer)),
+            ..ProcessVerdict::default()
+        })
+    };
+    assert_eq!(next_look(&tyk(), 180.0), None);
+    assert_eq!(next_look(&collecting(Some(60.0)), 180.0), Some(5));
+    assert_eq!(next_look(&collecting(None), 180.0), Some(17));
+    assert_eq!(next_look(&collecting(Some(f64::INFINITY)), 180.0), Some(17));
+    assert_eq!(next_look(&collecting(Some(1e9)), 180.0), Some(120));
+}

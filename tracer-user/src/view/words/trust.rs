@@ -1,0 +1,117 @@
+//! What was ruled out, what is not known, and what the figures are worth.
+
+use super::super::format;
+use super::super::reading::Reading;
+use super::figures::grouped;
+use super::outcome::{Outcome, outcome};
+use crate::model::findings::Kind;
+use crate::model::rows::{History, Source};
+
+/// The closing sentences, each to be wrapped by itself.
+pub(super) fn sentences(reading: &Reading) -> Vec<String> {
+    let mut sentences = Vec::new();
+    sentences.push(format!("Not known: {}.", unknown(reading).join("; ")));
+    sentences.push(format!("Trust: {}.", trust(reading).join("; ")));
+    sentences
+}
+
+/// What heaptop cannot say of this process, in the order of what it would change.
+fn unknown(reading: &Reading) -> Vec<String> {
+    let findings = &reading.findings;
+    let mut unknown = Vec::new();
+    let has_heap_leak = findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
+    if has_heap_leak {
+        unknown.push("who holds these objects (heaptop sees births and deaths only)".to_owned());
+    }
+    let unseen = match reading.target.history {
+        History::SinceStart => None,
+        History::SinceAttach => {
+            Some("what lived before the attach: this source sees what is allocated from then on")
+        }
+        History::SinceArmed => Some("what was allocated before the sampler was switched on"),
+    };
+    unknown.extend(unseen.map(str::to_owned));
+    if reading.target.source == Source::Buckets {
+        unknown.push(
+            "births and deaths between two reads, and how long objects live (no probes)".to_owned(),
+        );
+    }
+    if findings.limit.is_none() {
+        unknown.push("the memory limit".to_owned());
+    }
+    if outcome(findings) != Outcome::Leak {
+        unknown.push("what a longer watch would show".to_owned());
+    }
+    if findings.omitted > 0 {
+        unknown.push(format!(
+            "{} beyond what heaptop follows",
+            format::many(&grouped(findings.omitted), "site")
+        ));
+    }
+    if unknown.is_empty() {
+        unknown.push("what happens at another load".to_owned());
+    }
+    unknown
+}
+
+/// Losses and cost, and what impaired the figures.
+fn trust(reading: &Reading) -> Vec<String> {
+    let losses = &reading.losses;
+    let mut trust = Vec::new();
+    if reading.has_probes() {
+        let of = reading.overhead.and_then(|overhead| overhead.hits);
+        let of = of.map_or_else(String::new, |hits| format!(" of {}", grouped(hits)));
+        let repaired = if losses.lost > 0 && reading.is_sampled() {
+            format!(", {} repaired", grouped(losses.repaired))
+        } else {
+            String::new()
+        };
+        trust.push(format!(
+            "{}{of} events lost{repaired}",
+            grouped(losses.lost)
+        ));
+        trust.push(
+            match reading.overhead.and_then(|overhead| overhead.cpu_fraction) {
+                Some(fraction) => format!("{} % of a CPU", format::cpu_percent(fraction)),
+                None => "cost not measured yet".to_owned(),
+            },
+        );
+    } else {
+        trust.push("no probes, so no event to lose and no cost to the process".to_owned());
+    }
+    for (n, what) in [
+        (losses.truncated_stacks, "stack cut short"),
+        (losses.unnamed_pcs, "address without a name"),
+        (losses.evicted, "sample beyond what heaptop keeps"),
+        (losses.thinned, "sample thinned"),
+    ] {
+        if n > 0 {
+            let (one, rest) = what.split_once(' ').unwrap_or((what, ""));
+            let es = if one.ends_with('s') { "es" } else { "s" };
+            let s = if n == 1 { "" } else { es };
+            trust.push(format!("{} {one}{s} {rest}", grouped(n)));
+        }
+    }
+    if reading.sampler_detached {
+        trust.push("probes detached to keep the budget".to_owned());
+    }
+    if let Some(duty) = reading.on_part_of_time() {
+        trust.push(format!(
+            "probes on for {} % of the time to keep the budget",
+            format::percent(duty.on_fraction)
+        ));
+    }
+    if let Some((from, to, _)) = reading.rate_changed {
+        trust.push(format!(
+            "MemProfileRate changed from {from} to {to} meanwhile"
+        ));
+    }
+    trust.extend(
+        reading
+            .target
+            .notes
+            .iter()
+            .map(|note| super::super::names::clean(note)),
+    );
+    trust
+}
