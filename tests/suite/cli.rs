@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::cannot_run;
 use crate::support::go::{A_RELEASE, STRIPPED, copy_program};
-use crate::support::heaptop::{Heaptop, PROGRAM, heaptop, refused};
+use crate::support::heaptop::{Heaptop, PROGRAM, SITES, heaptop, lines_of, only_sites, refused};
 use crate::support::ordered_json::Json;
 use crate::support::profile::Profile;
 use crate::support::serial::turn;
@@ -31,6 +31,10 @@ fn wrong_arguments_end_with_status_2() {
         &["1", "2"],
         &["snapshot"],
         &["snapshot", "--json", "1"],
+        &["diagnose"],
+        &["diagnose", "--for", "0s", "1"],
+        &["diagnose", "--arm", "--no-probes", "1"],
+        &["diagnose", "--source", "spans", "--arm", "1"],
         &["watch"],
     ] {
         let output = heaptop(arguments);
@@ -56,6 +60,7 @@ fn help(arguments: &[&str]) -> String {
 fn help_is_as_it_was_read_last() {
     insta::assert_snapshot!("help", help(&["--help"]));
     insta::assert_snapshot!("help_snapshot", help(&["snapshot", "--help"]));
+    insta::assert_snapshot!("help_diagnose", help(&["diagnose", "--help"]));
 }
 
 #[test]
@@ -73,6 +78,7 @@ fn what_is_no_target_is_refused_in_three_lines() {
     for arguments in [
         &[nobody][..],
         &["snapshot", nobody],
+        &["diagnose", nobody],
         &["--json", "--no-probes", nobody],
     ] {
         let refused = refused(&heaptop(arguments));
@@ -136,7 +142,7 @@ fn a_name_means_the_one_go_process_that_has_it() {
     let json = |target: &str| heaptop(&["--json", "--no-probes", "--count", "1", target]);
     let output = json(&name);
     assert!(output.status.success(), "{output:?}");
-    let line: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+    let line: Json = only_sites(&output.stdout);
     assert_eq!(
         line.get("target").get("pid"),
         &Json::Number(f64::from(first.pid()))
@@ -208,9 +214,7 @@ fn json_has_exactly_the_keys_of_its_schema_and_null_for_what_is_unknown() {
     let pid = truth.pid().to_string();
     let output = heaptop(&["--json", "--no-probes", "--count", "1", "--top", "1", &pid]);
     assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("text");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    let line: Json = serde_json::from_str(&text).expect("JSON");
+    let line: Json = only_sites(&output.stdout);
 
     assert_eq!(line.keys(), [&LINE[..], &["sites_omitted"]].concat());
     assert_eq!(
@@ -297,9 +301,8 @@ fn interval_count_and_sort_are_obeyed() {
     ]);
     let took = begun.elapsed();
     assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let lines: Vec<Json> = text
-        .lines()
+    let lines: Vec<Json> = lines_of(&output.stdout, SITES)
+        .into_iter()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     assert_eq!(lines.len(), 4);
@@ -544,7 +547,7 @@ fn an_own_target_of_a_user_without_privileges_can_be_read_but_not_probed() {
         .expect("it ran before");
     // Without a word about it, that would be half a truth.
     assert!(output.status.success(), "{output:?}");
-    let line: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+    let line: Json = only_sites(&output.stdout);
     assert_eq!(line.get("source"), &Json::Text("buckets".into()));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("as with --no-probes"), "{said}");

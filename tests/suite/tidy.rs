@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files that see bytes and plain values only.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "go",
     "plan",
     "decode.rs",

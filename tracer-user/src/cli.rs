@@ -22,7 +22,7 @@ use crate::view::order::{Sort, SortKey};
   sudo heaptop 4121                      live screen of process 4121
   sudo heaptop tyk                       the one Go process named tyk
   sudo heaptop tyk | head -40            text tables instead of the screen
-  sudo heaptop --json --count 1 tyk      one line of JSON
+  sudo heaptop --json --count 1 tyk      this moment as JSON: call sites, process
   sudo heaptop --no-probes tyk           memory reads alone: no eBPF, no trap in the target
   sudo heaptop --arm tyk                 a program without a profiler: its sampler on while we look
   sudo heaptop --exact --for 30s tyk     every allocation with its type, for half a minute
@@ -47,7 +47,7 @@ pub struct Cli {
 pub enum Command {
     /// Watch TARGET: the long form of `heaptop TARGET`, also for a process named like a command
     Watch(WatchArgs),
-    /// Watch TARGET for some minutes, then say in words whether it leaks, where, and how long it has
+    /// Watch for some minutes, then say in words whether it leaks, where, and how long it has
     Diagnose(DiagnoseArgs),
     /// List the Go processes that run here, in containers too
     Ps(PsArgs),
@@ -99,7 +99,7 @@ pub struct WatchArgs {
     /// the new process
     #[arg(long)]
     pub follow: bool,
-    /// One JSON object a line instead of tables (schema heaptop.sites/1)
+    /// Lines of JSON instead of tables: schemas heaptop.sites/1 and heaptop.process/1, see docs/json.md
     #[arg(long)]
     pub json: bool,
     /// Time between two blocks of text or JSON
@@ -205,18 +205,18 @@ impl PerArgs {
 /// Arguments of `diagnose`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-A word needs about 25 samples of what grows, each alive after 2 GC cycles, and 4 GC cycles. So 3 minutes are
-enough for a leak of 10 MiB a minute in a process that collects every few seconds; one of 2 MiB a minute takes
-10 minutes, and to call a site steady takes 8. Where it was too short, the last line says how long to look.
+A word needs about 25 samples of what grows, each alive after 2 GC cycles, and 4 GC cycles. So 3 minutes tell of a \
+leak of 10 MiB a minute where the GC runs every few seconds; one of 2 MiB a minute takes 10 minutes, and to call a \
+site steady takes 8. Where the time was too short, the last line says how long to look.
 
 Examples:
   sudo heaptop diagnose tyk                          look for 3 minutes
   sudo heaptop diagnose --for 15m tyk > ticket.txt   something to attach to a ticket
   sudo heaptop diagnose --json tyk | jq -r 'select(.schema == \"heaptop.process/1\").verdict.text'
 
-Exit status: 0 nothing was seen to grow that will not stop, 1 could not, 2 usage, 3 something grows that will
-not stop (a call site, goroutines, C memory, mappings), 4 too few samples to say, 130 and 143 by signal; what
-is known by then is printed all the same. The target's end is no error: what was seen of it is told.")]
+Exit status: 0 nothing was seen to grow that will not stop, 1 could not, 2 usage, 3 something grows that will not \
+stop (a call site, goroutines, C memory, mappings), 4 too few samples to say, 130 and 143 by signal; what is known \
+by then is printed all the same. The target's end is no error: what was seen of it is told.")]
 pub struct DiagnoseArgs {
     /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
     /// seen inside
@@ -225,6 +225,9 @@ pub struct DiagnoseArgs {
     /// How long to look, such as 3m or 1h. Ctrl-C ends it earlier, with what is known by then
     #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
     pub duration: Duration,
+    /// Whose calls are counted.
+    #[command(flatten)]
+    pub per: PerArgs,
     /// Read the runtime's records alone: no eBPF and no trap in the target
     #[arg(long, conflicts_with_all = ["arm", "per"])]
     pub no_probes: bool,
@@ -238,9 +241,6 @@ pub struct DiagnoseArgs {
     /// [default: 1%]
     #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
     pub max_overhead: Option<f64>,
-    /// Whose calls are counted.
-    #[command(flatten)]
-    pub per: PerArgs,
     /// Two JSON objects instead of words, one a line: schemas heaptop.sites/1 and heaptop.process/1
     #[arg(long)]
     pub json: bool,
@@ -271,6 +271,12 @@ impl DiagnoseArgs {
         if let Some(source) = self.source.and_then(|source| source.to_possible_value()) {
             command.push_str(" --source ");
             command.push_str(source.get_name());
+        }
+        if let Some(function) = &self.per.per {
+            // Its name has brackets and stars, which a shell would take for its own.
+            for part in [" --per '", function, "'"] {
+                command.push_str(part);
+            }
         }
         command.push(' ');
         command.push_str(&self.target);

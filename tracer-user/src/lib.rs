@@ -25,6 +25,7 @@ pub mod model;
 pub mod plan;
 pub mod probe;
 pub mod process;
+mod readiness;
 pub mod refusal;
 pub mod session;
 pub mod source;

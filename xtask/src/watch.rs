@@ -69,13 +69,18 @@ impl Watch {
         self.running.leaf_pid()
     }
 
-    /// The next line, which must come within `limit`.
+    /// The next line of call sites, which must come within `limit`.
     pub(crate) fn next(&mut self, limit: Duration) -> Result<Value> {
-        match self.running.expect_line(limit) {
-            Ok(line) => {
-                serde_json::from_str(&line).with_context(|| format!("heaptop wrote {line:?}"))
+        loop {
+            let line = match self.running.expect_line(limit) {
+                Ok(line) => line,
+                Err(err) => return Err(self.in_its_words(err)),
+            };
+            let line: Value =
+                serde_json::from_str(&line).with_context(|| format!("heaptop wrote {line:?}"))?;
+            if is_sites(&line) {
+                return Ok(line);
             }
-            Err(err) => Err(self.in_its_words(err)),
         }
     }
 
@@ -120,6 +125,11 @@ impl Watch {
             anyhow::anyhow!("{err:#}; it says: {words}")
         }
     }
+}
+
+/// Whether a line is one of call sites; lines of other schemas come beside them.
+pub(crate) fn is_sites(line: &Value) -> bool {
+    line["schema"] == "heaptop.sites/1"
 }
 
 /// The row of a function in a line.

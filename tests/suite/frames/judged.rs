@@ -351,7 +351,7 @@ fn anatomy(at_ns: u64, mib: [u64; 9]) -> Event {
         pages: PageTables {
             globals_bytes: globals,
             other_anon_bytes: metadata + anon,
-            foreign_bytes: 0,
+            foreign_bytes: anon,
             skipped_bytes: 0,
         },
         census: Census {
@@ -362,6 +362,7 @@ fn anatomy(at_ns: u64, mib: [u64; 9]) -> Event {
         },
         accounts: Accounts {
             live_bytes: live,
+            gc_misc_sys_bytes: metadata,
             ..Accounts::default()
         },
         cgroup: Some(CgroupRead {

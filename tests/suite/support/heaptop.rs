@@ -20,6 +20,30 @@ pub(crate) fn heaptop(arguments: &[&str]) -> Output {
         .expect("heaptop runs")
 }
 
+/// The schema of lines about call sites, which most tests look at.
+pub(crate) const SITES: &str = "heaptop.sites/1";
+
+/// Whether a line of JSON is of a schema; it stands first in each.
+pub(crate) fn is_of(line: &str, schema: &str) -> bool {
+    line.starts_with(&format!("{{\"schema\":\"{schema}\""))
+}
+
+/// The lines of a schema in an output.
+pub(crate) fn lines_of<'a>(stdout: &'a [u8], schema: &str) -> Vec<&'a str> {
+    let text = std::str::from_utf8(stdout).expect("text");
+    text.lines().filter(|line| is_of(line, schema)).collect()
+}
+
+/// The one line about call sites in an output.
+#[track_caller]
+pub(crate) fn only_sites<T: serde::de::DeserializeOwned>(stdout: &[u8]) -> T {
+    let lines = lines_of(stdout, SITES);
+    let [line] = lines[..] else {
+        panic!("not one line: {lines:?}");
+    };
+    serde_json::from_str(line).unwrap_or_else(|err| panic!("{err}: {line}"))
+}
+
 /// The three lines of a refusal, without their marks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -68,7 +92,7 @@ pub(crate) struct Heaptop {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Lines of standard output that nobody had read.
+    /// Lines of standard output that nobody had read, those about call sites alone if they are JSON.
     pub(crate) lines: Vec<String>,
     pub(crate) stderr: String,
 }
@@ -100,11 +124,16 @@ impl Heaptop {
         Self::start(&arguments)
     }
 
-    /// The next line as JSON.
+    /// The next line about call sites.
     #[track_caller]
     pub(crate) fn next_json(&self) -> Value {
-        let Some(line) = self.lines.next() else {
-            panic!("no more lines: {:?}", self.stderr.rest());
+        let line = loop {
+            let Some(line) = self.lines.next() else {
+                panic!("no more lines: {:?}", self.stderr.rest());
+            };
+            if is_of(&line, SITES) {
+                break line;
+            }
         };
         serde_json::from_str(&line).unwrap_or_else(|err| panic!("{err}: {line}"))
     }
@@ -136,7 +165,8 @@ impl Heaptop {
 
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> Ended {
-        let lines = self.lines.rest();
+        let mut lines = self.lines.rest();
+        lines.retain(|line| !line.starts_with('{') || is_of(line, SITES));
         let stderr = self.stderr.rest().join("\n");
         Ended {
             status: self.child.wait().expect("own child"),

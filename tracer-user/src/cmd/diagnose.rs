@@ -24,9 +24,9 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<Exit> {
             arm: args.arm,
             max_cpu_fraction: args.max_overhead,
             is_short: false,
+            per: args.per.wanted(),
             log: args.debug_log.is_some(),
             ring_bytes: None,
-            per: args.per.wanted(),
         };
         let session = begin::attach(pid, &args.target, &settings).await?;
         diagnose::run(session, signals, args).await

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::EventStream;
-use futures_util::StreamExt as _;
 use tokio::time::MissedTickBehavior;
 
 use crate::exit::Exit;
 use crate::process::list::{Lister, Listing};
 use crate::session::signals::Signals;
-use crate::ui::{ScreenOptions, Terminal, input};
+use crate::ui::{Keyboard, ScreenOptions, Terminal};
 use crate::view::picker::{Picked, Picker};
 use crate::view::processes::sort;
 
@@ -40,8 +38,7 @@ pub async fn run(options: ScreenOptions, signals: &mut Signals) -> anyhow::Resul
 async fn choose(terminal: &mut Terminal, signals: &mut Signals) -> anyhow::Result<Choice> {
     let lister = Arc::new(Lister::default());
     let mut picker = Picker::default();
-    let mut inputs = EventStream::new();
-    let mut reader = input::Reader::default();
+    let mut keyboard = Keyboard::open()?;
     let mut timer = tokio::time::interval(LOOK_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (sender, mut listings) = tokio::sync::mpsc::channel::<Listing>(1);
@@ -51,10 +48,9 @@ async fn choose(terminal: &mut Terminal, signals: &mut Signals) -> anyhow::Resul
         tokio::select! {
             biased;
             exit = signals.next() => return Ok(Choice::Exit(exit)),
-            event = inputs.next() => {
-                let Some(Ok(event)) = event else { return Ok(Choice::Exit(Exit::Terminated)) };
-                let Some(event) = reader.read(event) else { continue };
-                match picker.handle(event) {
+            input = keyboard.next() => {
+                let Ok(Some(input)) = input else { return Ok(Choice::Exit(Exit::Terminated)) };
+                match picker.handle(input) {
                     Some(Picked::Open(pid)) => return Ok(Choice::Pid(pid)),
                     Some(Picked::Quit) => return Ok(Choice::Exit(Exit::Done)),
                     Some(Picked::Suspend) => terminal.suspend()?,

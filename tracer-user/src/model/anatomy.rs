@@ -64,6 +64,12 @@ impl Parts {
             .fold(0, |sum, &bytes| sum.saturating_add(bytes))
     }
 
+    /// Made up, in the order of [`Part::ALL`].
+    #[cfg(test)]
+    pub(crate) fn of(bytes: [u64; N_PARTS]) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn set(&mut self, part: Part, bytes: u64) {
         self.0[part as usize] = bytes;
     }

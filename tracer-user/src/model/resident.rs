@@ -200,3 +200,106 @@ fn limits(read: &AnatomyRead, go_limit_bytes: Option<u64>) -> Vec<Limit> {
     limits.sort_by_key(Limit::room_bytes);
     limits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{CgroupLimit, Event, KernelMemory, MachineRead, PageTables};
+    use crate::go::accounts::Accounts;
+    use crate::go::census::{ClassCensus, SpanSum};
+    use crate::model::rows::Target;
+
+    /// A heap of `idle` idle bytes over 100 of objects, of which 60 were marked.
+    fn read(at_ns: u64, idle_bytes: u64) -> Event {
+        let class = ClassCensus {
+            sum: SpanSum {
+                spans: 1,
+                bytes: 128,
+                resident_bytes: 120,
+            },
+            objects: 4,
+            object_bytes: 100,
+            object_resident_bytes: 100,
+        };
+        Event::Anatomy(Box::new(AnatomyRead {
+            at_ns,
+            kernel: KernelMemory {
+                rss_bytes: 180 + idle_bytes,
+                file_bytes: 10,
+                ..KernelMemory::default()
+            },
+            pages: PageTables {
+                globals_bytes: 5,
+                other_anon_bytes: 40,
+                foreign_bytes: 15,
+                ..PageTables::default()
+            },
+            census: Census {
+                classes: vec![ClassCensus::default(), class],
+                idle_bytes,
+                ..Census::default()
+            },
+            accounts: Accounts {
+                live_bytes: 60,
+                gc_misc_sys_bytes: 30,
+                ..Accounts::default()
+            },
+            cgroup: Some(CgroupRead {
+                usage_bytes: 500,
+                reclaimable_bytes: Some(200),
+                max: Some(CgroupLimit {
+                    limit_bytes: 1000,
+                    usage_bytes: 600,
+                }),
+                ..CgroupRead::default()
+            }),
+            machine: Some(MachineRead {
+                total_bytes: 2000,
+                available_bytes: 900,
+            }),
+            ..AnatomyRead::default()
+        }))
+    }
+
+    #[test]
+    fn parts_peak_baseline_and_limits_are_told() {
+        let mut model = Model::new(Target::default());
+        model.apply(Event::MarkBaseline { at_ns: 1 });
+        model.apply(read(2, 0));
+        model.apply(read(3, 50));
+        model.apply(Event::MarkBaseline { at_ns: 4 });
+        model.apply(read(5, 20));
+        let anatomy = model.anatomy().expect("read");
+        let now = anatomy.now;
+        let parts = Part::ALL.map(|part| now.parts.get(part));
+        assert_eq!(parts, [60, 40, 20, 20, 0, 25, 5, 15, 10]);
+        assert_eq!((now.parts.sum(), now.unexplained_bytes()), (195, 5));
+        assert_eq!((anatomy.peak.at_ns, anatomy.history.len()), (3, 3));
+        assert_eq!(anatomy.baseline.map(|moment| moment.at_ns), Some(3));
+        assert_eq!(anatomy.classes.len(), 1);
+        let limits = anatomy.limits.iter();
+        let limits: Vec<_> = limits
+            .map(|limit| (limit.kind, limit.room_bytes()))
+            .collect();
+        assert_eq!(
+            limits,
+            [(LimitKind::MemoryMax, 600), (LimitKind::Machine, 900)]
+        );
+        // The first baseline was marked before the first read, which stands for it.
+        model.apply(Event::UseBaseline(0));
+        let baseline = model.anatomy().and_then(|anatomy| anatomy.baseline);
+        assert_eq!(baseline.map(|moment| moment.at_ns), Some(2));
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_keeps_its_ends() {
+        let mut model = Model::new(Target::default());
+        for at_ns in 1..=5 * MAX_MOMENTS as u64 {
+            model.apply(read(at_ns, 0));
+        }
+        let history = &model.anatomy().expect("read").history;
+        assert!(history.len() <= MAX_MOMENTS && history.len() > MAX_MOMENTS / 2);
+        assert_eq!(history.first().map(|moment| moment.at_ns), Some(1));
+        assert!(history.is_sorted_by_key(|moment| moment.at_ns));
+    }
+}

@@ -18,7 +18,6 @@ use super::calls::CallsReader;
 use super::edge::Edge;
 use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
-use super::readiness::readable;
 use crate::clock::monotonic_ns;
 use crate::event::Event;
 use crate::go::memory::Unreadable;
@@ -26,6 +25,7 @@ use crate::model::ReadRequest;
 use crate::plan::Kind;
 use crate::probe::calibrate::HitCost;
 use crate::probe::detach;
+use crate::readiness::readable;
 
 /// The ring is drained at least so often: births and frees come without a wake-up, which would cost more
 /// than they do.

@@ -92,7 +92,8 @@ fn json_lines(session: &Session) -> String {
     };
     let model = session.model();
     let sites = json::line(model, GroupBy::Function, sort, MAX_SITES);
-    format!("{sites}\n")
+    let process = json::process_line(model, usize::MAX);
+    format!("{sites}\n{process}\n")
 }
 
 fn text(session: &Session, args: &DiagnoseArgs, exit: Exit, watched: Duration) -> String {

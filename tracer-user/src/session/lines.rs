@@ -15,6 +15,9 @@ use crate::refusal::Refusal;
 use crate::view::order::Sort;
 use crate::view::{TextOptions, text_block};
 
+/// GC cycles in each line of JSON about the process: at 20 a second, one line misses none of a second.
+const RECENT_CYCLES: usize = 32;
+
 /// Prints until the count is reached, the target ends, a signal comes, or nobody reads any more.
 pub async fn run(
     mut session: Session,
@@ -27,17 +30,19 @@ pub async fn run(
     let mut timer = tokio::time::interval(args.interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blocks = 0;
+    let mut cost_told = false;
     let exit = 'blocks: loop {
-        let ended = tokio::select! {
+        // The last block is that of the time asked for, however long ago the one before it was.
+        let (ended, is_over) = tokio::select! {
             biased;
             exit = signals.next() => break exit,
-            () = over(deadline) => break Exit::Done,
-            _ = timer.tick() => false,
+            () = over(deadline) => (false, true),
+            _ = timer.tick() => (false, false),
             more = session.turn() => {
                 if more {
                     continue;
                 }
-                true
+                (true, false)
             }
         };
         if let Some(by) = session.disarmed() {
@@ -47,7 +52,10 @@ pub async fn run(
             ));
         }
         blocks += 1;
-        let text = block(&session, args, blocks == 1);
+        let cost_known = session.model().overhead();
+        let cost_known = cost_known.is_some_and(|overhead| overhead.cpu_fraction.is_some());
+        let is_first_cost = cost_known && !std::mem::replace(&mut cost_told, cost_known);
+        let text = block(&session, args, (blocks == 1, is_first_cost));
         // A reader that has stopped must not keep a signal waiting.
         let written = tokio::select! {
             biased;
@@ -55,7 +63,7 @@ pub async fn run(
             written = tokio::task::spawn_blocking(move || write(&text)) => written??,
         };
         let is_enough = args.count.is_some_and(|count| blocks >= count);
-        if !written || is_enough || (ended && follow.is_none()) {
+        if !written || is_enough || is_over || (ended && follow.is_none()) {
             break Exit::Done;
         }
         if ended {
@@ -90,15 +98,13 @@ pub(super) fn tell_notes(session: &Session) {
     }
 }
 
-/// One block of text or JSON.
-fn block(session: &Session, args: &WatchArgs, is_first: bool) -> String {
+/// One block of text or JSON: whether it is the first one, and the first that knows what the probes cost.
+fn block(session: &Session, args: &WatchArgs, (is_first, is_first_cost): (bool, bool)) -> String {
     if args.json {
-        return json::line(
-            session.model(),
-            args.by.into(),
-            Sort::from(args.sort),
-            args.top,
-        ) + "\n";
+        let model = session.model();
+        let sites = json::line(model, args.by.into(), Sort::from(args.sort), args.top);
+        let process = json::process_line(model, RECENT_CYCLES);
+        return format!("{sites}\n{process}\n");
     }
     let columns = std::env::var("COLUMNS").ok();
     let options = TextOptions {
@@ -108,6 +114,7 @@ fn block(session: &Session, args: &WatchArgs, is_first: bool) -> String {
         by: args.by.into(),
         sort: Sort::from(args.sort),
         is_first,
+        is_first_cost,
         utc_offset_s: local_offset_s(),
     };
     text_block(session.model(), &options) + "\n"

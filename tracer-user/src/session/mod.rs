@@ -15,7 +15,6 @@ pub mod follow;
 mod goroutine_reader;
 pub mod lines;
 mod marks_reader;
-mod readiness;
 pub mod screen;
 pub mod signals;
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crossterm::event::EventStream;
-use futures_util::StreamExt as _;
 use nix::errno::Errno;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -16,7 +14,7 @@ use crate::cmd::files;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::model::rows::Status;
-use crate::ui::{ScreenOptions, Terminal, input};
+use crate::ui::{Keyboard, ScreenOptions, Terminal};
 use crate::view::input::{Action, handle};
 use crate::view::order::Sort;
 use crate::view::{Options, UiState, view};
@@ -86,8 +84,7 @@ async fn show(
     mut signals: Signals,
     (mut follow, deadline): (Option<Follow>, Option<Instant>),
 ) -> anyhow::Result<Exit> {
-    let mut inputs = EventStream::new();
-    let mut reader = input::Reader::default();
+    let mut keyboard = Keyboard::open()?;
     let mut timer = tokio::time::interval(FRAME_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut live = true;
@@ -96,11 +93,10 @@ async fn show(
             biased;
             exit = signals.next() => return Ok(exit),
             () = over(deadline) => return Ok(Exit::Done),
-            event = inputs.next() => {
+            input = keyboard.next() => {
                 // The terminal is gone: there is nobody to show anything to.
-                let Some(Ok(event)) = event else { return Ok(Exit::Terminated) };
-                let Some(event) = reader.read(event) else { continue };
-                if let Some(action) = handle(ui, event, session.model())
+                let Ok(Some(input)) = input else { return Ok(Exit::Terminated) };
+                if let Some(action) = handle(ui, input, session.model())
                     && let Some(exit) = act(action, session, ui, terminal)?
                 {
                     return Ok(exit);

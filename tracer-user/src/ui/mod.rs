@@ -1,12 +1,15 @@
 //! The terminal: draws a [`crate::view::ViewState`] and turns what comes from it into [`crate::view::input::Input`].
 //!
 //! No figure is computed here. [`theme`] gives roles their colours, [`glyphs`] replaces characters that the locale has
-//! not, [`draw`] puts panels into a buffer, [`input`] translates events, and [`terminal`] alone touches the terminal.
+//! not, [`draw`] puts panels into a buffer, [`keys`] reads what the terminal sends, which [`keyboard`] waits for, and
+//! [`terminal`] writes to it and switches its modes.
 
 pub mod draw;
 pub mod glyphs;
-pub mod input;
+pub mod keyboard;
+pub mod keys;
 pub mod terminal;
 pub mod theme;
 
+pub use keyboard::Keyboard;
 pub use terminal::{ScreenOptions, Terminal};

@@ -36,7 +36,7 @@ const MAX_COPY_BYTES: usize = 48 * 1024;
 /// The stop arrives within microseconds; the user does not notice this pause after coming back.
 const STOP_DELAY: Duration = Duration::from_millis(30);
 
-/// How long the terminal may think about its background; a later answer is dropped by [`super::input`].
+/// How long the terminal may think about its background; a later answer is dropped by [`super::keys`].
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Whether the terminal is ours and must be given back.

@@ -16,6 +16,8 @@ use crate::model::goroutines::{CountThen, GoroutineGroup, Goroutines};
 
 /// From this width on all columns are shown.
 const WIDE: usize = 100;
+/// From this width on what they wait for is never shortened.
+const WIDEST: usize = 110;
 /// Below this width what they wait for is shortened.
 const NARROW: usize = 72;
 
@@ -176,6 +178,7 @@ fn columns(room: usize) -> impl Iterator<Item = (usize, usize)> {
             "LONGEST" if room < NARROW => None,
             "WAITING IN" if room < NARROW => Some((index, 12)),
             "WAITING IN" if room < WIDE => Some((index, 14)),
+            "WAITING IN" if room >= WIDEST => Some((index, 22)),
             _ => Some((index, cells)),
         })
 }
@@ -334,7 +337,10 @@ fn stack(ui: &UiState, group: &GoroutineGroup, room: usize, rows: usize) -> Vec<
     let title = if let Some(oldest) = &group.oldest {
         // Where it is parked the runtime's frames say what `WAITING IN` says.
         let own = oldest.frames.iter().enumerate();
-        let own: Vec<_> = own.skip_while(|(_, f)| is_runtime(&f.function)).collect();
+        let own: Vec<_> = own
+            .skip_while(|(_, frame)| is_runtime(&frame.function))
+            .filter(|(_, frame)| &*frame.function != "runtime.goexit")
+            .collect();
         for (index, frame) in own.iter().take(rows.saturating_sub(1)) {
             let label = format!("   {index:>3} ");
             lines.push(frame_line(&label, &frame.function, &frame.file, frame.line));

@@ -391,7 +391,17 @@ fn usage_note(cgroup: &Cgroup) -> String {
     }
 }
 
-fn cgroup_table(cgroup: &Cgroup, room: usize) -> Vec<Line> {
+/// Whether the anonymous memory of the cgroup is about that of this process.
+fn is_one_process(cgroup: &Cgroup, now: &Moment) -> bool {
+    /// More than this beside the process, as a share, is another's.
+    const BESIDE: f64 = 0.15;
+    let own = now.rss_bytes.saturating_sub(now.parts.get(Part::File)) as f64;
+    cgroup
+        .anon_bytes
+        .is_some_and(|anon| (anon as f64 - own).abs() <= BESIDE * own)
+}
+
+fn cgroup_table(cgroup: &Cgroup, now: &Moment, room: usize) -> Vec<Line> {
     let columns = Columns::of(room);
     let parts = cgroup_parts(cgroup);
     let sizes: Vec<f64> = parts.iter().map(|part| part.3 as f64).collect();
@@ -414,6 +424,11 @@ fn cgroup_table(cgroup: &Cgroup, room: usize) -> Vec<Line> {
     }
     let mut lines = vec![heading];
     for ((letter, name, note, size), share) in parts.into_iter().zip(shares) {
+        let note = if letter == 'A' && !is_one_process(cgroup, now) {
+            "of all processes of the cgroup"
+        } else {
+            note
+        };
         lines.push(row(letter, name, &bytes(size), &percent(share), note));
     }
     let usage = bytes(cgroup.usage_bytes);
@@ -515,7 +530,7 @@ fn lines(ui: &UiState, layout: &Layout) -> Vec<Line> {
     }
     // The cgroup as a table where that leaves a graph too.
     if let Some(cgroup) = &anatomy.cgroup {
-        let whole = cgroup_table(cgroup, room);
+        let whole = cgroup_table(cgroup, &anatomy.now, room);
         if lines.len() + whole.len() + 3 <= rows {
             lines.extend(whole);
         } else {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::event::Duty;
 use crate::model::Model;
 use crate::model::anatomy::Anatomy;
+use crate::model::calls::Calls;
 use crate::model::findings::Findings;
 use crate::model::goroutines::Goroutines;
 use crate::model::rows::{
@@ -73,6 +74,8 @@ pub struct Reading {
     pub goroutines: Option<Arc<Goroutines>>,
     /// Why they are not, as the end of a sentence.
     pub goroutines_not_known: Option<String>,
+    /// Calls of the function that counts as a request; `None` where none is counted.
+    pub calls: Option<Calls>,
     /// Stacks of the rows that were asked for, largest in-use first.
     pub stacks: HashMap<RowId, Vec<StackRow>>,
     /// When the rows were gathered.
@@ -145,6 +148,7 @@ impl Reading {
         if is_new {
             self.generation = model.generation();
             self.rows_at_ns = self.now_ns;
+            self.calls = model.calls();
             self.goroutines = model.goroutines().map(Arc::new);
             self.goroutines_not_known = model.goroutines_not_known().map(str::to_owned);
             self.sites = if self.ready {

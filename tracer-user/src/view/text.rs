@@ -6,6 +6,7 @@ use super::columns::Column;
 use super::format;
 use super::names::{self, width};
 use super::order::{Sort, SortKey};
+use super::outlook::badge;
 use super::reading::notes;
 use super::selected::rate_to_zero;
 use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
@@ -27,6 +28,8 @@ pub struct TextOptions {
     pub sort: Sort,
     /// It is the first block: what was found at the attach is told in it, and not again.
     pub is_first: bool,
+    /// It is the first block that knows what the probes cost: it tells, and others do not.
+    pub is_first_cost: bool,
     /// Seconds east of UTC, for the time of day.
     pub utc_offset_s: i32,
 }
@@ -40,6 +43,7 @@ impl Default for TextOptions {
             by: GroupBy::default(),
             sort: Sort::default(),
             is_first: false,
+            is_first_cost: false,
             utc_offset_s: 0,
         }
     }
@@ -81,11 +85,9 @@ const LEAST_NAME: usize = 24;
 pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     let mut text = process_line(model, opts);
     text.push('\n');
-    if opts.is_first {
-        for note in notes(model.target(), model.rate_bytes()) {
-            for part in ["note: ", &note, "\n"] {
-                text.push_str(part);
-            }
+    for note in told_once(model, opts) {
+        for part in ["note: ", &note, "\n"] {
+            text.push_str(part);
         }
     }
     if !model.ready() {
@@ -136,6 +138,28 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     text
 }
 
+/// What is told in one block and not again: the source and what was found at the attach, then the cost of the probes.
+fn told_once(model: &Model, opts: &TextOptions) -> Vec<String> {
+    let mut told = Vec::new();
+    if opts.is_first {
+        let target = model.target();
+        let rate = model.rate_bytes().filter(|_| !target.source.is_by_marks());
+        let rate = rate.map_or_else(String::new, |rate| {
+            format!(", a sample per {}", format::sentence_rate(rate))
+        });
+        told.push(format!("source {}{rate}", target.source.word()));
+        told.extend(notes(target, model.rate_bytes()));
+    }
+    let cost = model.overhead().and_then(|overhead| overhead.cpu_fraction);
+    if let Some(fraction) = cost.filter(|_| opts.is_first_cost) {
+        told.push(format!(
+            "probes take {} % of a CPU",
+            format::cpu_percent(fraction)
+        ));
+    }
+    told
+}
+
 fn process_line(model: &Model, opts: &TextOptions) -> String {
     let target = model.target();
     let heap = model.heap();
@@ -152,8 +176,12 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
     } else {
         ("-".to_owned(), "-".to_owned())
     };
+    let verdict = match badge(&model.findings()) {
+        badge if badge.is_empty() => badge,
+        badge => format!(" {badge}"),
+    };
     let mut line = format!(
-        "{} {} {} live {} goal {} rss {} lost {lost} fixed {fixed}",
+        "{} {} {}{verdict} live {} goal {} rss {} lost {lost} fixed {fixed}",
         format::time_of_day(target.unix_ns(at_ns), opts.utc_offset_s),
         names::clean(&target.name),
         target.pid,

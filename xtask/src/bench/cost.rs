@@ -20,7 +20,7 @@ use super::{
     Tools, cpu_seconds,
     stats::{Median, median},
 };
-use crate::{processes::Running, progress::say, user};
+use crate::{processes::Running, progress::say, user, watch::is_sites};
 
 /// Ends the memory of an attach before the next mode: detaching takes about 0.1 s a probe.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
@@ -176,7 +176,10 @@ fn hits(tools: &Tools, gateway: &Gateway) -> Result<Hits> {
     let after = program_stats(tracer);
     let mut last = Value::Null;
     while let Ok(Some(line)) = heaptop.line(Duration::ZERO) {
-        last = serde_json::from_str(&line).context("heaptop writes JSON lines")?;
+        let line = serde_json::from_str(&line).context("heaptop writes JSON lines")?;
+        if is_sites(&line) {
+            last = line;
+        }
     }
     heaptop.end()?;
     drop(heaptop);

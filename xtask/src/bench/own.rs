@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Tools, cpu_seconds};
-use crate::{processes::Running, progress::say, user};
+use crate::{processes::Running, progress::say, user, watch::is_sites};
 
 /// Different stacks with a bucket each.
 pub(super) const STACKS: usize = 10_000;
@@ -103,11 +103,22 @@ fn work(target: &mut Running, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The newest of the lines that have come.
+/// The newest of the lines of call sites that have come.
 fn newest(heaptop: &mut Running) -> Result<Value> {
-    let mut newest = heaptop.expect_line(ANSWER_WITHIN)?;
-    while let Some(line) = heaptop.line(Duration::ZERO)? {
-        newest = line;
+    let parse =
+        |line: String| serde_json::from_str::<Value>(&line).context("heaptop writes JSON lines");
+    let mut newest = parse(heaptop.expect_line(ANSWER_WITHIN)?)?;
+    loop {
+        // Each of them has a line about the process behind it.
+        while let Some(line) = heaptop.line(Duration::ZERO)? {
+            let line = parse(line)?;
+            if is_sites(&line) {
+                newest = line;
+            }
+        }
+        if is_sites(&newest) {
+            return Ok(newest);
+        }
+        newest = parse(heaptop.expect_line(ANSWER_WITHIN)?)?;
     }
-    serde_json::from_str(&newest).context("heaptop writes JSON lines")
 }

@@ -58,7 +58,8 @@ run() {
 	/heaptop $(cat /arguments) $target > /tmp/rows 2> /tmp/stderr
 	fact heaptop_status $?
 	while read -r line; do fact stderr "$line"; done < /tmp/stderr
-	while read -r line; do fact row "$line"; done < /tmp/rows
+	grep -F '"schema":"heaptop.sites/1"' /tmp/rows > /tmp/sites
+	while read -r line; do fact row "$line"; done < /tmp/sites
 
 	# The target must have survived the probes and their removal: it works on, answers and ends as it was told.
 	fact stop "$(ask stop-churn)"
@@ -98,7 +99,7 @@ watch_by() {
 	wait $tracer
 	fact "${source}_status" $?
 	while read -r line; do fact stderr "$line"; done < /tmp/stderr
-	fact "${source}_row" "$(tail -n 1 /tmp/rows)"
+	fact "${source}_row" "$(grep -F '"schema":"heaptop.sites/1"' /tmp/rows | tail -n 1)"
 	fact "${source}_truth" "$(ask truth)"
 	fact "${source}_rate" "$(ask rate)"
 	fact "${source}_check" "$(ask check)"

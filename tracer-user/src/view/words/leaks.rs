@@ -1,11 +1,13 @@
 //! One leak: where it is, its sites, and what speaks for it.
 
+use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
-use super::figures::{bytes_per_min, count_per_min, plain_bytes_per_min, share};
+use super::figures::{bytes_per_min, count_per_min, grouped, plain_bytes_per_min, share};
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::model::findings::{Kind, Leak, LeakSite};
+use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
 /// Most sites of a leak that are listed; the others are counted.
 const MAX_SITES: usize = 8;
@@ -49,7 +51,7 @@ fn is_single(leak: &Leak) -> bool {
 }
 
 /// A leak as a block of lines.
-pub(super) fn block(leak: &Leak, _reading: &Reading, room: usize) -> Vec<String> {
+pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> {
     let mut lines = wrap(
         "",
         "  ",
@@ -73,10 +75,40 @@ pub(super) fn block(leak: &Leak, _reading: &Reading, room: usize) -> Vec<String>
         let rate = rate(leak);
         lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
     }
-    for sentence in evidence(leak) {
+    let parked = reading
+        .goroutines
+        .as_ref()
+        .and_then(|all| parked(leak, all));
+    for sentence in parked.into_iter().chain(evidence(leak)) {
         lines.extend(wrap("  ", "    ", &sentence, room));
     }
     lines
+}
+
+/// What leaked goroutines do: `648,000 of them, most wait in "chan receive", the longest for 3h00m; stacks 1.24 GiB.`
+fn parked(leak: &Leak, all: &Goroutines) -> Option<String> {
+    let made_here = |group: &&GoroutineGroup| {
+        let maker = group.created_by.as_ref().unwrap_or(&group.start);
+        (&maker.function, maker.line) == (&leak.under.function, leak.under.line)
+    };
+    let group = all
+        .groups
+        .iter()
+        .filter(made_here)
+        .max_by_key(|group| group.growth)
+        .filter(|_| leak.kind == Kind::Goroutines)?;
+    let wait = group.waits.first().map_or_else(String::new, |(reason, _)| {
+        format!(", most wait in \"{reason}\"")
+    });
+    let longest = group.longest_wait_ns.map_or_else(String::new, |ns| {
+        format!(", the longest for {}", format::duration(ns))
+    });
+    Some(format!(
+        "{} of them run {}{wait}{longest}; stacks {}.",
+        grouped(group.count),
+        clean(&group.start.function),
+        format::sentence_bytes(group.stack_bytes as f64)
+    ))
 }
 
 /// The sites with their growth, in two columns.

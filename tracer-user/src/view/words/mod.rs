@@ -10,6 +10,7 @@
 
 mod figures;
 mod leaks;
+mod looked_at;
 mod outcome;
 mod process;
 mod progress;
@@ -55,7 +56,12 @@ pub fn diagnosis(reading: &Reading, width: usize) -> Vec<String> {
         lines.extend(leaks::block(found, reading, width));
     }
     lines.push(String::new());
-    for sentence in trust::sentences(reading) {
+    let looked_at = [
+        looked_at::witnesses(reading),
+        looked_at::not_the_cause(reading),
+    ];
+    let trust = trust::sentences(reading);
+    for sentence in looked_at.into_iter().flatten().chain(trust) {
         lines.extend(wrap("", "  ", &sentence, width));
     }
     lines

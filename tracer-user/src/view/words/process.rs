@@ -14,12 +14,12 @@ pub fn process(findings: &Findings) -> String {
     let process = &findings.process;
     match process.word {
         Word::Growing => growing(findings),
-        Word::Warming => {
+        Word::Warming => format!(
             "WARMING. The live heap grows, but each step is smaller than the one before: most likely on the way to a \
-             bound. Near it the word may change between warming and growing."
-                .to_owned()
-        }
-        Word::Steady | Word::Churn | Word::Idle => flat(process),
+             bound. Near it the word may change between warming and growing.{}",
+            grew_beside(process)
+        ),
+        Word::Steady | Word::Churn | Word::Idle => flat(process) + &grew_beside(process),
         Word::Collecting => {
             let mut text = format!(
                 "COLLECTING. Too early to say what grows: {}.",
@@ -30,7 +30,27 @@ pub fn process(findings: &Findings) -> String {
                 text.push_str(&below(bound));
                 text.push('.');
             }
-            text
+            text + &grew_beside(process)
+        }
+    }
+}
+
+/// What the resident set grew by beside the live heap, where that is most of its growth and no slope goes on.
+fn grew_beside(process: &ProcessVerdict) -> String {
+    match process.kind {
+        None | Some(Kind::Heap) => String::new(),
+        Some(Kind::PageCache) => {
+            " The cgroup's usage grew by file pages, which the kernel takes back before it kills."
+                .to_owned()
+        }
+        Some(kind) => {
+            let parts = parts(&process.parts);
+            let parts = if parts.is_empty() {
+                format!(": it is {}", kind_words(kind))
+            } else {
+                parts
+            };
+            format!(" RSS grew since the attach, the live heap did not{parts}.")
         }
     }
 }
@@ -116,8 +136,12 @@ fn goroutines(findings: &Findings) -> String {
 /// Growth outside of the Go heap that will not stop.
 fn outside(process: &ProcessVerdict, what: &str) -> String {
     let parts = parts(&process.parts);
+    let live = match &process.live_bytes_per_min {
+        Some(live) => format!("of it the live heap {}", bytes_per_min(live)),
+        None => "the live heap does not".to_owned(),
+    };
     format!(
-        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}, the live heap does not{parts}.",
+        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}, {live}{parts}.",
         rate_of(process),
     )
 }
@@ -188,7 +212,7 @@ pub fn limit(findings: &Findings) -> Option<String> {
         LimitKind::MemoryMax => "",
         LimitKind::MemoryHigh => "; from then on the kernel slows it down",
         LimitKind::GoMemLimit => "; from then on GC runs ever more often",
-        LimitKind::Machine => "; then the kernel kills something",
+        LimitKind::Machine => "; then the kernel kills a process",
     };
     Some(format!(
         "{name} ({size}) is reached in {} at the present load{then}.",

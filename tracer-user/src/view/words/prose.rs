@@ -67,7 +67,12 @@ fn break_name(name: &str, room: usize) -> (&str, &str) {
     let Some(start) = name.get(..end) else {
         return (name, "");
     };
-    let at = start.rfind(['/', '.']).map_or(end, |at| at + 1);
+    // A method stays whole where it can: `memorycache.` and `(*Cache).Set`.
+    let before_method = name.get(..end + 1).and_then(|start| start.rfind(".("));
+    let at = before_method
+        .max(start.rfind('/'))
+        .or_else(|| start.rfind('.'))
+        .map_or(end, |at| at + 1);
     name.split_at(at)
 }
 

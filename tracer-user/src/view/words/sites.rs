@@ -4,7 +4,7 @@ use super::super::names::{clean, short_location};
 use super::figures::{about, below, bytes_per_min, count_per_min, minutes, per_call, share};
 use super::prose::{list, some};
 use crate::go::frame::Frame;
-use crate::model::findings::{Evidence, Findings, GrowsWith, Missing, PerCall, Verdict, Word};
+use crate::model::findings::{Evidence, Findings, GrowsWith, Missing, Verdict, Word};
 use crate::model::rows::SiteRow;
 
 /// Functions whose calls are requests: of net/http, and of gRPC.
@@ -157,7 +157,7 @@ pub(super) fn follows(evidence: &Evidence) -> Option<String> {
             .to_owned()
         });
     };
-    let (one, many) = calls(call);
+    let (one, many) = calls_of(&call.function);
     let (amount, interval) = per_call(&call.objects, &call.bytes);
     Some(match evidence.grows_with {
         Some(GrowsWith::Load) => {
@@ -170,12 +170,12 @@ pub(super) fn follows(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// What a call of the counted function is, once and many times.
-pub(super) fn calls(call: &PerCall) -> (String, String) {
-    if REQUEST_FUNCTIONS.contains(&&*call.function) {
+/// What a call of a counted function is, once and many times.
+pub(super) fn calls_of(function: &str) -> (String, String) {
+    if REQUEST_FUNCTIONS.contains(&function) {
         ("request".to_owned(), "requests".to_owned())
     } else {
-        let function = clean(&call.function);
+        let function = clean(function);
         (
             format!("call of {function}"),
             format!("calls of {function}"),

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::*;
 use crate::go::frame::Frame;
+use crate::go::goroutines::States;
+use crate::model::anatomy::{Anatomy, Moment, Parts};
+use crate::model::calls::Calls;
 use crate::model::findings::{
     Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
     Missing, PerCall, ProcessVerdict, Verdict, Word,
 };
+use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{
     Allocated, Estimate, History, Losses, Overhead, RowId, SiteRow, Source, Target,
 };
@@ -404,6 +408,19 @@ fn every_verdict_on_the_process_has_its_sentence() {
         add(&format!("factor {factor}"), &findings);
     }
     add(
+        "grew beside",
+        &with_process(ProcessVerdict {
+            word: Word::Steady,
+            kind: Some(Kind::IdleSpans),
+            parts: vec![GrowthPart {
+                kind: Kind::IdleSpans,
+                bytes: 82.0 * MI,
+                share: 0.82,
+            }],
+            ..ProcessVerdict::default()
+        }),
+    );
+    add(
         "not the heap",
         &with_process(ProcessVerdict {
             parts: vec![
@@ -478,6 +495,70 @@ fn a_leak_in_one_text_and_of_goroutines() {
         ..Findings::default()
     };
     insta::assert_snapshot!("goroutines-80", text(&reading(findings), 80));
+}
+
+/// The same with what was looked at beside the heap.
+fn with_witnesses(mut reading: Reading) -> Reading {
+    let moment = |at_ns, live: u64| Moment {
+        at_ns,
+        parts: Parts::of([live, live, 61, 40, 12, 20, 3, 21, 15].map(|mib| mib << 20)),
+        ..Moment::default()
+    };
+    reading.anatomy = Some(Arc::new(Anatomy {
+        now: moment(reading.now_ns, 1945),
+        baseline: Some(moment(reading.target.attached_ns, 1893)),
+        ..Anatomy::default()
+    }));
+    reading.goroutines = Some(Arc::new(Goroutines {
+        count: 231,
+        growth: Some(2),
+        groups: vec![GoroutineGroup {
+            id: 1,
+            created_by: Some(forward()),
+            start: frame("main.wait", "/src/main.go", 12),
+            is_runtime: false,
+            count: 648_000,
+            growth: Some(36_000),
+            per_min: None,
+            states: States::default(),
+            waits: vec![("chan receive", 647_000), ("select", 1_000)],
+            longest_wait_ns: Some(10_800 * SECOND),
+            stack_bytes: 1_331_439_861,
+            stack_growth_bytes: None,
+            oldest: None,
+            verdict: None,
+        }],
+        ..Goroutines::default()
+    }));
+    reading.calls = Some(Calls {
+        function: "net/http.serverHandler.ServeHTTP".into(),
+        per_sec: Some(300.4),
+        mean_per_sec: None,
+        total: 253_600.0,
+        counted_fraction: 1.0,
+        is_windowed: false,
+        is_counting: true,
+        looks: (0..8_u32)
+            .map(|look| (u64::from(look), Some(300.0 + f64::from(look))))
+            .collect(),
+    });
+    reading
+}
+
+#[test]
+fn what_was_looked_at_beside_the_heap_is_told() {
+    insta::assert_snapshot!("witnesses-80", text(&with_witnesses(reading(tyk())), 80));
+    let mut findings = tyk();
+    findings.leaks[0].kind = Kind::Goroutines;
+    findings.process.kind = Some(Kind::Goroutines);
+    let lines = text(&with_witnesses(reading(findings)), 80);
+    assert!(
+        lines.contains("648,000 of them run main.wait, most wait in \"chan receive\", the longest for\n    3h00m;"),
+        "{lines}"
+    );
+    // Nothing is ruled out where nothing grows.
+    let lines = text(&with_witnesses(reading(Findings::default())), 80);
+    assert!(!lines.contains("Not the cause"), "{lines}");
 }
 
 #[test]

@@ -7,6 +7,9 @@ use super::outcome::{Outcome, outcome};
 use crate::model::findings::Kind;
 use crate::model::rows::{History, Source};
 
+/// A cost below this is said as a bound: it is not nothing.
+const LEAST_CPU: f64 = 1e-5;
+
 /// The closing sentences, each to be wrapped by itself.
 pub(super) fn sentences(reading: &Reading) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -60,7 +63,9 @@ fn trust(reading: &Reading) -> Vec<String> {
     let mut trust = Vec::new();
     if reading.has_probes() {
         let of = reading.overhead.and_then(|overhead| overhead.hits);
-        let of = of.map_or_else(String::new, |hits| format!(" of {}", grouped(hits)));
+        let of = of.map_or_else(String::new, |hits| {
+            format!(" of {}", grouped(hits.max(losses.lost)))
+        });
         let repaired = if losses.lost > 0 && reading.is_sampled() {
             format!(", {} repaired", grouped(losses.repaired))
         } else {
@@ -72,6 +77,7 @@ fn trust(reading: &Reading) -> Vec<String> {
         ));
         trust.push(
             match reading.overhead.and_then(|overhead| overhead.cpu_fraction) {
+                Some(fraction) if fraction < LEAST_CPU => "less than 0.001 % of a CPU".to_owned(),
                 Some(fraction) => format!("{} % of a CPU", format::cpu_percent(fraction)),
                 None => "cost not measured yet".to_owned(),
             },

@@ -1,4 +1,4 @@
-//! Waiting on a descriptor of the kernel's: the ring, the pidfd.
+//! Waiting on a descriptor of the kernel's: the ring, the pidfd, the terminal.
 
 use std::os::fd::OwnedFd;
 
@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
     unsafe_code,
     reason = "tokio cannot know what a type of ours does with its descriptor"
 )]
-pub(super) fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names one open descriptor from its creation to its drop, and `AsyncFd` deregisters before it
     // drops it.
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };

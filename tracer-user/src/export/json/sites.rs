@@ -1,14 +1,14 @@
-//! One line of JSON per look: the contract for scripts, schema `heaptop.sites/1`.
-//!
-//! Unknown is `null`, never 0. `alloc_*` count from the attach, `growth_*` from the baseline, in-use and
-//! growth are those after the last final GC cycle; `_err` is one standard error.
+//! `heaptop.sites/1`: the call sites of a moment, each with its verdict.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
+use super::evidence::Evidence;
+use super::{Place, Target, timestamp, whole};
 use crate::model::Model;
-use crate::model::rows::{GroupBy, Query, Rate, SiteRow, Status};
+use crate::model::findings::Findings;
+use crate::model::rows::{GroupBy, Query, Rate, SiteRow};
 use crate::view::order::Sort;
+use crate::view::words;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -22,16 +22,6 @@ struct Line<'a> {
     losses: Losses,
     sites: Vec<Site<'a>>,
     sites_omitted: usize,
-}
-
-#[derive(Serialize)]
-struct Target<'a> {
-    pid: u32,
-    name: &'a str,
-    go: &'a str,
-    started_at: String,
-    exited: bool,
-    notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -77,11 +67,11 @@ struct Site<'a> {
     alloc_bytes: Option<i64>,
     alloc_objects: Option<i64>,
     alloc_bytes_per_sec: Option<f64>,
-    // Diagnosis fills these; until it exists nothing is known of them.
-    verdict: Option<&'a str>,
-    evidence: Option<()>,
-    via: Option<()>,
-    leak: Option<&'a str>,
+    // Null for groupings that are not judged.
+    verdict: Option<&'static str>,
+    evidence: Option<Evidence<'a>>,
+    via: Option<Place<'a>>,
+    leak: Option<char>,
     r#type: Option<&'a str>,
 }
 
@@ -102,19 +92,13 @@ pub fn line(model: &Model, by: GroupBy, sort: Sort, top: usize) -> String {
     let overhead = model.overhead();
     let by_probes = overhead.is_some();
     let duty = model.duty();
+    let findings = model.findings();
     let line = Line {
         schema: "heaptop.sites/1",
         at: timestamp(target.unix_ns(model.now_ns())),
         source: target.source.word(),
         rate_bytes: model.rate_bytes(),
-        target: Target {
-            pid: target.pid,
-            name: &target.name,
-            go: &target.go,
-            started_at: timestamp(target.started_unix_ns),
-            exited: *model.status() != Status::Live,
-            notes: &target.notes,
-        },
+        target: Target::of(model),
         heap: Heap {
             live_bytes: heap.live_bytes,
             goal_bytes: heap.goal_bytes,
@@ -133,20 +117,24 @@ pub fn line(model: &Model, by: GroupBy, sort: Sort, top: usize) -> String {
             truncated_stacks: losses.truncated_stacks,
             unnamed_pcs: losses.unnamed_pcs,
         },
-        sites: rows.iter().take(top).map(site).collect(),
+        sites: rows
+            .iter()
+            .take(top)
+            .map(|row| site(row, &findings))
+            .collect(),
         sites_omitted,
     };
     // Plain structs of numbers and strings: serde_json has nothing to fail on.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-fn site(row: &SiteRow) -> Site<'_> {
+fn site<'a>(row: &'a SiteRow, findings: &Findings) -> Site<'a> {
     let rate = |field: fn(&Rate) -> f64| row.rate.as_ref().map(field);
-    let known = |file: &str| !file.is_empty() && file != "?";
+    let place = Place::new(&row.function, &row.file, row.line);
     Site {
-        function: &row.function,
-        file: known(&row.file).then_some(&row.file),
-        line: (row.line > 0).then_some(row.line),
+        function: place.function,
+        file: place.file,
+        line: place.line,
         inuse_bytes: whole(row.inuse.bytes),
         inuse_bytes_err: whole(row.inuse.bytes_err),
         inuse_objects: whole(row.inuse.objects),
@@ -160,24 +148,13 @@ fn site(row: &SiteRow) -> Site<'_> {
         alloc_bytes: row.alloc.total.map(|total| whole(total.bytes)),
         alloc_objects: row.alloc.total.map(|total| whole(total.objects)),
         alloc_bytes_per_sec: row.alloc.bytes_per_sec,
-        verdict: None,
-        evidence: None,
-        via: None,
-        leak: None,
+        verdict: row.verdict.as_ref().map(|verdict| verdict.word.word()),
+        evidence: row.verdict.as_ref().map(|verdict| {
+            let text = words::site(row, findings).join(" ");
+            Evidence::of(&verdict.evidence, text)
+        }),
+        via: row.via.as_deref().map(Place::of),
+        leak: row.leak,
         r#type: row.go_type.as_deref(),
     }
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "rounded, and far below 2^63"
-)]
-fn whole(value: f64) -> i64 {
-    value.round() as i64
-}
-
-/// RFC 3339 in UTC with milliseconds.
-fn timestamp(unix_ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(unix_ns))
-        .map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
