@@ -5,7 +5,7 @@
 // goroutines: main.submit start main.(*ledger).book
 // site: main.submit via none
 // site: main.(*ledger).book via none
-// also: runtime.* sync.* internal/sync.*
+// also: corpus/internal/program.(*Program).Next runtime.* sync.* internal/sync.*
 package main
 
 import (

@@ -6,7 +6,7 @@
 // site: main.ask via none
 // site: main.ask.func1 via none
 // site: main.lookUp via none
-// also: runtime.*
+// also: time.Sleep corpus/internal/program.(*Program).Next runtime.*
 package main
 
 import (

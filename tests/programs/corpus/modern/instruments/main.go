@@ -2,7 +2,7 @@
 // request, no meter provider is ever set, and the global one keeps every instrument.
 //
 // answer: heap
-// under: corpus/modern/instruments/telemetry.Handler, main.serve
+// under: go.opentelemetry.io/contrib/*, corpus/modern/instruments/telemetry.Handler, main.serve
 // site: go.opentelemetry.io/otel/* via corpus/modern/instruments/telemetry.Handler
 // site: go.opentelemetry.io/contrib/* via corpus/modern/instruments/telemetry.Handler
 // also: regexp.* container/list.* sync.* strings.* errors.*

@@ -4,7 +4,7 @@
 // answer: goroutines
 // goroutines: corpus/modern/interrupts/script.(*Engine).Call start corpus/modern/interrupts/script.(*call).guard
 // site: corpus/modern/interrupts/script.* via any
-// also: runtime.* github.com/robertkrimen/otto*
+// also: corpus/internal/program.(*Program).Next runtime.* github.com/robertkrimen/otto*
 package main
 
 import (

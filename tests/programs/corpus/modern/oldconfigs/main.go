@@ -3,13 +3,13 @@
 //
 // answer: heap or goroutines
 // goroutines: main.main start main.(*generation).serve
-// under: main.createRouters, main.main
+// under: github.com/gorilla/mux.*, regexp.*, main.createRouters, main.main
 // site: github.com/gorilla/mux.* via main.createRouters
 // site: regexp.* via main.createRouters
 // site: regexp/syntax.* via main.createRouters
 // site: main.createRouters via none
 // site: strings.* via main.createRouters
-// also: fmt.* bytes.* slices.* strconv.* sort.* runtime.* main.*
+// also: fmt.* bytes.* slices.* strconv.* sort.* unicode/* runtime.* main.*
 package main
 
 import (
