@@ -182,7 +182,7 @@ fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
         .zip(since_last)
         .map(|(interval, since)| interval.saturating_sub(since));
     let what = match (missing.cycles, missing.samples) {
-        (0, 0) => "enough GC cycles and samples; two looks in a row must agree".to_owned(),
+        (0, 0) => "enough GC cycles and samples; a verdict takes about 3 min".to_owned(),
         (0, _) => samples,
         (_, 0) => cycles.clone(),
         _ => format!("{cycles}, {samples}"),
