@@ -136,7 +136,7 @@ fn output_has_exactly_the_fields_that_are_documented() {
         let output = heaptop(&[&way[..], &[&pid]].concat());
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
-        let n_lines = output.stdout.iter().filter(|&&byte| byte == b'\n').count();
+        let n_lines = String::from_utf8_lossy(&output.stdout).lines().count();
         let mut n_known = 0;
         for (name, schema) in &schemas {
             let lines = lines_of(&output.stdout, name);
