@@ -273,8 +273,8 @@ impl World {
         }
     }
 
-    fn run(&mut self, minutes: f64) {
-        let until = self.second + (minutes * 60.0) as u64;
+    fn run(&mut self, seconds: u64) {
+        let until = self.second + seconds;
         while self.second < until {
             self.second += 1;
             for i in 0..self.stacks.len() {
@@ -287,7 +287,7 @@ impl World {
                     due -= 1.0;
                 }
             }
-            if self.second % GC_S == 0 {
+            if self.second.is_multiple_of(GC_S) {
                 self.collect();
             }
             let at_ns = self.at_ns();
@@ -378,13 +378,13 @@ fn gateway() -> Vec<(Vec<&'static str>, Behaviour)> {
 #[test]
 fn two_leaks_of_one_gateway_are_told_apart_named_and_kept() {
     let mut world = World::new(Source::Sampler, gateway());
-    world.run(2.0);
+    world.run(120);
     assert!(world.findings().leaks.is_empty());
     assert_eq!(
         word(&world.row("gateway/memory.(*Cache).Set", false)),
         Word::Collecting
     );
-    world.run(3.5);
+    world.run(210);
     let findings = world.findings();
     let leaks = named(&findings);
     let meters = (
@@ -456,7 +456,7 @@ fn two_leaks_of_one_gateway_are_told_apart_named_and_kept() {
         .iter()
         .map(|l| (l.under.function.to_string(), l.letter))
         .collect();
-    world.run(6.0);
+    world.run(360);
     for leak in &world.findings().leaks {
         assert_eq!(letters.get(&*leak.under.function), Some(&leak.letter));
     }
@@ -481,7 +481,7 @@ fn one_leak_spread_over_three_sites_is_found_by_its_sum() {
         (vec!["bytes.growSlice", SERVE, CONN], churns(300.0)),
     ];
     let mut world = World::new(Source::Sampler, stacks);
-    world.run(4.5);
+    world.run(270);
     let findings = world.findings();
     assert_eq!(
         named(&findings),
@@ -518,7 +518,7 @@ fn every_source_finds_a_leak_and_lets_a_full_cache_be() {
             (vec!["bytes.growSlice", SERVE, CONN], churns(300.0)),
         ];
         let mut world = World::new(source, stacks);
-        world.run(6.0);
+        world.run(360);
         let findings = world.findings();
         assert_eq!(
             named(&findings),
@@ -553,9 +553,9 @@ fn a_fill_that_has_stopped_is_no_leak_any_more() {
         (vec!["bytes.growSlice", SERVE, CONN], churns(300.0)),
     ];
     let mut world = World::new(Source::Sampler, stacks);
-    world.run(3.5);
+    world.run(210);
     assert_eq!(world.findings().leaks.len(), 1);
-    world.run(4.0);
+    world.run(240);
     assert!(world.findings().leaks.is_empty(), "{:?}", world.findings());
     assert_ne!(world.findings().process.word, Word::Growing);
 }
