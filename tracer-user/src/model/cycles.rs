@@ -133,7 +133,8 @@ impl Model {
             }
             self.tell_counts(idx, self.buckets[idx as usize].settled_cycle);
         }
-        self.diagnosis.gc(at_ns);
+        let live = self.live_and_sampled(at_ns);
+        self.diagnosis.gc(at_ns, live);
         self.final_cycles += 1;
         self.final_number = number;
         if std::mem::take(&mut self.is_provisional) {

@@ -14,6 +14,7 @@ mod origin;
 mod partition;
 mod process;
 mod tracks;
+mod unseen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use letters::Letters;
 use origin::Origin;
 use partition::Entity;
 use tracks::Tracks;
+use unseen::Unseen;
 
 /// What the diagnosis remembers from look to look.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,8 @@ pub(super) struct Diagnosis {
     clock: Option<Clock>,
     pub(super) feed: Feed,
     tracks: Tracks,
+    /// Where nothing is known from before the attach.
+    unseen: Option<Unseen>,
     origin: Origin,
     dispatchers: Dispatchers,
     letters: Letters,
@@ -73,9 +77,12 @@ impl Diagnosis {
         self.tracks.want(idx);
     }
 
-    /// The values of a cycle that ended at `at_ns` are final.
-    pub(super) fn gc(&mut self, at_ns: u64) {
+    /// The values of a cycle that ended at `at_ns` are final: so many bytes live, and what samples stand for.
+    pub(super) fn gc(&mut self, at_ns: u64, live: Option<(u64, f64)>) {
         self.feed.gc(at_ns);
+        if let (Some(unseen), Some((live_bytes, sampled_bytes))) = (&mut self.unseen, live) {
+            unseen.cycle(live_bytes as f64, sampled_bytes);
+        }
         if let Some(clock) = &mut self.clock {
             clock.gc(at_ns);
         }
@@ -95,7 +102,9 @@ impl Diagnosis {
         } else {
             Entity::site(label)
         };
-        self.tracks.verdict(entity).map(stated).unwrap_or_default()
+        let mut verdict = self.tracks.verdict(entity).map(stated).unwrap_or_default();
+        verdict.evidence.unseen_bytes = self.tracks.replaced(entity);
+        verdict
     }
 
     /// The letter of the leak that a label belongs to.
@@ -117,6 +126,7 @@ impl Model {
         *self.diagnosis = Diagnosis {
             clock: Some(Clock::new(at_ns, self.load_before(), None)),
             origin: Origin::new(self.target.main_module.as_deref()),
+            unseen: (self.target.history != History::SinceStart).then(Unseen::default),
             // What the probes told until they went away has no deaths any more.
             feed: if counters { Feed::default() } else { feed },
             ..Diagnosis::default()
@@ -171,9 +181,34 @@ impl Model {
             .map(|(idx, flow)| (idx, feed::weighed(flow, weights(idx, buckets))))
             .collect();
         diagnosis.tracks.look(clock, &flows);
+        if let Some(unseen) = &mut diagnosis.unseen {
+            let mut whole = Flow::default();
+            for (_, flow) in &flows {
+                whole += *flow;
+            }
+            unseen.look(&whole);
+            diagnosis.tracks.hold(unseen);
+        }
         self.judge_resident();
         self.find_leaks();
         self.generation += 1;
+    }
+
+    /// For a source without history: bytes marked by the cycle that ended at `at_ns`, and those that its live samples
+    /// stand for.
+    pub(super) fn live_and_sampled(&self, at_ns: u64) -> Option<(u64, f64)> {
+        self.diagnosis.unseen.as_ref()?;
+        let cycle = self.gc.cycles().iter().rev().find(|c| c.at_ns == at_ns)?;
+        let is_weighted = self.liveness() == Liveness::Marks;
+        let sampled = (0u32..).zip(&self.buckets).map(|(idx, bucket)| {
+            let scale = if is_weighted {
+                self.marks.scale(idx, bucket)
+            } else {
+                Scale::sampled(bucket.object_bytes, self.sampling_rate_bytes)
+            };
+            bucket.settled_cycle.live() as f64 * scale.bytes_per_count()
+        });
+        Some((cycle.live_bytes, sampled.sum()))
     }
 
     /// What one count of a bucket stands for.
@@ -312,6 +347,7 @@ fn evidence(of: &verdict::Evidence) -> Evidence {
             answer_in_s: missing.seconds.map(|seconds| seconds as f64),
         }),
         per_call: None,
+        unseen_bytes: None,
         survivors: None,
         oldest_cycles: None,
     }

@@ -1,5 +1,6 @@
 //! Who is judged: every call site and every frame above one, each with the sum of what its stacks do.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::go::frame::Frame;
@@ -9,6 +10,7 @@ use crate::verdict::{Clock, Flow, Track, Verdict, Word};
 use super::grouping::{Recent, Stack};
 use super::origin::{Origin, is_standard};
 use super::partition::{Entity, Partition};
+use super::unseen::Unseen;
 use crate::model::bucket::Bucket;
 use crate::model::names::Names;
 use crate::model::rows::GroupBy;
@@ -73,6 +75,9 @@ pub(super) struct Tracks {
     partition: Partition,
     by_class: Vec<Track>,
     whole: Track,
+    /// Classes whose growth may be replacement of what nobody saw: what is said instead, and how many bytes went unseen.
+    held: HashMap<u32, (Verdict, f64)>,
+    held_whole: Option<Verdict>,
     looks: u32,
     /// Stacks without room.
     pub(super) refused: u64,
@@ -224,15 +229,34 @@ impl Tracks {
         self.whole.look(clock, &whole);
     }
 
+    /// After a look: growth that what went unseen may explain is not told.
+    pub(super) fn hold(&mut self, unseen: &Unseen) {
+        let instead = |track: &Track| unseen.instead(track.verdict());
+        self.held = (0u32..)
+            .zip(&self.by_class)
+            .filter_map(|(class, track)| Some((class, instead(track)?)))
+            .collect();
+        self.held_whole = instead(&self.whole).map(|(verdict, _)| verdict);
+    }
+
+    /// Bytes that went unseen while an entity grew, where they may explain it.
+    pub(super) fn replaced(&self, entity: Entity) -> Option<f64> {
+        let class = self.partition.class(entity)?;
+        self.held.get(&class).map(|(_, bytes)| *bytes)
+    }
+
     /// What is said of an entity; `None` for one that has no track.
     pub(super) fn verdict(&self, entity: Entity) -> Option<&Verdict> {
         let class = self.partition.class(entity)?;
-        self.by_class.get(class as usize).map(Track::verdict)
+        let held = self.held.get(&class).map(|(verdict, _)| verdict);
+        held.or_else(|| self.by_class.get(class as usize).map(Track::verdict))
     }
 
     /// What is said of all samples together.
     pub(super) fn whole(&self) -> &Verdict {
-        self.whole.verdict()
+        self.held_whole
+            .as_ref()
+            .unwrap_or_else(|| self.whole.verdict())
     }
 
     /// Veterans that live, of all stacks, in samples.
@@ -259,9 +283,11 @@ impl Tracks {
     fn growing(&self) -> impl Iterator<Item = &[Entity]> + '_ {
         self.by_class
             .iter()
-            .enumerate()
-            .filter(|(_, track)| track.word() == Word::Growing)
-            .map(|(class, _)| self.partition.members(class))
+            .zip(0u32..)
+            .filter(|(track, class)| {
+                track.word() == Word::Growing && !self.held.contains_key(class)
+            })
+            .map(|(_, class)| self.partition.members(class as usize))
     }
 
     /// Whether a frame may explain why sites below it grow.

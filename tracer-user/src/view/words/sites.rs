@@ -1,5 +1,6 @@
 //! One call site, and the evidence that sites, leaks and the process share.
 
+use super::super::format;
 use super::super::names::{clean, short_location};
 use super::figures::{about, below, bytes_per_min, count_per_min, minutes, per_call, share};
 use super::prose::{list, some};
@@ -75,10 +76,17 @@ fn judged(verdict: &Verdict) -> Vec<String> {
             "idle: nothing was born and nothing died in {}.",
             minutes(evidence.minutes)
         )],
-        Word::Collecting => vec![format!(
-            "collecting: too early to say; {}.",
-            missing(evidence.missing.as_ref())
-        )],
+        Word::Collecting => match evidence.unseen_bytes {
+            Some(bytes) => vec![format!(
+                "collecting: it seems to grow, but {} from before the attach, which this source cannot see, went away \
+                 meanwhile: it may only have taken their place. The longer the watch, the less is unseen.",
+                format::sentence_bytes(bytes)
+            )],
+            None => vec![format!(
+                "collecting: too early to say; {}.",
+                missing(evidence.missing.as_ref())
+            )],
+        },
     }
 }
 

@@ -1,0 +1,155 @@
+//! What lives from before the attach where the source keeps no history: nobody has a sample of it, so nobody sees it die.
+//!
+//! A full cache that renews itself then looks like growth: what comes is seen, what goes is not. But the runtime tells the
+//! live heap as a whole, so that the part of it which no sample explains is known after each cycle. That part can only
+//! shrink, by just what went unseen. Growth that is not clearly more than this may be nothing but replacement.
+
+use std::collections::VecDeque;
+
+use crate::verdict::{Evidence, Flow, LOOK_NS, Verdict, Word};
+
+/// Looks that are remembered: the 60 minutes that verdicts look back, and the 30 that the oldest level lags behind.
+const MAX_LOOKS: usize = 360;
+/// A site's growth has to be so many times what went unseen: the same margin as for what is seen to die.
+const MARGIN: f64 = 1.25;
+/// And so many standard errors of the comparison beyond it.
+const ERRORS: f64 = 2.0;
+
+/// One look.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    /// Bytes of the live heap that no sample explains.
+    bytes: f64,
+    /// Variance of what came and went by samples, cumulative.
+    variance: f64,
+}
+
+/// The live heap that no sample explains, look by look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unseen {
+    latest: Option<f64>,
+    variance: f64,
+    looks: VecDeque<Option<Rest>>,
+}
+
+impl Unseen {
+    /// After a final cycle: bytes that the runtime marked, and bytes that live samples stand for.
+    pub(super) fn cycle(&mut self, live_bytes: f64, sampled_bytes: f64) {
+        self.latest = Some(live_bytes - sampled_bytes);
+    }
+
+    /// A look; `whole` is what came and went in it.
+    pub(super) fn look(&mut self, whole: &Flow) {
+        let [level, ..] = &whole.levels;
+        self.variance += level.arrived.bytes_sq + level.departed.bytes_sq;
+        self.looks.push_back(self.latest.map(|bytes| Rest {
+            bytes,
+            variance: self.variance,
+        }));
+        if self.looks.len() > MAX_LOOKS {
+            self.looks.pop_front();
+        }
+    }
+
+    /// The verdict in the place of one on growth that may be replacement, and how many bytes went unseen meanwhile.
+    pub(super) fn instead(&self, verdict: &Verdict) -> Option<(Verdict, f64)> {
+        let evidence = &verdict.evidence;
+        if verdict.word != Word::Growing {
+            return None;
+        }
+        let (lost, error) = self.lost(evidence)?;
+        let grown = evidence
+            .per_min
+            .map_or(0.0, |slope| slope.bytes.value * evidence.minutes);
+        if grown > MARGIN * lost + ERRORS * error {
+            return None;
+        }
+        let held = Verdict {
+            word: Word::Collecting,
+            evidence: Evidence {
+                per_min: None,
+                per_load: None,
+                growing_per: None,
+                ..evidence.clone()
+            },
+        };
+        Some((held, lost))
+    }
+
+    /// Bytes that went unseen within the window of `evidence`, at least 0, and one standard error.
+    fn lost(&self, evidence: &Evidence) -> Option<(f64, f64)> {
+        let newest = (*self.looks.back()?)?;
+        let back_ns = evidence.minutes * 60e9 + f64::from(evidence.age_seconds) * 1e9;
+        let back = (back_ns / LOOK_NS as f64).clamp(0.0, MAX_LOOKS as f64);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped"
+        )]
+        let first = self.looks.len().saturating_sub(1 + back.ceil() as usize);
+        let oldest = self.looks.range(first..).find_map(|rest| *rest)?;
+        let lost = (oldest.bytes - newest.bytes).max(0.0);
+        Some((lost, (newest.variance - oldest.variance).max(0.0).sqrt()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Estimate, Slope};
+
+    const MIB: f64 = 1_048_576.0;
+
+    fn growing(mib_per_min: f64) -> Verdict {
+        let estimate = |value: f64| Estimate {
+            value,
+            low: 0.9 * value,
+            high: 1.1 * value,
+        };
+        Verdict {
+            word: Word::Growing,
+            evidence: Evidence {
+                per_min: Some(Slope {
+                    bytes: estimate(mib_per_min * MIB),
+                    objects: estimate(1.0),
+                }),
+                minutes: 4.0,
+                ..Evidence::default()
+            },
+        }
+    }
+
+    /// Ten minutes of a heap of which 100 MiB are older than the watch.
+    fn heap(grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
+        let mut unseen = Unseen::default();
+        for look in 0..40 {
+            let minutes = f64::from(look) / 4.0;
+            let old = 100.0 - old_goes_mib_per_min * minutes;
+            let new = grows_mib_per_min * minutes;
+            unseen.cycle((old + new) * MIB, new * MIB);
+            unseen.look(&Flow::default());
+        }
+        unseen
+    }
+
+    #[test]
+    fn a_full_cache_that_renews_itself_does_not_grow() {
+        let (held, lost) = heap(3.0, 3.0).instead(&growing(3.0)).expect("replacement");
+        assert_eq!(held.word, Word::Collecting);
+        assert!((lost / MIB - 12.0).abs() < 1e-6, "{lost}");
+        assert_eq!(held.evidence.per_min, None);
+    }
+
+    #[test]
+    fn a_leak_grows_beside_it() {
+        let unseen = heap(10.5, 3.0);
+        assert!(unseen.instead(&growing(7.5)).is_none(), "the leak");
+        assert!(unseen.instead(&growing(3.0)).is_some(), "the cache");
+    }
+
+    #[test]
+    fn nothing_is_held_where_nothing_went() {
+        assert!(heap(7.5, 0.0).instead(&growing(0.1)).is_none());
+        assert!(Unseen::default().instead(&growing(0.1)).is_none());
+    }
+}
