@@ -92,6 +92,9 @@ const STEPS: &[Step] = &[
         let seed = crate::today().to_string();
         xtask(&["torture", "--for", "60s", "--seed", &seed])
     }),
+    ("verdicts on programs of known truth", || {
+        xtask(&["corpus", "--quick"])
+    }),
     ("servers in the wild", || xtask(&["wild"])),
     ("kernels", || {
         // The oldest and a newer one each day.

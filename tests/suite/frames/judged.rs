@@ -363,6 +363,7 @@ fn anatomy(at_ns: u64, mib: [u64; 9]) -> Event {
             globals_bytes: globals,
             other_anon_bytes: metadata + anon,
             foreign_bytes: anon,
+            has_c: true,
             skipped_bytes: 0,
         },
         census: Census {

@@ -57,6 +57,8 @@ pub struct PageTables {
     /// Of `other_anon_bytes`, what is surely not the runtime's: the heap that C has by `brk`, the first thread's stack,
     /// variables of libraries.
     pub foreign_bytes: u64,
+    /// A C library is in the process, or a heap by `brk`: memory that is not Go's may be C's.
+    pub has_c: bool,
     /// Address space that was not looked at, since it is too much: what is resident there is counted by the kernel
     /// alone.
     pub skipped_bytes: u64,

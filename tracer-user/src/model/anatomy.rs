@@ -204,6 +204,8 @@ pub struct Anatomy {
     pub process_peak_rss_bytes: u64,
     /// Bytes in swap.
     pub swap_bytes: u64,
+    /// C code may allocate in the process: see [`crate::event::PageTables::has_c`].
+    pub has_c: bool,
     /// The cgroup; `None` where it has no memory controller.
     pub cgroup: Option<Cgroup>,
     /// Limits that are set, the one with least room first.

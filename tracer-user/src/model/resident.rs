@@ -62,6 +62,7 @@ impl Resident {
         anatomy.accounts = read.accounts;
         anatomy.process_peak_rss_bytes = read.kernel.peak_rss_bytes;
         anatomy.swap_bytes = read.kernel.swap_bytes;
+        anatomy.has_c = read.pages.has_c;
         anatomy.cgroup = read.cgroup.as_ref().map(cgroup);
         anatomy.limits = limits(read, go_limit_bytes);
         anatomy.reads += 1;

@@ -249,6 +249,7 @@ impl Pagemap {
         let mut scanned = 0_u64;
         let mut end_of_program = None;
         for mapping in maps.lines().filter_map(mapping) {
+            found.has_c |= is_of_c(&mapping);
             let is_program = mapping.inode == program && program != 0;
             // `.bss` has no file: it lies right behind `.data`.
             let is_bss = mapping.inode == 0
@@ -287,6 +288,15 @@ impl Pagemap {
     }
 }
 
+/// Whether a mapping shows that C code may allocate here: the heap that only C libraries ask for, or such a library.
+fn is_of_c(mapping: &Mapping<'_>) -> bool {
+    let file = mapping.name.rsplit('/').next().unwrap_or_default();
+    mapping.name == "[heap]"
+        || file == "libc.so"
+        || file.starts_with("libc.so.")
+        || file.starts_with("ld-musl")
+}
+
 /// Whether a mapping may hold anonymous pages: not what is only reserved, is shared, or belongs to the kernel.
 fn is_scanned(mapping: &Mapping<'_>) -> bool {
     mapping.is_readable && mapping.is_private && !mapping.name.starts_with("[v")
@@ -317,6 +327,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_c_library_is_known_by_its_name_and_by_its_heap() {
+        let is_c = |line: &str| mapping(line).is_some_and(|mapping| is_of_c(&mapping));
+        assert!(is_c(
+            "7f00-8f00 r-xp 00000000 fe:00 4711 /usr/lib/x86_64-linux-gnu/libc.so.6"
+        ));
+        assert!(is_c(
+            "7f00-8f00 r-xp 00000000 fe:00 4711 /lib/ld-musl-x86_64.so.1"
+        ));
+        assert!(is_c("7f00-8f00 rw-p 00000000 00:00 0 [heap]"));
+        assert!(!is_c("7f00-8f00 rw-p 00000000 00:00 0 "));
+        assert!(!is_c(
+            "7f00-8f00 r-xp 00000000 fe:00 4711 /usr/bin/libc.social"
+        ));
+    }
 
     #[test]
     fn mappings_are_read_as_the_kernel_writes_them() {

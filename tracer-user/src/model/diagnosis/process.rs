@@ -63,8 +63,8 @@ fn kept(evidence: &Evidence, live: u32) -> Word {
     }
 }
 
-/// What a part is called where it grows.
-fn kind(part: Part) -> Kind {
+/// What a part is called where it grows. Without a C library in the process, what is not Go's can only be mapped.
+fn kind(part: Part, has_c: bool) -> Kind {
     match part {
         Part::Live => Kind::Heap,
         Part::Garbage => Kind::Garbage,
@@ -72,7 +72,8 @@ fn kind(part: Part) -> Kind {
         Part::Idle => Kind::IdleSpans,
         Part::Stacks => Kind::Stacks,
         Part::Metadata | Part::Globals => Kind::Metadata,
-        Part::Anon => Kind::Cgo,
+        Part::Anon if has_c => Kind::Cgo,
+        Part::Anon => Kind::Mmap,
         Part::File => Kind::PageCache,
     }
 }
@@ -147,7 +148,7 @@ impl Model {
         let process = &mut findings.process;
         if outside_leads {
             process.word = Word::Growing;
-            process.kind = Some(Kind::Cgo);
+            process.kind = Some(kind(Part::Anon, anatomy.has_c));
         } else if stacks_lead && process.kind != Some(Kind::Goroutines) {
             process.word = Word::Growing;
             process.kind = Some(Kind::Stacks);
@@ -249,14 +250,24 @@ fn parts(anatomy: &Anatomy) -> Vec<GrowthPart> {
     }
     let shares = shares(&baseline.parts, &anatomy.now.parts);
     let sum: f64 = shares.iter().map(|share| share.bytes as f64).sum();
-    shares
-        .iter()
-        .map(|share| GrowthPart {
-            kind: kind(share.part),
-            bytes: share.bytes as f64,
-            share: share.bytes as f64 / sum,
-        })
-        .collect()
+    let mut parts: Vec<GrowthPart> = Vec::new();
+    for share in &shares {
+        let (kind, bytes) = (kind(share.part, anatomy.has_c), share.bytes as f64);
+        // Metadata and globals are one kind.
+        match parts.iter_mut().find(|part| part.kind == kind) {
+            Some(part) => {
+                part.bytes += bytes;
+                part.share += bytes / sum;
+            }
+            None => parts.push(GrowthPart {
+                kind,
+                bytes,
+                share: bytes / sum,
+            }),
+        }
+    }
+    parts.sort_by(|a, b| b.bytes.total_cmp(&a.bytes));
+    parts
 }
 
 /// What has grown where no verdict says that it goes on: most of the resident set's growth, or the page cache of a

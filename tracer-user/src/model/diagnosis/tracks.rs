@@ -15,11 +15,12 @@ use crate::model::bucket::Bucket;
 use crate::model::names::Names;
 use crate::model::rows::GroupBy;
 
-/// Most tracks: sites and frames that differ in their stacks. A track takes 7 KiB at most and a few hundred bytes as a
-/// rule; a gateway has some hundred. Stacks that would need more are judged by none, and counted.
-pub(super) const MAX_TRACKS: usize = 8192;
-/// Once there are so many, new stacks count for their call site alone: 5000 sites come before any frame.
-pub(super) const MAX_WITH_FRAMES: usize = 3072;
+/// Most tracks: sites and frames that differ in their stacks. A track takes 8 KiB at most and a few hundred bytes as a
+/// rule, so that all of them stay below 24 MiB; a gateway has some hundred. Stacks that would need more are judged by
+/// none, and counted.
+pub(super) const MAX_TRACKS: usize = 3072;
+/// Once there are so many, new stacks count for their call site alone: sites come before frames.
+pub(super) const MAX_WITH_FRAMES: usize = 1536;
 /// Where nothing happens, one look in so many is enough: in a large program that is nearly everywhere.
 const IDLE_TURNS: u32 = 8;
 /// What a stack did counts for less by a factor of e after so many looks, 15 min: growth of the time in which a verdict

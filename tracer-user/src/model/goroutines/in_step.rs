@@ -14,12 +14,15 @@ pub struct Growth<'a> {
 
 /// Most objects of one site that one goroutine plausibly holds; beyond it equal growth is no sign.
 const MAX_PER_GOROUTINE: f64 = 64.0;
+/// Fewer objects than this for each goroutine, and most of the goroutines leak without any.
+const MIN_PER_GOROUTINE: f64 = 0.5;
 
 /// How many objects of a site come with each goroutine of a group that grows, where they grow in step; else `None`.
 ///
 /// Both must surely grow. Then either is enough:
-/// * a stack of the site holds the function that the goroutines start with, or the one that creates them: what leaks is
-///   made by the goroutine or on the way to it;
+/// * a stack of the site holds the function that the goroutines start with, or the one that creates them (`main.main`
+///   says nothing), and the objects are not too few or too many for each goroutine: what leaks is made by the goroutine
+///   or on the way to it;
 /// * the site grows by a whole number of objects for each goroutine, within the errors of both, and these are so small
 ///   that this says something: less than a third of one object apart.
 ///
@@ -33,8 +36,9 @@ pub fn in_step(goroutines: &Growth<'_>, site: &Growth<'_>) -> Option<f64> {
         return None;
     }
     let ratio = site.per_min.value / goroutines.per_min.value;
-    let shares = |name: &&str| goroutines.functions.contains(name);
-    if site.functions.iter().any(shares) {
+    let shares = |name: &&str| *name != "main.main" && goroutines.functions.contains(name);
+    if site.functions.iter().any(shares) && (MIN_PER_GOROUTINE..=MAX_PER_GOROUTINE).contains(&ratio)
+    {
         return Some(ratio);
     }
     // Relative errors of a quotient add in squares.

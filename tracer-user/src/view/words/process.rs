@@ -80,7 +80,10 @@ fn growing(findings: &Findings) -> String {
         }
         Some(Kind::Heap) | None => heap(process),
         Some(Kind::Goroutines) => goroutines(findings),
-        Some(Kind::Cgo) => outside(process, "memory that C code allocates"),
+        Some(Kind::Cgo) => outside(
+            process,
+            "memory that C code allocates, or maps",
+        ),
         Some(Kind::Mmap) => outside(process, "memory that is mapped past the Go heap (mmap)"),
         Some(kind) => not_heap(process, kind),
     }

@@ -215,6 +215,9 @@ pub(super) fn missing(missing: Option<&Missing>) -> String {
         Some(seconds) if seconds.is_finite() => {
             format!(", about {} at the present pace", about(seconds))
         }
+        _ if parts.is_empty() => {
+            return "what came and went so far may be chance; it needs more time".to_owned();
+        }
         _ => ", and there is no pace yet to say how long that takes".to_owned(),
     };
     format!("it needs {what}{when}")
