@@ -7,6 +7,7 @@ use super::format;
 use super::names::{self, width};
 use super::screen::Role;
 use super::ui_state::UiState;
+use super::words;
 use crate::model::anatomy::Part;
 use crate::model::findings::{
     Findings, GrowsWith, Interval, Kind, Leak, Limit, LimitKind, Missing, ProcessVerdict, Word,
@@ -496,11 +497,16 @@ fn other(process: &ProcessVerdict, kind: Kind, columns: usize) -> Outlook {
         }
         None => ("RSS grows".to_owned(), "grows".to_owned()),
     };
+    let (wholly, briefly) = if words::heap_is_in(process) {
+        ("not the live heap alone", "not the heap alone")
+    } else {
+        ("the live heap does not grow", "not the live heap")
+    };
     Outlook {
         text: fitting(
             [
-                format!("{whole}, the live heap does not grow"),
-                format!("{brief}, not the live heap"),
+                format!("{whole}, {wholly}"),
+                format!("{brief}, {briefly}"),
                 brief,
             ],
             room,

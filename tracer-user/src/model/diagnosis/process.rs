@@ -7,7 +7,7 @@ use super::exact::ExactGrowth;
 use super::stated;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Evidence, Findings, GrowthPart, Interval, Kind, Limit};
+use crate::model::findings::{Evidence, Findings, GrowthPart, Interval, Kind, Limit, Missing};
 use crate::model::gc::SECOND_NS;
 use crate::verdict::Word;
 
@@ -121,7 +121,11 @@ impl Model {
             });
             process.live_bytes_per_min = of_all.or(sum);
         } else {
-            process.missing = whole.evidence.missing;
+            process.missing = whole.evidence.missing.or_else(|| {
+                // Of what is thrown away nothing is missing, but of what is kept more time is.
+                let is_open = process.word == Word::Collecting && whole.word == Word::Churn;
+                is_open.then(Missing::default)
+            });
             process.steady_below_bytes_per_min = whole.evidence.steady_below_bytes_per_min;
         }
         if findings

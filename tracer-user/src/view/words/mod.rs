@@ -27,6 +27,7 @@ use crate::model::rows::Status;
 
 pub use leaks::leak;
 pub use outcome::{Outcome, next_look, outcome};
+pub(in crate::view) use process::heap_is_in;
 pub use process::{limit, process};
 pub use progress::progress;
 pub use sites::site;

@@ -50,7 +50,12 @@ fn grew_beside(process: &ProcessVerdict) -> String {
             } else {
                 parts
             };
-            format!(" RSS grew since the attach, the live heap did not{parts}.")
+            let live = if heap_is_in(process) {
+                ""
+            } else {
+                ", the live heap did not"
+            };
+            format!(" RSS grew since the attach{live}{parts}.")
         }
     }
 }
@@ -80,10 +85,7 @@ fn growing(findings: &Findings) -> String {
         }
         Some(Kind::Heap) | None => heap(process),
         Some(Kind::Goroutines) => goroutines(findings),
-        Some(Kind::Cgo) => outside(
-            process,
-            "memory that C code allocates, or maps",
-        ),
+        Some(Kind::Cgo) => outside(process, "memory that C code allocates, or maps"),
         Some(Kind::Mmap) => outside(process, "memory that is mapped past the Go heap (mmap)"),
         Some(kind) => not_heap(process, kind),
     }
@@ -170,10 +172,18 @@ fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
     } else {
         parts
     };
-    format!(
-        "NOT THE HEAP. RSS grows{}, the live heap does not{parts}.",
-        rate_of(process)
-    )
+    let (what, live) = if heap_is_in(process) {
+        ("NOT THE HEAP ALONE", "")
+    } else {
+        ("NOT THE HEAP", ", the live heap does not")
+    };
+    format!("{what}. RSS grows{}{live}{parts}.", rate_of(process))
+}
+
+/// Whether the live heap has a share worth a word in what the resident set grew by.
+pub(in crate::view) fn heap_is_in(process: &ProcessVerdict) -> bool {
+    let is_heap = |part: &GrowthPart| part.kind == Kind::Heap && part.share >= LEAST_SHARE;
+    process.parts.iter().any(is_heap)
 }
 
 fn rate_of(process: &ProcessVerdict) -> String {
