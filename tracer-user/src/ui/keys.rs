@@ -20,6 +20,7 @@ const MAX_PARAMETERS: usize = 64;
 const MAX_PASTED: usize = 4096;
 
 const ESC: u8 = 0x1b;
+const CTRL_C: u8 = 0x03;
 
 /// Where in a sequence the next byte stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +132,12 @@ impl Parser {
             }
             State::Pasted(mut text) => {
                 const END: &[u8] = b"\x1b[201~";
+                if byte == CTRL_C {
+                    // No text holds it: the end of the paste was lost, and somebody wants to get out.
+                    inputs.push(pasted(&text));
+                    self.ground(byte, false, inputs);
+                    return;
+                }
                 text.push(byte);
                 if let Some(text) = text.strip_suffix(END) {
                     inputs.push(pasted(text));
@@ -379,6 +386,12 @@ mod tests {
             Input::Key(Key::Char('j')),
         ];
         assert_eq!(read(typed.as_bytes()), expected);
+        let open = read(b"\x1b[200~q\x03");
+        assert_eq!(
+            open,
+            [Input::Paste("q".into()), Input::Key(Key::Ctrl('c'))],
+            "Ctrl-C gets out of a paste that nothing ends"
+        );
         let long = format!("\x1b[200~{}\x1b[201~j", "x".repeat(3 * MAX_PASTED));
         let inputs = read(long.as_bytes());
         assert_eq!(inputs.len(), 2);

@@ -255,10 +255,12 @@ fn evidence(ui: &UiState, row: &SiteRow, room: usize, rows: usize) -> Vec<Line> 
     // The word stands before them, and the caller has a line of its own.
     sentences.retain(|sentence| !sentence.starts_with("Called by "));
     if let Some(first) = sentences.first_mut() {
-        for before in [word, verdict.word.word()] {
-            if let Some(rest) = first.strip_prefix(before) {
-                *first = rest.trim_start_matches([':', ',', ' ']).to_owned();
-            }
+        // In full or in capitals first: `collect` begins `collecting`.
+        let stripped = [verdict.word.word(), word]
+            .iter()
+            .find_map(|before| first.strip_prefix(before));
+        if let Some(rest) = stripped {
+            *first = rest.trim_start_matches([':', ',', ' ']).to_owned();
         }
     }
     let space = room.saturating_sub(LABEL + 1);
