@@ -4,13 +4,14 @@
 //! The longest wording that fits is taken: half a sentence says nothing.
 
 use super::format;
+use super::limit::{add_limit, seconds};
 use super::names::{self, width};
 use super::screen::Role;
 use super::ui_state::UiState;
 use super::words;
 use crate::model::anatomy::Part;
 use crate::model::findings::{
-    Findings, GrowsWith, Interval, Kind, Leak, Limit, LimitKind, Missing, ProcessVerdict, Word,
+    Findings, GrowsWith, Interval, Kind, Leak, Missing, ProcessVerdict, Word,
 };
 use crate::model::goroutines::GoroutineGroup;
 use crate::model::rows::SiteRow;
@@ -21,10 +22,6 @@ const SAMPLES_FOR_VERDICT: u64 = 25;
 const CYCLES_FOR_VERDICT: u32 = 4;
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
 const QUIET_GC_S: f64 = 120.0;
-/// Later than this a limit is not near.
-const NEAR_S: f64 = 7.0 * 86_400.0;
-/// Sooner than this it is a warning.
-const SOON_S: f64 = 3_600.0;
 
 /// What is said of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +65,7 @@ pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
         (Word::Growing, Some(kind), _) => other(process, kind, columns),
         (word, _, _) => no_leak(ui, word, columns),
     };
-    add_limit(&mut outlook, findings.limit.as_ref(), process.word, columns);
+    add_limit(&mut outlook, &ui.reading, columns);
     Some(outlook)
 }
 
@@ -149,24 +146,6 @@ fn room(columns: usize, badge: &str, right: usize) -> usize {
 
 /// Widest text of a limit in row 2: `limit in 8h58m`.
 const LIMIT_CELLS: usize = 15;
-
-/// Seconds as a time that says what counts.
-pub fn seconds(value: f64) -> String {
-    if !value.is_finite() {
-        return "never".to_owned();
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a time beyond all bounds reads as the longest"
-    )]
-    let ns = (value.max(0.0) * 1e9) as u64;
-    if value < 600.0 {
-        format::duration(ns)
-    } else {
-        format::coarse_duration(ns)
-    }
-}
 
 fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     let reading = &ui.reading;
@@ -656,50 +635,4 @@ fn part_words(part: Part) -> &'static str {
         Part::Anon => "non-Go memory",
         Part::File => "files",
     }
-}
-
-/// Bytes of a limit: those that people set are round.
-pub fn limit_bytes(bytes: u64) -> String {
-    if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) {
-        format::sentence_rate(bytes)
-    } else {
-        format::sentence_bytes(bytes as f64)
-    }
-}
-
-/// The time that is left, with its interval below; `no limit near` where there is none.
-fn add_limit(outlook: &mut Outlook, limit: Option<&Limit>, word: Word, columns: usize) {
-    let Some(limit) = limit else {
-        "no limit known".clone_into(&mut outlook.right);
-        return;
-    };
-    let near = limit
-        .in_s
-        .filter(|in_s| word == Word::Growing && in_s.value <= NEAR_S);
-    let Some(in_s) = near else {
-        "no limit near".clone_into(&mut outlook.right);
-        return;
-    };
-    let what = match limit.kind {
-        LimitKind::MemoryMax => limit_bytes(limit.bytes),
-        LimitKind::MemoryHigh => format!("memory.high {}", limit_bytes(limit.bytes)),
-        LimitKind::GoMemLimit => format!("GOMEMLIMIT {}", limit_bytes(limit.bytes)),
-        LimitKind::Machine => format!("machine {}", limit_bytes(limit.bytes)),
-    };
-    let between = if in_s.high.is_finite() {
-        format!("{}..{}", seconds(in_s.low), seconds(in_s.high))
-    } else {
-        format!("{} or more", seconds(in_s.low))
-    };
-    outlook.right = format!("limit in {}", seconds(in_s.value));
-    outlook.right_role = if in_s.value < SOON_S {
-        Role::Warn
-    } else {
-        Role::Plain
-    };
-    outlook.right_below = if columns >= 72 {
-        format!("{what}, {between}")
-    } else {
-        what
-    };
 }

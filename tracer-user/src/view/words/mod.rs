@@ -27,7 +27,7 @@ use crate::model::rows::Status;
 
 pub use leaks::leak;
 pub use outcome::{Outcome, next_look, outcome};
-pub(in crate::view) use process::heap_is_in;
+pub(in crate::view) use process::{heap_is_in, may_near_limit};
 pub use process::{limit, process};
 pub use progress::progress;
 pub use sites::site;
