@@ -155,23 +155,21 @@ pub(super) fn follows(evidence: &Evidence) -> Option<String> {
     let Some(call) = &evidence.per_call else {
         return evidence.grows_with.map(|with| {
             match with {
-                GrowsWith::Time => {
-                    "Grows with time, not with the load (what the process allocates)."
-                }
-                GrowsWith::Load => {
-                    "Grows with the load (what the process allocates), not with time."
-                }
+                GrowsWith::Time => "Grows with time, not with the load (allocations).",
+                GrowsWith::Load => "Grows with the load (allocations), not with time.",
             }
             .to_owned()
         });
     };
-    let (one, many) = calls_of(&call.function);
+    let (one, _) = calls_of(&call.function);
     let (amount, interval) = per_call(&call.objects, &call.bytes);
     Some(match evidence.grows_with {
         Some(GrowsWith::Load) => {
-            format!("Grows with {many}, not with time: {amount} per {one} ({interval}).")
+            format!(
+                "Grows with the load (allocations), not with time; {amount} per {one} ({interval})."
+            )
         }
-        Some(GrowsWith::Time) => format!("Grows with time, not with {many}."),
+        Some(GrowsWith::Time) => "Grows with time, not with the load (allocations).".to_owned(),
         None => format!(
             "{amount} per {one} ({interval}), if it follows them: so far it may as well follow the clock."
         ),
