@@ -221,7 +221,7 @@ fn percent(share: f64) -> String {
     format!("{} %", format::percent(share))
 }
 
-/// ` (1.9..2.0)`, in the unit of the value before it.
+/// ` (90 %: 1.9..2.0)`, in the unit of the value before it.
 fn bounds(rate: Interval) -> String {
     let text = |value: f64| {
         let text = format::sentence_per_minute(value);
@@ -236,7 +236,7 @@ fn bounds(rate: Interval) -> String {
         text.split(' ').nth(1).map(str::to_owned)
     };
     if unit(rate.low) == unit(rate.high) && unit(rate.low) == unit(rate.value) {
-        format!(" ({}..{})", text(rate.low), text(rate.high))
+        format!(" (90 %: {}..{})", text(rate.low), text(rate.high))
     } else {
         String::new()
     }
@@ -300,6 +300,7 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
     Outlook {
         text: fitting(
             [
+                format!("{grows_wide}; {from}"),
                 format!("{grows}; {from}"),
                 format!("{grows_brief}, {brief_from}"),
                 grows_brief,
@@ -322,6 +323,7 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
         || "live heap grows".to_owned(),
         |rate| format!("live heap {}", format::sentence_per_minute(rate.value)),
     );
+    let grows_wide = format!("{grows}{}", rate.map_or_else(String::new, bounds));
     let change_of = |row: &SiteRow| {
         row.growth
             .filter(|growth| format::is_significant(growth.bytes, growth.bytes_err))
@@ -344,7 +346,12 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
     });
     Outlook {
         text: fitting(
-            [format!("{grows}; no site by itself is sure yet"), grows],
+            [
+                format!("{grows_wide}; no site by itself is sure yet"),
+                format!("{grows}; no site by itself is sure yet"),
+                grows_wide,
+                grows,
+            ],
             room,
         ),
         below,
@@ -357,17 +364,22 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
 /// Per call or per minute, what it follows, and how many of its samples live.
 fn how_it_grows(leak: &Leak, columns: usize) -> String {
     let evidence = &leak.evidence;
+    // The limit's interval stands at the right.
+    let room = columns.saturating_sub(10 + 32);
     let per = evidence.per_call.as_ref().map(|per| {
-        format!(
-            "{:.1} objects, {} for each call of {}",
-            per.objects.value,
-            format::sentence_bytes(per.bytes.value),
-            names::shorten(&names::clean(&per.function), 32),
+        let (amount, interval) = words::per_call(&per.objects, &per.bytes);
+        let function = names::shorten(&names::clean(&per.function), 32);
+        fitting(
+            [
+                format!("{amount} ({interval}) for each call of {function}"),
+                format!("{amount} for each call of {function}"),
+            ],
+            room,
         )
     });
     let with = evidence.grows_with.map(|with| {
         match with {
-            GrowsWith::Load => "grows with the load, not with time",
+            GrowsWith::Load => "grows with the load (allocations), not with time",
             GrowsWith::Time => "grows with time, whatever the load",
         }
         .to_owned()
@@ -379,9 +391,7 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
             format::exact_count(born)
         )
     });
-    let other = Some("or a cache that has not yet reached its bound".to_owned());
-    // The limit's interval stands at the right.
-    let room = columns.saturating_sub(10 + 32);
+    let other = Some(format!("or {}", words::OTHER_READING));
     let mut text = String::new();
     for part in [per, with, alive, other].into_iter().flatten() {
         let gap = if text.is_empty() { "" } else { "; " };

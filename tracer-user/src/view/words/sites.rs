@@ -16,7 +16,7 @@ const REQUEST_FUNCTIONS: [&str; 3] = [
 ];
 
 /// What a growth also may be: until it stops, nothing in the data differs.
-pub(super) const OTHER_READING: &str = "a cache that has not yet reached its bound";
+pub(in crate::view) const OTHER_READING: &str = "a cache that has not yet reached its bound";
 
 /// The evidence for a site's verdict as sentences, the verdict first. Empty for rows that are not judged.
 pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
@@ -146,7 +146,7 @@ pub(super) fn survivors(evidence: &Evidence) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "{alive} of {born} {samples} born in this watch {are} alive{oldest}."
+        "{alive} of {born} judged {samples} {are} alive{oldest}."
     ))
 }
 
