@@ -148,7 +148,9 @@ impl Collector {
                 read = goroutines.next() => if self.edge.go.process.is_same() {
                     batch.push(read);
                 },
-                read = anatomy.next() => batch.push(Event::Anatomy(read)),
+                read = anatomy.next() => if self.edge.go.process.is_same() {
+                    batch.push(Event::Anatomy(read));
+                },
                 request = requests.recv() => match request {
                     None => return Ok(()),
                     Some(request) => self.answer(request, &mut batch).await,

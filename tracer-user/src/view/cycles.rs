@@ -267,7 +267,7 @@ fn settings(ui: &UiState) -> String {
         .map_or_else(|| "off".to_owned(), |percent| percent.to_string());
     let limit = settings
         .memory_limit_bytes
-        .map_or_else(|| "off".to_owned(), super::outlook::limit_bytes);
+        .map_or_else(|| "off".to_owned(), super::limit::limit_bytes);
     format!("GOGC {gogc}, GOMEMLIMIT {limit}")
 }
 

@@ -21,6 +21,7 @@ pub mod header;
 pub mod input;
 pub mod keyline;
 pub mod layout;
+mod limit;
 mod memory;
 pub mod mouse;
 mod moves;

@@ -4,13 +4,14 @@
 //! The longest wording that fits is taken: half a sentence says nothing.
 
 use super::format;
+use super::limit::{add_limit, seconds};
 use super::names::{self, width};
 use super::screen::Role;
 use super::ui_state::UiState;
 use super::words;
 use crate::model::anatomy::Part;
 use crate::model::findings::{
-    Findings, GrowsWith, Interval, Kind, Leak, Limit, LimitKind, Missing, ProcessVerdict, Word,
+    Findings, GrowsWith, Interval, Kind, Leak, Missing, ProcessVerdict, Word,
 };
 use crate::model::goroutines::GoroutineGroup;
 use crate::model::rows::SiteRow;
@@ -21,10 +22,6 @@ const SAMPLES_FOR_VERDICT: u64 = 25;
 const CYCLES_FOR_VERDICT: u32 = 4;
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
 const QUIET_GC_S: f64 = 120.0;
-/// Later than this a limit is not near.
-const NEAR_S: f64 = 7.0 * 86_400.0;
-/// Sooner than this it is a warning.
-const SOON_S: f64 = 3_600.0;
 
 /// What is said of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +65,7 @@ pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
         (Word::Growing, Some(kind), _) => other(process, kind, columns),
         (word, _, _) => no_leak(ui, word, columns),
     };
-    add_limit(&mut outlook, findings.limit.as_ref(), process.word, columns);
+    add_limit(&mut outlook, &ui.reading, columns);
     Some(outlook)
 }
 
@@ -150,24 +147,6 @@ fn room(columns: usize, badge: &str, right: usize) -> usize {
 /// Widest text of a limit in row 2: `limit in 8h58m`.
 const LIMIT_CELLS: usize = 15;
 
-/// Seconds as a time that says what counts.
-pub fn seconds(value: f64) -> String {
-    if !value.is_finite() {
-        return "never".to_owned();
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a time beyond all bounds reads as the longest"
-    )]
-    let ns = (value.max(0.0) * 1e9) as u64;
-    if value < 600.0 {
-        format::duration(ns)
-    } else {
-        format::coarse_duration(ns)
-    }
-}
-
 fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     let reading = &ui.reading;
     let have_cycles = CYCLES_FOR_VERDICT.saturating_sub(missing.cycles);
@@ -242,7 +221,7 @@ fn percent(share: f64) -> String {
     format!("{} %", format::percent(share))
 }
 
-/// ` (1.9..2.0)`, in the unit of the value before it.
+/// ` (90 %: 1.9..2.0)`, in the unit of the value before it.
 fn bounds(rate: Interval) -> String {
     let text = |value: f64| {
         let text = format::sentence_per_minute(value);
@@ -257,7 +236,7 @@ fn bounds(rate: Interval) -> String {
         text.split(' ').nth(1).map(str::to_owned)
     };
     if unit(rate.low) == unit(rate.high) && unit(rate.low) == unit(rate.value) {
-        format!(" ({}..{})", text(rate.low), text(rate.high))
+        format!(" (90 %: {}..{})", text(rate.low), text(rate.high))
     } else {
         String::new()
     }
@@ -321,6 +300,7 @@ fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
     Outlook {
         text: fitting(
             [
+                format!("{grows_wide}; {from}"),
                 format!("{grows}; {from}"),
                 format!("{grows_brief}, {brief_from}"),
                 grows_brief,
@@ -343,6 +323,7 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
         || "live heap grows".to_owned(),
         |rate| format!("live heap {}", format::sentence_per_minute(rate.value)),
     );
+    let grows_wide = format!("{grows}{}", rate.map_or_else(String::new, bounds));
     let change_of = |row: &SiteRow| {
         row.growth
             .filter(|growth| format::is_significant(growth.bytes, growth.bytes_err))
@@ -365,7 +346,12 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
     });
     Outlook {
         text: fitting(
-            [format!("{grows}; no site by itself is sure yet"), grows],
+            [
+                format!("{grows_wide}; no site by itself is sure yet"),
+                format!("{grows}; no site by itself is sure yet"),
+                grows_wide,
+                grows,
+            ],
             room,
         ),
         below,
@@ -378,17 +364,22 @@ fn heap(ui: &UiState, columns: usize) -> Outlook {
 /// Per call or per minute, what it follows, and how many of its samples live.
 fn how_it_grows(leak: &Leak, columns: usize) -> String {
     let evidence = &leak.evidence;
+    // The limit's interval stands at the right.
+    let room = columns.saturating_sub(10 + 32);
     let per = evidence.per_call.as_ref().map(|per| {
-        format!(
-            "{:.1} objects, {} for each call of {}",
-            per.objects.value,
-            format::sentence_bytes(per.bytes.value),
-            names::shorten(&names::clean(&per.function), 32),
+        let (amount, interval) = words::per_call(&per.objects, &per.bytes);
+        let function = names::shorten(&names::clean(&per.function), 32);
+        fitting(
+            [
+                format!("{amount} ({interval}) for each call of {function}"),
+                format!("{amount} for each call of {function}"),
+            ],
+            room,
         )
     });
     let with = evidence.grows_with.map(|with| {
         match with {
-            GrowsWith::Load => "grows with the load, not with time",
+            GrowsWith::Load => "grows with the load (allocations), not with time",
             GrowsWith::Time => "grows with time, whatever the load",
         }
         .to_owned()
@@ -400,9 +391,7 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
             format::exact_count(born)
         )
     });
-    let other = Some("or a cache that has not yet reached its bound".to_owned());
-    // The limit's interval stands at the right.
-    let room = columns.saturating_sub(10 + 32);
+    let other = Some(format!("or {}", words::OTHER_READING));
     let mut text = String::new();
     for part in [per, with, alive, other].into_iter().flatten() {
         let gap = if text.is_empty() { "" } else { "; " };
@@ -656,50 +645,4 @@ fn part_words(part: Part) -> &'static str {
         Part::Anon => "non-Go memory",
         Part::File => "files",
     }
-}
-
-/// Bytes of a limit: those that people set are round.
-pub fn limit_bytes(bytes: u64) -> String {
-    if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) {
-        format::sentence_rate(bytes)
-    } else {
-        format::sentence_bytes(bytes as f64)
-    }
-}
-
-/// The time that is left, with its interval below; `no limit near` where there is none.
-fn add_limit(outlook: &mut Outlook, limit: Option<&Limit>, word: Word, columns: usize) {
-    let Some(limit) = limit else {
-        "no limit known".clone_into(&mut outlook.right);
-        return;
-    };
-    let near = limit
-        .in_s
-        .filter(|in_s| word == Word::Growing && in_s.value <= NEAR_S);
-    let Some(in_s) = near else {
-        "no limit near".clone_into(&mut outlook.right);
-        return;
-    };
-    let what = match limit.kind {
-        LimitKind::MemoryMax => limit_bytes(limit.bytes),
-        LimitKind::MemoryHigh => format!("memory.high {}", limit_bytes(limit.bytes)),
-        LimitKind::GoMemLimit => format!("GOMEMLIMIT {}", limit_bytes(limit.bytes)),
-        LimitKind::Machine => format!("machine {}", limit_bytes(limit.bytes)),
-    };
-    let between = if in_s.high.is_finite() {
-        format!("{}..{}", seconds(in_s.low), seconds(in_s.high))
-    } else {
-        format!("{} or more", seconds(in_s.low))
-    };
-    outlook.right = format!("limit in {}", seconds(in_s.value));
-    outlook.right_role = if in_s.value < SOON_S {
-        Role::Warn
-    } else {
-        Role::Plain
-    };
-    outlook.right_below = if columns >= 72 {
-        format!("{what}, {between}")
-    } else {
-        what
-    };
 }

@@ -17,6 +17,8 @@ const CURVED_FALLS_WITHIN_S: f64 = 60.0;
 const GAPS_TO_FALL: f64 = 2.0;
 /// Lines that come this close to each other are of one look.
 const ONE_LOOK_S: f64 = 3.0;
+/// Of the looks from the first right one on, so many must be right unless the last is: one right look by chance names nothing.
+const STAYS_AT_LEAST: f64 = 0.8;
 /// Kinds that do not end by themselves: a process that is honest must not be said to grow by them.
 const WITHOUT_END: [&str; 6] = ["heap", "goroutines", "stacks", "cgo", "mmap", "?"];
 
@@ -62,7 +64,7 @@ pub(super) struct Filled {
 /// What became of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
-    /// When the leak was first named right: kind, site and via.
+    /// When the leak was first named right (kind, site and via), where it stayed so: at the last look, or at most looks.
     pub(super) right_s: Option<f64>,
     /// Of the looks from then on, those that still named it.
     pub(super) stays: f64,
@@ -87,9 +89,11 @@ pub(super) fn judge(truth: &Truth, looks: &[Look], filled: Filled) -> Outcome {
         ..Outcome::default()
     };
     let (mut n_right, mut n_since) = (0_u32, 0_u32);
+    let mut is_right_now = false;
     for look in looks {
         if truth.leaks() {
             let is_right = named(truth, look);
+            is_right_now = is_right;
             if is_right && outcome.right_s.is_none() {
                 outcome.right_s = Some(look.at_s);
             }
@@ -104,6 +108,9 @@ pub(super) fn judge(truth: &Truth, looks: &[Look], filled: Filled) -> Outcome {
     }
     if n_since > 0 {
         outcome.stays = f64::from(n_right) / f64::from(n_since);
+        if !is_right_now && outcome.stays < STAYS_AT_LEAST {
+            outcome.right_s = None;
+        }
     }
     if let Some(last) = looks.last() {
         outcome.said = said(last);
@@ -339,7 +346,10 @@ mod tests {
         ]);
         assert_eq!(looks.len(), 4);
         let outcome = judge(&truth, &looks, Filled::default());
-        assert_eq!(outcome.right_s, Some(30.0));
+        // Right once, and wrong at the last look: a miss.
+        assert_eq!(outcome.right_s, None);
+        let at_last = judge(&truth, &looks[..3], Filled::default());
+        assert_eq!(at_last.right_s, Some(30.0));
         assert!((outcome.stays - 0.5).abs() < 1e-9);
         assert_eq!(outcome.gc_gap_s, Some(7.5));
         assert_eq!(outcome.said, "growing cgo");

@@ -14,7 +14,7 @@ use super::{
 const HOW_IT_IS_JUDGED: &str = "
 A leak is named right at the first look at which the process is said to grow by the right kind, and the first of the leaks that
 are listed has a right site with its right `via`, and of several sites the right common frame; goroutines by what created them and
-where they start. A miss counts as later than any other. False is every look at which something is called growing that is no leak,
+where they start. It has to stay so: at the last look, or at 80 % of the looks from then on; else it is a miss. A miss counts as later than any other. False is every look at which something is called growing that is no leak,
 in leaking programs too; a cache that fills may be called growing until its half (curved) and a minute and 2 GC gaps more, or until
 it is full (at one rate) and 4 minutes and 2 GC gaps more. A process may be said to grow by what ends by itself: fragmentation, idle
 spans, garbage, metadata, page cache. With `--quick`, which has few runs, more misses fail than a heaptop that names 95 % has in 99

@@ -26,6 +26,7 @@ pub(super) struct Evidence<'a> {
     missing_samples: Option<u64>,
     missing_cycles: Option<u32>,
     seconds_to_answer: Option<f64>,
+    unseen_bytes: Option<f64>,
     per_call: Option<PerCall<'a>>,
 }
 
@@ -98,6 +99,7 @@ impl<'a> Evidence<'a> {
             missing_samples: missing.map(|missing| missing.samples),
             missing_cycles: missing.map(|missing| missing.cycles),
             seconds_to_answer: missing.and_then(|missing| missing.answer_in_s),
+            unseen_bytes: evidence.unseen_bytes,
             per_call: evidence.per_call.as_ref().map(PerCall::of),
         }
     }

@@ -174,6 +174,7 @@ struct Calls {
     per_sec: Option<f64>,
     total: f64,
     counted_fraction: f64,
+    is_windowed: bool,
 }
 
 /// The line of this moment, without a line end.
@@ -210,6 +211,7 @@ pub fn process_line(model: &Model, n_cycles: usize) -> String {
             per_sec: calls.per_sec,
             total: calls.total,
             counted_fraction: calls.counted_fraction,
+            is_windowed: calls.is_windowed,
         }),
     };
     // Plain structs of numbers and strings: serde_json has nothing to fail on.

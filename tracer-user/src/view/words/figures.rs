@@ -100,7 +100,7 @@ pub(super) fn below(bytes_per_min: f64) -> String {
 }
 
 /// `1.0 object, 312 B` and `90 %: 0.9 to 1.1 objects, 280 to 340 B`.
-pub(super) fn per_call(objects: &Interval, bytes: &Interval) -> (String, String) {
+pub(in crate::view) fn per_call(objects: &Interval, bytes: &Interval) -> (String, String) {
     let (unit, name) = unit(bytes.value);
     // Bytes have no parts.
     let digits = |end: f64| match name {

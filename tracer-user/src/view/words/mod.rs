@@ -25,11 +25,13 @@ use super::names::clean;
 use super::reading::Reading;
 use crate::model::rows::Status;
 
+pub(in crate::view) use figures::per_call;
 pub use leaks::leak;
 pub use outcome::{Outcome, next_look, outcome};
-pub(in crate::view) use process::heap_is_in;
+pub(in crate::view) use process::{heap_is_in, may_near_limit};
 pub use process::{limit, process};
 pub use progress::progress;
+pub(in crate::view) use sites::OTHER_READING;
 pub use sites::site;
 
 use prose::wrap;

@@ -220,11 +220,26 @@ fn parts(parts: &[GrowthPart]) -> String {
     }
 }
 
+/// Whether something grows, or may grow, towards a limit whose time is not known: then it is not to be called far.
+pub(in crate::view) fn may_near_limit(findings: &Findings) -> bool {
+    match findings.process.word {
+        Word::Growing | Word::Warming | Word::Collecting => true,
+        Word::Steady | Word::Churn | Word::Idle => !findings.leaks.is_empty(),
+    }
+}
+
 /// When the nearest limit is reached; `None` where none is known.
 pub fn limit(findings: &Findings) -> Option<String> {
     let limit = findings.limit.as_ref()?;
     let size = round_bytes(limit.bytes);
     let Some(in_s) = &limit.in_s else {
+        if may_near_limit(findings) {
+            let whose = match limit.kind {
+                LimitKind::Machine => "The machine has",
+                kind => &format!("{} is", kind.word()),
+            };
+            return Some(format!("{whose} {size}; time until then not known yet."));
+        }
         return Some(match limit.kind {
             LimitKind::Machine => format!("No limit is near: the machine has {size}."),
             kind => format!("No limit is near: {} is {size}.", kind.word()),

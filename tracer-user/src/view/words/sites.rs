@@ -16,7 +16,7 @@ const REQUEST_FUNCTIONS: [&str; 3] = [
 ];
 
 /// What a growth also may be: until it stops, nothing in the data differs.
-pub(super) const OTHER_READING: &str = "a cache that has not yet reached its bound";
+pub(in crate::view) const OTHER_READING: &str = "a cache that has not yet reached its bound";
 
 /// The evidence for a site's verdict as sentences, the verdict first. Empty for rows that are not judged.
 pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
@@ -146,7 +146,7 @@ pub(super) fn survivors(evidence: &Evidence) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "{alive} of {born} {samples} born in this watch {are} alive{oldest}."
+        "{alive} of {born} judged {samples} {are} alive{oldest}."
     ))
 }
 
@@ -155,23 +155,21 @@ pub(super) fn follows(evidence: &Evidence) -> Option<String> {
     let Some(call) = &evidence.per_call else {
         return evidence.grows_with.map(|with| {
             match with {
-                GrowsWith::Time => {
-                    "Grows with time, not with the load (what the process allocates)."
-                }
-                GrowsWith::Load => {
-                    "Grows with the load (what the process allocates), not with time."
-                }
+                GrowsWith::Time => "Grows with time, not with the load (allocations).",
+                GrowsWith::Load => "Grows with the load (allocations), not with time.",
             }
             .to_owned()
         });
     };
-    let (one, many) = calls_of(&call.function);
+    let (one, _) = calls_of(&call.function);
     let (amount, interval) = per_call(&call.objects, &call.bytes);
     Some(match evidence.grows_with {
         Some(GrowsWith::Load) => {
-            format!("Grows with {many}, not with time: {amount} per {one} ({interval}).")
+            format!(
+                "Grows with the load (allocations), not with time; {amount} per {one} ({interval})."
+            )
         }
-        Some(GrowsWith::Time) => format!("Grows with time, not with {many}."),
+        Some(GrowsWith::Time) => "Grows with time, not with the load (allocations).".to_owned(),
         None => format!(
             "{amount} per {one} ({interval}), if it follows them: so far it may as well follow the clock."
         ),

@@ -107,6 +107,7 @@ fn trust(reading: &Reading) -> Vec<String> {
             format::percent(duty.on_fraction)
         ));
     }
+    trust.extend(windowed_calls(reading));
     if let Some((from, to, _)) = reading.rate_changed {
         trust.push(format!(
             "MemProfileRate changed from {from} to {to} meanwhile"
@@ -120,4 +121,14 @@ fn trust(reading: &Reading) -> Vec<String> {
             .map(|note| super::super::names::clean(note)),
     );
     trust
+}
+
+/// `calls of net/http.serverHandler.ServeHTTP counted in windows, 3 % of the time`; `None` where each is counted.
+fn windowed_calls(reading: &Reading) -> Option<String> {
+    let calls = reading.calls.as_ref().filter(|calls| calls.is_windowed)?;
+    Some(format!(
+        "calls of {} counted in windows, {} % of the time",
+        super::super::names::clean(&calls.function),
+        format::percent(calls.counted_fraction)
+    ))
 }
