@@ -9,7 +9,7 @@ use super::process::plus;
 use super::{Entity, evidence, stated};
 use crate::go::frame::Frame;
 use crate::model::Model;
-use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite, Missing};
+use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite};
 use crate::model::rows::RowId;
 use crate::verdict::Word;
 
@@ -111,7 +111,9 @@ impl Model {
         place(&mut leaks, of_goroutines);
         let mut findings = Findings {
             leaks,
-            omitted: omitted + self.diagnosis.omitted(),
+            omitted,
+            unjudged_stacks: self.diagnosis.tracks.refused,
+            dropped_samples: self.diagnosis.feed.dropped(),
             ..Findings::default()
         };
         self.judge_process(&mut findings);
@@ -293,7 +295,8 @@ fn add(sum: &mut Evidence, other: &Evidence) {
     sum.grows_with = sum
         .grows_with
         .filter(|with| other.grows_with == Some(*with));
-    sum.missing = sum.missing.or(other.missing).filter(|_: &Missing| false);
+    // What grows has enough of all.
+    sum.missing = None;
     sum.oldest_cycles = sum.oldest_cycles.max(other.oldest_cycles);
 }
 

@@ -60,11 +60,6 @@ impl Diagnosis {
         self.tracks.waiting()
     }
 
-    /// What found no room: stacks and samples.
-    pub(super) fn omitted(&self) -> u64 {
-        self.tracks.refused + self.feed.dropped()
-    }
-
     /// A sample is born at a bucket: its stack will be judged, so that its frames need names by the next look.
     pub(super) fn born(&mut self, object: u64, idx: u32, at_ns: u64) {
         self.feed.born(object, idx, at_ns);

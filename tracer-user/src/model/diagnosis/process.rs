@@ -190,6 +190,8 @@ impl Model {
             let found = Limit {
                 kind: limit.kind,
                 bytes: limit.bytes,
+                room_bytes: room as u64,
+                grows: in_s.is_some(),
                 in_s,
             };
             // Without growth the one with least room, which comes first.
