@@ -53,6 +53,8 @@ pub struct Evidence {
     pub per_min: Option<Slope>,
     /// Slope per unit of load, in the unit that [`super::Clock::look`] is told: `growing` alone.
     pub per_load: Option<Slope>,
+    /// Bytes that arrived less those that departed within `minutes`: `growing` alone, by whichever clock it is seen.
+    pub net_bytes: Option<f64>,
     /// What the growth keeps step with: `growing` alone.
     pub growing_per: Option<GrowingPer>,
     /// Samples that became veterans within `minutes`.
@@ -162,6 +164,8 @@ impl Facts<'_> {
             evidence.per_min = slope(minutes(born));
         }
         evidence.per_load = slope(born_load);
+        let (came, went) = (self.series).weights(window.level, self.clock.number_of(from));
+        evidence.net_bytes = Some(came.bytes - went.bytes).filter(|net| net.is_finite());
         evidence.growing_per = Some(self.growing_per(window, by, since, before));
         Some(evidence)
     }
