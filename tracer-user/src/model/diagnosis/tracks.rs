@@ -54,8 +54,6 @@ struct StackState {
     recent: Recent,
     /// The look that `recent` is of.
     look: u32,
-    /// Samples of this watch that became veterans.
-    judged: u64,
 }
 
 /// What is known of a label.
@@ -330,11 +328,14 @@ impl Tracks {
         self.stacks.get(idx as usize)?.labels.first().copied()
     }
 
-    /// Samples of this watch that became veterans at a bucket.
-    pub(super) fn judged(&self, idx: u32) -> u64 {
-        self.stacks
+    /// The frames of a bucket's stack, if it has tracks.
+    pub(super) fn frames(&self, idx: u32) -> Vec<Arc<Frame>> {
+        let labels = self
+            .stacks
             .get(idx as usize)
-            .map_or(0, |stack| stack.judged)
+            .map_or(&[][..], |stack| &stack.labels);
+        let frames = labels.iter().filter_map(|&label| self.frame(label));
+        frames.cloned().collect()
     }
 }
 
@@ -364,7 +365,6 @@ impl StackState {
         self.recent = self.recent_at(look);
         self.look = look;
         let [level, ..] = &flow.levels;
-        self.judged += u64::from(level.arrived.samples);
         self.recent += Recent {
             bytes: level.arrived.bytes - level.departed.bytes,
             objects: level.arrived.objects - level.departed.objects,
