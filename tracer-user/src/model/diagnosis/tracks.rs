@@ -76,7 +76,7 @@ pub(super) struct Tracks {
     whole: Track,
     /// Classes whose growth may be replacement of what nobody saw: what is said instead, and how many bytes went unseen.
     held: HashMap<u32, (Verdict, f64)>,
-    held_whole: Option<Verdict>,
+    held_whole: Option<(Verdict, f64)>,
     looks: u32,
     /// Stacks without room.
     pub(super) refused: u64,
@@ -235,7 +235,7 @@ impl Tracks {
             .zip(&self.by_class)
             .filter_map(|(class, track)| Some((class, instead(track)?)))
             .collect();
-        self.held_whole = instead(&self.whole).map(|(verdict, _)| verdict);
+        self.held_whole = instead(&self.whole);
     }
 
     /// Bytes that went unseen while an entity grew, where they may explain it.
@@ -255,12 +255,12 @@ impl Tracks {
     pub(super) fn whole(&self) -> &Verdict {
         self.held_whole
             .as_ref()
-            .unwrap_or_else(|| self.whole.verdict())
+            .map_or_else(|| self.whole.verdict(), |(verdict, _)| verdict)
     }
 
-    /// Veterans that live, of all stacks, in samples.
-    pub(super) fn whole_now(&self) -> u32 {
-        self.whole().evidence.samples_now
+    /// Bytes that went unseen while all samples together grew, where they may explain it.
+    pub(super) fn whole_replaced(&self) -> Option<f64> {
+        self.held_whole.as_ref().map(|(_, bytes)| *bytes)
     }
 
     /// Labels of call sites that grow.
