@@ -149,13 +149,15 @@ fn leaks(reading: &mut Reading) {
         limit: Some(Limit {
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
+            room_bytes: 4 << 30,
+            grows: true,
             in_s: Some(Interval {
                 value: 32_280.0,
                 low: 31_020.0,
                 high: 33_600.0,
             }),
         }),
-        omitted: 0,
+        ..Findings::default()
     });
     for site in &mut reading.sites {
         let verdict = site.verdict.as_ref();
@@ -171,6 +173,8 @@ fn process(reading: &mut Reading, process: ProcessVerdict) {
         limit: Some(Limit {
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
+            room_bytes: 4 << 30,
+            grows: false,
             in_s: None,
         }),
         ..Findings::default()
@@ -556,9 +560,11 @@ fn goroutines_stand_with_what_they_wait_for_and_who_made_them() {
             limit: Some(Limit {
                 kind: LimitKind::MemoryMax,
                 bytes: 4 << 30,
+                room_bytes: 2 << 30,
+                grows: true,
                 in_s: Some(about(13_320.0)),
             }),
-            omitted: 0,
+            ..Findings::default()
         });
     };
     all_sizes("goroutines", &story, "4", &change);

@@ -198,8 +198,10 @@ pub struct ProcessVerdict {
     pub parts: Vec<GrowthPart>,
     /// What is missing, while collecting.
     pub missing: Option<Missing>,
-    /// Upper bound of growth while steady, bytes a minute.
+    /// Upper bound of growth, bytes a minute; always known while steady.
     pub steady_below_bytes_per_min: Option<f64>,
+    /// It seems to grow, but so many bytes from before the attach, which no sample tells of, went away meanwhile.
+    pub unseen_bytes: Option<f64>,
 }
 
 /// The bound that is reached first, and when.
@@ -209,7 +211,12 @@ pub struct Limit {
     pub kind: LimitKind,
     /// Bytes.
     pub bytes: u64,
-    /// Seconds until it is reached at the present load; `None` if nothing grows that is counted against it.
+    /// Bytes that may still come before it is met.
+    pub room_bytes: u64,
+    /// Something grows that is counted against it.
+    pub grows: bool,
+    /// Seconds until it is reached at the present load; `None` if nothing grows that is counted against it, and where
+    /// something does ([`Self::grows`]) whose pace is not known.
     pub in_s: Option<Interval>,
 }
 
@@ -222,6 +229,10 @@ pub struct Findings {
     pub leaks: Vec<Leak>,
     /// The nearest limit; `None` where none is known.
     pub limit: Option<Limit>,
-    /// Leaks beyond the letters of the alphabet, and sites beyond our bound.
+    /// Leaks beyond the letters of the alphabet.
     pub omitted: u64,
+    /// Stacks that are judged by none or by their call site alone, beyond our bound.
+    pub unjudged_stacks: u64,
+    /// Samples that found no room, so that neither their birth nor their death was judged.
+    pub dropped_samples: u64,
 }

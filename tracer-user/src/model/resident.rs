@@ -79,7 +79,7 @@ impl Model {
             parts: parts(read),
             live_bytes: read.accounts.live_bytes,
             stack_in_use_bytes: read.accounts.stacks_bytes,
-            goroutines: None,
+            goroutines: self.goroutines.latest_count(),
             cgroup_usage_bytes: read.cgroup.as_ref().map(|cgroup| cgroup.usage_bytes),
             cgroup_file_bytes: read.cgroup.as_ref().and_then(|cgroup| cgroup.file_bytes),
         };

@@ -53,6 +53,8 @@ pub struct Evidence {
     pub per_min: Option<Slope>,
     /// Slope per unit of load, in the unit that [`super::Clock::look`] is told: `growing` alone.
     pub per_load: Option<Slope>,
+    /// Bytes that arrived less those that departed within `minutes`: `growing` alone, by whichever clock it is seen.
+    pub net_bytes: Option<f64>,
     /// What the growth keeps step with: `growing` alone.
     pub growing_per: Option<GrowingPer>,
     /// Samples that became veterans within `minutes`.
@@ -67,11 +69,11 @@ pub struct Evidence {
     pub age_seconds: u32,
     /// Veterans of the youngest level that live now, in samples, with those from before the attach.
     pub samples_now: u32,
-    /// Growth in bytes per minute is below this (95 %): `steady` alone.
+    /// Growth in bytes per minute is below this (95 %): `steady`, and `churn` where what is kept is steady.
     pub steady_below_bytes_per_min: Option<f64>,
-    /// Growth in objects per minute is below this (95 %): `steady` alone.
+    /// Growth in objects per minute is below this (95 %): likewise.
     pub steady_below_objects_per_min: Option<f64>,
-    /// What an answer needs: `collecting` alone.
+    /// What an answer needs: `collecting`, and `churn` where it is not known yet whether what is kept is steady.
     pub missing: Option<Missing>,
     /// When this word began, monotonic nanoseconds.
     pub since_ns: u64,
@@ -124,21 +126,42 @@ impl Facts<'_> {
     pub(super) fn for_word(&self, word: Word) -> Evidence {
         let mut evidence = self.counts(0, self.longest());
         match word {
-            Word::Steady => {
-                // Less than the rule of three allows in the longest window is never known.
-                let bound = self
-                    .bound
-                    .max(UNSEEN / minutes(WINDOWS[N_WINDOWS - 1] as f64));
-                let below = |weight: f64| Some(bound * weight).filter(|below| below.is_finite());
-                evidence.steady_below_bytes_per_min =
-                    self.weight.and_then(|weight| below(weight.bytes));
-                evidence.steady_below_objects_per_min =
-                    self.weight.and_then(|weight| below(weight.objects));
+            Word::Steady => evidence = self.with_bound(evidence),
+            // Of what is thrown away nothing is missing: both speak of what is kept.
+            Word::Churn => {
+                if self.bound <= steady_limit(self.spread.n(0, self.spread.newest)) {
+                    evidence = self.with_bound(evidence);
+                } else {
+                    evidence.missing = Some(self.missing());
+                }
             }
             Word::Collecting => evidence.missing = Some(self.missing()),
             _ => {}
         }
         evidence
+    }
+
+    fn with_bound(&self, mut evidence: Evidence) -> Evidence {
+        // Less than the rule of three allows in the longest window is never known.
+        let bound = self
+            .bound
+            .max(UNSEEN / minutes(WINDOWS[N_WINDOWS - 1] as f64));
+        let below = |weight: f64| Some(bound * weight).filter(|below| below.is_finite());
+        // Where nothing lives, what came lately tells what one would weigh.
+        let weight = self.weight.or_else(|| self.weight_of_arrivals());
+        evidence.steady_below_bytes_per_min = weight.and_then(|weight| below(weight.bytes));
+        evidence.steady_below_objects_per_min = weight.and_then(|weight| below(weight.objects));
+        evidence
+    }
+
+    /// Mean weight of what became a veteran within the hour.
+    fn weight_of_arrivals(&self) -> Option<Weight> {
+        let (arrived, _) = self.flow(0, 0);
+        let (came, _) = (self.series).weights(0, self.clock.number_of(0));
+        (arrived >= 1.0).then(|| Weight {
+            objects: came.objects / arrived,
+            bytes: came.bytes / arrived,
+        })
     }
 
     /// The evidence for `growing` by the windows that speak. `None` where none does.
@@ -162,6 +185,8 @@ impl Facts<'_> {
             evidence.per_min = slope(minutes(born));
         }
         evidence.per_load = slope(born_load);
+        let (came, went) = (self.series).weights(window.level, self.clock.number_of(from));
+        evidence.net_bytes = Some(came.bytes - went.bytes).filter(|net| net.is_finite());
         evidence.growing_per = Some(self.growing_per(window, by, since, before));
         Some(evidence)
     }

@@ -29,7 +29,7 @@ pub use estimate::{Estimate, Slope};
 pub use evidence::{Evidence, GrowingPer, Missing};
 pub use flow::{Flow, LevelFlow, Side, Weight};
 pub use track::Track;
-pub use veterans::{MAX_SAMPLES, Veterans};
+pub use veterans::{MAX_SAMPLES, Survivors, Veterans};
 
 /// Time between two looks: half the shortest third of a window would be too coarse, and shorter ones cost more.
 pub const LOOK_NS: u64 = 15 * SECOND_NS;

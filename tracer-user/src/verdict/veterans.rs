@@ -34,6 +34,17 @@ struct Sample {
     levels: u32,
 }
 
+/// What became of the veterans of one key that were born in this watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Survivors {
+    /// Those that live.
+    pub live: u64,
+    /// Those that died. Where samples are thinned out it shrinks as the living do, so that the share of the two stays.
+    pub died: f64,
+    /// Collections that the oldest of the living has outlived.
+    pub oldest_cycles: Option<u32>,
+}
+
 /// The samples that wait for one level, by their place in the slab.
 #[derive(Clone, Copy, Debug)]
 struct Queue {
@@ -55,6 +66,8 @@ pub struct Veterans {
     last_gc_ns: Option<u64>,
     now_ns: u64,
     flows: HashMap<u32, Flow>,
+    /// Without `oldest_cycles`.
+    survivors: HashMap<u32, Survivors>,
     max: usize,
     dropped: u64,
 }
@@ -80,6 +93,7 @@ impl Veterans {
             last_gc_ns: None,
             now_ns: 0,
             flows: HashMap::new(),
+            survivors: HashMap::new(),
             max,
             dropped: 0,
         }
@@ -143,6 +157,11 @@ impl Veterans {
         for level in &mut self.flow(sample.key).levels[..sample.levels as usize] {
             level.departed.add(weight);
         }
+        if sample.is_judged() {
+            let survivors = self.survivors.entry(sample.key).or_default();
+            survivors.live = survivors.live.saturating_sub(1);
+            survivors.died += 1.0;
+        }
         true
     }
 
@@ -152,7 +171,28 @@ impl Veterans {
             for level in &mut self.flow(sample.key).levels[..sample.levels as usize] {
                 level.stand(-1, sample.weight());
             }
+            if sample.is_judged() {
+                let survivors = self.survivors.entry(sample.key).or_default();
+                let left = survivors.live.saturating_sub(1);
+                survivors.died *= left as f64 / survivors.live.max(1) as f64;
+                survivors.live = left;
+            }
         }
+    }
+
+    /// What became of the veterans that were born in this watch, by key.
+    pub fn survivors(&self) -> HashMap<u32, Survivors> {
+        let mut survivors = self.survivors.clone();
+        for &at in self.by_id.values() {
+            let sample = &self.slab[at as usize];
+            if sample.is_judged()
+                && let Some(of) = survivors.get_mut(&sample.key)
+            {
+                let outlived = self.cycles.saturating_sub(sample.cycles);
+                of.oldest_cycles = of.oldest_cycles.max(Some(outlived));
+            }
+        }
+        survivors
     }
 
     /// A collection ended; the deaths that its sweep showed were told before.
@@ -224,6 +264,9 @@ impl Veterans {
                 self.flow(sample.key).levels[level]
                     .arrived
                     .add(sample.weight());
+                if level == 0 {
+                    self.survivors.entry(sample.key).or_default().live += 1;
+                }
                 if level + 1 < N_LEVELS {
                     self.enqueue(level + 1, at);
                 }
@@ -299,6 +342,11 @@ impl Sample {
             next: NONE,
             levels: 0,
         }
+    }
+
+    /// Whether it is a veteran that was born in this watch: one from before has no time of birth.
+    fn is_judged(&self) -> bool {
+        self.levels > 0 && self.born_ns > 0
     }
 
     fn weight(&self) -> Weight {

@@ -444,6 +444,8 @@ fn findings() -> impl Strategy<Value = Findings> {
     let limit = (any::<u64>(), interval()).prop_map(|(bytes, in_s)| Limit {
         kind: LimitKind::GoMemLimit,
         bytes,
+        room_bytes: bytes,
+        grows: in_s.is_some(),
         in_s,
     });
     (
@@ -455,7 +457,7 @@ fn findings() -> impl Strategy<Value = Findings> {
             process,
             leaks,
             limit,
-            omitted: 0,
+            ..Findings::default()
         })
 }
 

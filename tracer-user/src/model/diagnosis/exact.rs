@@ -14,6 +14,8 @@ const MINUTE_NS: f64 = 60e9;
 const N_BLOCKS: usize = 6;
 /// Lengths of windows, minutes: at three minutes a block is half a minute, a few readings long.
 const WINDOWS_MIN: [f64; 5] = [3.0, 6.0, 12.0, 24.0, 48.0];
+/// Readings in each block below which a window says nothing.
+const MIN_READINGS: usize = 2;
 /// One-sided 0.05 % of Student's t with 5 degrees of freedom: windows and looks are many, and two looks must agree.
 const T_GROWS: f64 = 6.869;
 /// 90 % of the same lie within.
@@ -69,7 +71,9 @@ fn judge(series: &[(u64, u64)], rss_bytes: f64) -> Option<Interval> {
     let known_min = last.saturating_sub(first) as f64 / MINUTE_NS;
     let mut slope = None;
     for minutes in WINDOWS_MIN.into_iter().filter(|&m| m <= known_min) {
-        let increments = increments(series, last, minutes)?;
+        let Some(increments) = increments(series, last, minutes) else {
+            continue;
+        };
         if is_ending(&increments) {
             slope = None;
         } else if let Some(found) = grows(&increments, minutes, rss_bytes)
@@ -81,13 +85,20 @@ fn judge(series: &[(u64, u64)], rss_bytes: f64) -> Option<Interval> {
     slope
 }
 
-/// What each of six blocks up to `last` added.
+/// What each of six blocks up to `last` added. `None` where one has too few readings: between two the value is only
+/// drawn as a line, and blocks on one line agree with each other whatever happened.
 fn increments(series: &[(u64, u64)], last: u64, minutes: f64) -> Option<[f64; N_BLOCKS]> {
     let mut increments = [0.0; N_BLOCKS];
     let mut before = value_at(series, last as f64 - minutes * MINUTE_NS)?;
     for (i, increment) in increments.iter_mut().enumerate() {
         let back = (N_BLOCKS - 1 - i) as f64 * minutes * MINUTE_NS / N_BLOCKS as f64;
-        let now = value_at(series, last as f64 - back)?;
+        let until = last as f64 - back;
+        let from = until - minutes * MINUTE_NS / N_BLOCKS as f64;
+        let until_index = |at_ns: f64| series.partition_point(|&(ns, _)| ns as f64 <= at_ns);
+        if until_index(until).saturating_sub(until_index(from)) < MIN_READINGS {
+            return None;
+        }
+        let now = value_at(series, until)?;
         *increment = now - before;
         before = now;
     }
@@ -184,6 +195,21 @@ mod tests {
         assert!(ever);
         let slope = growth.bytes_per_min().unwrap();
         assert!((slope.value / MIB - 7.5).abs() < 0.2, "{slope:?}");
+    }
+
+    #[test]
+    fn readings_far_apart_say_nothing_of_short_windows() {
+        let ever = |minutes: u64| {
+            let mut growth = ExactGrowth::default();
+            let mut series = Vec::new();
+            (0..=minutes).any(|minute| {
+                series.push((minute * 60_000_000_000, (50 + 10 * minute) << 20));
+                growth.look(&series, RSS);
+                growth.bytes_per_min().is_some()
+            })
+        };
+        assert!(!ever(11), "windows of 3 and 6 min have a reading a block");
+        assert!(ever(14), "that of 12 min has two");
     }
 
     #[test]

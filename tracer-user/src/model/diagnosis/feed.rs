@@ -13,8 +13,10 @@
 //!   much noise to it as what lives for minutes: leaks below a quarter of what the same stack turns over are not found.
 //!   Levels of age say nothing then.
 
+use std::collections::HashMap;
+
 use crate::go::buckets::Counts;
-use crate::verdict::{Flow, Veterans, Weight};
+use crate::verdict::{Flow, Survivors, Veterans, Weight};
 
 use super::super::estimate::UNITS_PER_OBJECT;
 
@@ -62,6 +64,11 @@ impl Feed {
     /// Births since the attach, in samples.
     pub(super) fn load(&self) -> f64 {
         self.load
+    }
+
+    /// What became of the veterans of this watch, by bucket; none where a source knows no single objects.
+    pub(super) fn survivors(&self) -> HashMap<u32, Survivors> {
+        self.veterans.survivors()
     }
 
     /// Samples that found no room.

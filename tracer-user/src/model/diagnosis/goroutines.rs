@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::leaks::BySite;
 use super::letters::Identity;
 use crate::go::frame::Frame;
 use crate::go::symbol;
@@ -61,6 +62,7 @@ impl Model {
         growing: GrowingGroup,
         letter: char,
         heap: &mut [Leak],
+        by_site: &BySite,
     ) -> Leak {
         let GrowingGroup {
             group, evidence, ..
@@ -79,7 +81,7 @@ impl Model {
             };
             for leak in heap
                 .iter_mut()
-                .filter(|leak| self.is_in_step(&goroutines, leak))
+                .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
             {
                 leak.in_step.push(letter);
                 linked.push(leak.letter);
@@ -102,14 +104,13 @@ impl Model {
         }
     }
 
-    fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak) -> bool {
+    fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak, by_site: &BySite) -> bool {
         leak.sites.iter().any(|site| {
             let Some(per_min) = site.evidence.objects_per_min else {
                 return false;
             };
-            let frames = site
-                .row
-                .map_or_else(Vec::new, |row| self.frames_of_site(row.0));
+            let largest = site.row.and_then(|row| by_site.largest(row.0));
+            let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.tracks.frames(idx));
             let functions: Vec<&str> = frames.iter().map(|frame| &*frame.function).collect();
             let site = Growth {
                 per_min,

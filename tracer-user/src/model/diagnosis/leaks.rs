@@ -9,17 +9,18 @@ use super::process::plus;
 use super::{Entity, evidence, stated};
 use crate::go::frame::Frame;
 use crate::model::Model;
-use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite, Missing};
+use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite};
 use crate::model::rows::RowId;
-use crate::verdict::Word;
+use crate::verdict::{Survivors, Word};
 
 /// Nanoseconds of a minute.
 const MINUTE_NS: f64 = 60e9;
 
-/// Of all sites: growth by label, the sum over those that grow, and the stack that grew most.
-struct BySite {
+/// Of all sites: growth by label, the sum over those that grow, the stack that grew most, and who survived.
+pub(super) struct BySite {
     recent: BTreeMap<u32, Recent>,
     largest: HashMap<u32, (u32, f64)>,
+    survivors: HashMap<u32, Survivors>,
 }
 
 impl BySite {
@@ -27,6 +28,7 @@ impl BySite {
         let mut sites = Self {
             recent: BTreeMap::new(),
             largest: HashMap::new(),
+            survivors: HashMap::new(),
         };
         for (idx, stack) in stacks {
             let Some(&site) = stack.labels.first() else {
@@ -40,6 +42,37 @@ impl BySite {
             }
         }
         sites
+    }
+
+    /// Adds what became of the samples of each bucket to its site.
+    fn count(&mut self, survivors: HashMap<u32, Survivors>, site: impl Fn(u32) -> Option<u32>) {
+        for (idx, of) in survivors {
+            let Some(label) = site(idx) else { continue };
+            let sum = self.survivors.entry(label).or_default();
+            sum.live += of.live;
+            sum.died += of.died;
+            sum.oldest_cycles = sum.oldest_cycles.max(of.oldest_cycles);
+        }
+    }
+
+    /// The stack of a site that grew most lately.
+    pub(super) fn largest(&self, site: u32) -> Option<u32> {
+        self.largest.get(&site).map(|(idx, _)| *idx)
+    }
+
+    /// "41 of 41 live", and for how many cycles.
+    fn with_survivors(&self, mut evidence: Evidence, site: u32) -> Evidence {
+        if let Some(of) = self.survivors.get(&site) {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count that was scaled down, never below 0"
+            )]
+            let judged = of.live + of.died.round() as u64;
+            evidence.survivors = (judged > 0).then_some((of.live, judged));
+            evidence.oldest_cycles = of.oldest_cycles;
+        }
+        evidence
     }
 
     /// Growth of all sites that grew, by chance or not.
@@ -60,7 +93,10 @@ impl Model {
         } else {
             tracks.stacks()
         };
-        let by_site = BySite::of(&stacks);
+        let mut by_site = BySite::of(&stacks);
+        if !stacks.is_empty() {
+            by_site.count(diagnosis.feed.survivors(), |idx| tracks.site(idx));
+        }
         let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
         let mut dispatchers = diagnosis.dispatchers.clone();
         dispatchers.look(&plain, &sites);
@@ -95,23 +131,30 @@ impl Model {
         let omitted = identities.len().saturating_sub(MAX_LETTERS) as u64;
         let mut leaks = Vec::new();
         let mut letter_of = HashMap::new();
+        let mut survivors = HashMap::new();
         for (group, letter) in groups.iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
             if let Some(leak) = self.leak(group, letter, &by_site, total) {
                 letter_of.insert(group.under, letter);
                 letter_of.extend(group.sites.iter().map(|(site, _)| (*site, letter)));
+                survivors.extend(leak.sites.iter().filter_map(|site| {
+                    let of = &site.evidence;
+                    Some((site.row?.0, (of.survivors, of.oldest_cycles)))
+                }));
                 leaks.push(leak);
             }
         }
         let mut of_goroutines = Vec::new();
         for (growing, letter) in growing_goroutines.into_iter().zip(given) {
             let Some(letter) = letter else { continue };
-            of_goroutines.push(self.goroutine_leak(growing, letter, &mut leaks));
+            of_goroutines.push(self.goroutine_leak(growing, letter, &mut leaks, &by_site));
         }
         place(&mut leaks, of_goroutines);
         let mut findings = Findings {
             leaks,
-            omitted: omitted + self.diagnosis.omitted(),
+            omitted,
+            unjudged_stacks: self.diagnosis.tracks.refused,
+            dropped_samples: self.diagnosis.feed.dropped(),
             ..Findings::default()
         };
         self.judge_process(&mut findings);
@@ -119,6 +162,7 @@ impl Model {
         self.diagnosis.dispatchers = dispatchers;
         self.diagnosis.letters = letters;
         self.diagnosis.letter_of = letter_of;
+        self.diagnosis.survivors = survivors;
     }
 
     fn leak(
@@ -135,8 +179,9 @@ impl Model {
             Some(LeakSite {
                 row: Some(RowId(label)),
                 frame: self.site_frame(idx)?,
-                evidence: self
-                    .with_calls(self.with_survivors(verdict.unwrap_or_default().evidence, label)),
+                evidence: self.with_calls(
+                    by_site.with_survivors(verdict.unwrap_or_default().evidence, label),
+                ),
             })
         };
         let sites: Vec<LeakSite> = group.sites.iter().filter_map(site).collect();
@@ -217,22 +262,6 @@ impl Model {
         self.names.get(*pc).map(|named| named.frame.clone())
     }
 
-    /// All frames on the stack of a site that grew most lately.
-    pub(super) fn frames_of_site(&self, site: u32) -> Vec<Arc<Frame>> {
-        let stacks = self.diagnosis.tracks.stacks();
-        let largest = stacks
-            .iter()
-            .filter(|(_, stack)| stack.labels.first() == Some(&site))
-            .max_by(|a, b| a.1.recent.bytes.total_cmp(&b.1.recent.bytes));
-        largest.map_or_else(Vec::new, |(_, stack)| {
-            stack
-                .labels
-                .iter()
-                .filter_map(|&label| self.diagnosis.tracks.frame(label).cloned())
-                .collect()
-        })
-    }
-
     /// The frame with a label on the stack of a bucket; where it is not on that one, as it was seen first.
     fn frame_on(&self, idx: u32, label: u32) -> Option<Arc<Frame>> {
         let pcs = &self.buckets.get(idx as usize)?.pcs;
@@ -242,39 +271,6 @@ impl Model {
             .map(|named| &named.frame)
             .or_else(|| self.diagnosis.tracks.frame(label))
             .cloned()
-    }
-
-    /// "41 of 41 live", and for how many cycles.
-    fn with_survivors(&self, mut evidence: Evidence, site: u32) -> Evidence {
-        let epoch = self.gc.epoch;
-        let is_of = |idx: u32| {
-            self.diagnosis
-                .tracks
-                .site(idx)
-                .is_some_and(|label| label == site)
-        };
-        let mut live = 0;
-        let mut oldest = None;
-        for (_, sample) in self.samples.iter() {
-            let outlived = epoch.saturating_sub(u64::from(sample.born_epoch));
-            if sample.born_ns > 0
-                && outlived >= u64::from(crate::verdict::CYCLES)
-                && is_of(sample.bucket_idx)
-            {
-                live += 1;
-                oldest = oldest.max(Some(outlived));
-            }
-        }
-        let judged: u64 = (0..self.buckets.len())
-            .filter_map(|idx| u32::try_from(idx).ok())
-            .filter(|&idx| is_of(idx))
-            .map(|idx| self.diagnosis.tracks.judged(idx))
-            .sum();
-        if judged > 0 {
-            evidence.survivors = Some((live.min(judged), judged));
-        }
-        evidence.oldest_cycles = oldest.and_then(|cycles| u32::try_from(cycles).ok());
-        evidence
     }
 }
 
@@ -293,7 +289,8 @@ fn add(sum: &mut Evidence, other: &Evidence) {
     sum.grows_with = sum
         .grows_with
         .filter(|with| other.grows_with == Some(*with));
-    sum.missing = sum.missing.or(other.missing).filter(|_: &Missing| false);
+    // What grows has enough of all.
+    sum.missing = None;
     sum.oldest_cycles = sum.oldest_cycles.max(other.oldest_cycles);
 }
 

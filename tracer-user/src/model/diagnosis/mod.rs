@@ -35,6 +35,9 @@ use partition::Entity;
 use tracks::Tracks;
 use unseen::Unseen;
 
+/// [`Evidence::survivors`] and [`Evidence::oldest_cycles`].
+type Survived = (Option<(u64, u64)>, Option<u32>);
+
 /// What the diagnosis remembers from look to look.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Diagnosis {
@@ -50,6 +53,8 @@ pub(super) struct Diagnosis {
     resident: process::Resident,
     /// The letter of each label that is a site of a leak, or what a leak is under.
     letter_of: HashMap<u32, char>,
+    /// Of each site of a leak, as the leak has it.
+    survivors: HashMap<u32, Survived>,
     /// Samples that stood at the attach have been told.
     has_stood: bool,
 }
@@ -58,11 +63,6 @@ impl Diagnosis {
     /// Stacks whose frames want names.
     pub(super) fn waiting(&self) -> &[u32] {
         self.tracks.waiting()
-    }
-
-    /// What found no room: stacks and samples.
-    pub(super) fn omitted(&self) -> u64 {
-        self.tracks.refused + self.feed.dropped()
     }
 
     /// A sample is born at a bucket: its stack will be judged, so that its frames need names by the next look.
@@ -104,6 +104,10 @@ impl Diagnosis {
         };
         let mut verdict = self.tracks.verdict(entity).map(stated).unwrap_or_default();
         verdict.evidence.unseen_bytes = self.tracks.replaced(entity);
+        if let Some((survivors, oldest)) = self.survivors.get(&label).filter(|_| !is_frame) {
+            verdict.evidence.survivors = *survivors;
+            verdict.evidence.oldest_cycles = *oldest;
+        }
         verdict
     }
 
@@ -314,7 +318,15 @@ impl Model {
 pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
     Verdict {
         word: verdict.word,
-        evidence: evidence(&verdict.evidence),
+        // Of a site that throws all away, what little it keeps is not what is said.
+        evidence: match verdict.word {
+            verdict::Word::Churn => Evidence {
+                missing: None,
+                steady_below_bytes_per_min: None,
+                ..evidence(&verdict.evidence)
+            },
+            _ => evidence(&verdict.evidence),
+        },
     }
 }
 
@@ -325,6 +337,14 @@ fn growth(estimate: Estimate) -> Interval {
         value: estimate.value,
         low: estimate.low.max(0.0),
         high: estimate.high,
+    }
+}
+
+fn missing(of: verdict::Missing) -> Missing {
+    Missing {
+        samples: u64::from(of.samples),
+        cycles: of.cycles,
+        answer_in_s: of.seconds.map(|seconds| seconds as f64),
     }
 }
 
@@ -341,11 +361,7 @@ fn evidence(of: &verdict::Evidence) -> Evidence {
             GrowingPer::Load => GrowsWith::Load,
         }),
         steady_below_bytes_per_min: of.steady_below_bytes_per_min,
-        missing: of.missing.map(|missing| Missing {
-            samples: u64::from(missing.samples),
-            cycles: missing.cycles,
-            answer_in_s: missing.seconds.map(|seconds| seconds as f64),
-        }),
+        missing: of.missing.map(missing),
         per_call: None,
         unseen_bytes: None,
         survivors: None,

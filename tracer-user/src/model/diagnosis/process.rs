@@ -4,12 +4,12 @@
 //! GOGC=100 each live byte that stays costs two at the next peak. What grows beside the heap is judged by readings.
 
 use super::exact::ExactGrowth;
-use super::stated;
+use super::{missing, stated};
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Evidence, Findings, GrowthPart, Interval, Kind, Limit, Missing};
+use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
 use crate::model::gc::SECOND_NS;
-use crate::verdict::Word;
+use crate::verdict::{self, Word};
 
 /// The last peak of the resident set is searched this far back: some GC cycles of most programs.
 const PEAK_NS: u64 = 120 * SECOND_NS;
@@ -19,11 +19,6 @@ const MIN_BYTES: i64 = 8 << 20;
 const MIN_SHARE: f64 = 0.05;
 /// A part that is this much of the growth is what grows.
 const MOST: f64 = 0.5;
-
-/// The bound of `steady` (verdicts): one-sided 95 %, the rule of three, and a quarter of a percent a minute.
-const Z_BOUND: f64 = 1.645;
-const UNSEEN: f64 = 3.0;
-const STEADY: f64 = 0.0025;
 
 /// Parts of the resident set that are judged by their readings.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +44,9 @@ impl Resident {
     }
 }
 
-/// The word on what a process keeps that throws most away: steady, where the upper bound of its growth is as low as that
-/// of a steady site.
-fn kept(evidence: &Evidence, live: u32) -> Word {
-    let (born, died) = (evidence.born as f64, evidence.died as f64);
-    let live = f64::from(live);
-    let exchanged = (born + died).min(2.0 * live + died).max(0.0);
-    let bound = (born - died + Z_BOUND * exchanged.sqrt() + UNSEEN) / evidence.minutes.max(1.0);
-    if bound <= (STEADY * live).clamp(2.0, 8.0) {
+/// The word on what a process keeps that throws most away: a server always does, and that says nothing of what it keeps.
+fn kept(of: &verdict::Evidence) -> Word {
+    if of.missing.is_none() {
         Word::Steady
     } else {
         Word::Collecting
@@ -99,12 +89,12 @@ impl Model {
 
     /// The verdict on the process as a whole.
     pub(super) fn judge_process(&self, findings: &mut Findings) {
-        let whole = stated(self.diagnosis.tracks.whole());
+        let judged = self.diagnosis.tracks.whole();
+        let whole = stated(judged);
         let heap_grows = !findings.leaks.is_empty() || whole.word == Word::Growing;
         let process = &mut findings.process;
         process.word = match whole.word {
-            // A server always throws most away: that says nothing of what it keeps.
-            Word::Churn => kept(&whole.evidence, self.diagnosis.tracks.whole_now()),
+            Word::Churn => kept(&judged.evidence),
             word => word,
         };
         if heap_grows {
@@ -121,12 +111,10 @@ impl Model {
             });
             process.live_bytes_per_min = of_all.or(sum);
         } else {
-            process.missing = whole.evidence.missing.or_else(|| {
-                // Of what is thrown away nothing is missing, but of what is kept more time is.
-                let is_open = process.word == Word::Collecting && whole.word == Word::Churn;
-                is_open.then(Missing::default)
-            });
-            process.steady_below_bytes_per_min = whole.evidence.steady_below_bytes_per_min;
+            // Both are told of churn too: they are on what is kept.
+            process.missing = judged.evidence.missing.map(missing);
+            process.steady_below_bytes_per_min = judged.evidence.steady_below_bytes_per_min;
+            process.unseen_bytes = self.diagnosis.tracks.whole_replaced();
         }
         if findings
             .leaks
@@ -141,16 +129,23 @@ impl Model {
         process.parts = parts(anatomy);
         let outside = self.diagnosis.resident.outside.bytes_per_min();
         let stacks = self.diagnosis.resident.stacks.bytes_per_min();
-        let is_more = |slope: Option<Interval>| {
-            let live = findings
-                .process
-                .live_bytes_per_min
-                .map_or(0.0, |live| live.value);
-            slope.is_some_and(|slope| slope.value > live)
+        let heap_grows = whole.word == Word::Growing
+            || findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
+        // What the heap adds to the resident set; `None` where it grows at a pace that is not known.
+        let of_heap = if heap_grows {
+            let live = findings.process.live_bytes_per_min;
+            live.and_then(|live| Some(times(live, self.factor_without_limits()?).value))
+        } else {
+            Some(0.0)
         };
-        let (outside_leads, stacks_lead) = (is_more(outside), is_more(stacks));
+        let is_more = |slope: Option<Interval>| {
+            slope
+                .zip(of_heap)
+                .is_some_and(|(slope, of_heap)| slope.value > of_heap)
+        };
+        let (is_outside, stacks_lead) = (is_more(outside), is_more(stacks));
         let process = &mut findings.process;
-        if outside_leads {
+        if is_outside {
             process.word = Word::Growing;
             process.kind = Some(kind(Part::Anon, anatomy.has_c));
         } else if stacks_lead && process.kind != Some(Kind::Goroutines) {
@@ -159,50 +154,92 @@ impl Model {
         } else if process.word != Word::Growing {
             process.kind = grown_kind(anatomy, &process.parts);
         }
-        self.reckon(findings, anatomy, [outside, stacks]);
+        self.reckon(findings, anatomy, heap_grows, (outside, stacks));
+    }
+
+    /// The factor from live heap to resident set by GOGC; 1 where that is off and GOMEMLIMIT starts the cycles.
+    fn factor_without_limits(&self) -> Option<f64> {
+        let settings = self.gc_settings()?;
+        rss_factor(
+            settings.gogc,
+            settings.gogc.is_none() && settings.memory_limit_bytes.is_some(),
+        )
     }
 
     /// The slope of the resident set, and when it meets the nearest limit.
-    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, beside: [Option<Interval>; 2]) {
+    fn reckon(
+        &self,
+        findings: &mut Findings,
+        anatomy: &Anatomy,
+        heap_grows: bool,
+        (outside, stacks): (Option<Interval>, Option<Interval>),
+    ) {
         let settings = self.gc_settings();
         let go_limit = settings.and_then(|s| s.memory_limit_bytes);
         let gogc = settings.and_then(|s| s.gogc);
         let live = findings.process.live_bytes_per_min;
-        let beside = beside.into_iter().flatten().reduce(plus);
         let grows = findings.process.word == Word::Growing;
-        let slope = |factor: Option<f64>| -> Option<Interval> {
-            let heap = live.and_then(|live| Some(times(live, factor?)));
-            match (heap, beside) {
-                (Some(heap), Some(beside)) => Some(plus(heap, beside)),
-                (heap, beside) => heap.or(beside),
-            }
-            .filter(|_| grows)
+        // All that counts against a limit: where the pace of a part is not known, that of the whole is not.
+        let slope = |factor: Option<f64>, outside: Option<Interval>| -> Option<Interval> {
+            let heap = if heap_grows {
+                Some(times(live?, factor?))
+            } else {
+                None
+            };
+            let parts = [heap, outside, stacks].into_iter().flatten();
+            parts.reduce(plus).filter(|_| grows)
         };
-        let factor = rss_factor(gogc, false);
+        let factor = self.factor_without_limits();
         findings.process.rss_factor = factor;
-        findings.process.rss_bytes_per_min = slope(factor);
-        let mut nearest: Option<Limit> = None;
+        findings.process.rss_bytes_per_min = slope(factor, outside);
+        let mut nearest: Option<(Limit, bool)> = None;
         for limit in &anatomy.limits {
             let is_limited = limit.kind == LimitKind::GoMemLimit
                 || go_limit.is_some_and(|go_limit| go_limit <= limit.bytes);
+            // GOMEMLIMIT counts what is Go's.
+            let is_go = limit.kind == LimitKind::GoMemLimit;
+            let outside = outside.filter(|_| !is_go);
             let room = room(limit, anatomy, is_limited);
-            let in_s = slope(rss_factor(gogc, is_limited)).map(|slope| time(room, slope));
+            let pace = slope(rss_factor(gogc, is_limited), outside);
+            // What leads is what is outside of Go: all the rest may stand still.
+            let only_outside =
+                !heap_grows && stacks.is_none() && outside_leads(findings.process.kind);
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "bytes, at least 0; a cast from f64 saturates"
+            )]
+            let room_bytes = room as u64;
             let found = Limit {
                 kind: limit.kind,
                 bytes: limit.bytes,
-                in_s,
+                room_bytes,
+                grows: grows && !(is_go && only_outside),
+                in_s: pace.map(|pace| time(room, pace)),
             };
-            // Without growth the one with least room, which comes first.
-            let sooner = |old: &Limit| match (found.in_s, old.in_s) {
+            // Without growth, or where its pace is not known, the one with least room, which comes first.
+            let sooner = |(old, _): &(Limit, bool)| match (found.in_s, old.in_s) {
                 (Some(new), Some(old)) => new.value < old.value,
+                // Nothing that grows counts against the other.
+                (Some(_), None) => !old.grows,
                 _ => false,
             };
             if nearest.as_ref().is_none_or(sooner) {
-                nearest = Some(found);
+                nearest = Some((found, is_limited));
             }
         }
-        findings.limit = nearest;
+        if let Some((_, is_limited)) = nearest {
+            let factor = rss_factor(gogc, is_limited);
+            findings.process.rss_factor = factor;
+            findings.process.rss_bytes_per_min = slope(factor, outside);
+        }
+        findings.limit = nearest.map(|(limit, _)| limit);
     }
+}
+
+/// Whether what grows is not Go's.
+fn outside_leads(kind: Option<Kind>) -> bool {
+    matches!(kind, Some(Kind::Cgo | Kind::Mmap))
 }
 
 /// Bytes that may still come before a limit is met.

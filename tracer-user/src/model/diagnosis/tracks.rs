@@ -54,8 +54,6 @@ struct StackState {
     recent: Recent,
     /// The look that `recent` is of.
     look: u32,
-    /// Samples of this watch that became veterans.
-    judged: u64,
 }
 
 /// What is known of a label.
@@ -78,7 +76,7 @@ pub(super) struct Tracks {
     whole: Track,
     /// Classes whose growth may be replacement of what nobody saw: what is said instead, and how many bytes went unseen.
     held: HashMap<u32, (Verdict, f64)>,
-    held_whole: Option<Verdict>,
+    held_whole: Option<(Verdict, f64)>,
     looks: u32,
     /// Stacks without room.
     pub(super) refused: u64,
@@ -237,7 +235,7 @@ impl Tracks {
             .zip(&self.by_class)
             .filter_map(|(class, track)| Some((class, instead(track)?)))
             .collect();
-        self.held_whole = instead(&self.whole).map(|(verdict, _)| verdict);
+        self.held_whole = instead(&self.whole);
     }
 
     /// Bytes that went unseen while an entity grew, where they may explain it.
@@ -257,12 +255,12 @@ impl Tracks {
     pub(super) fn whole(&self) -> &Verdict {
         self.held_whole
             .as_ref()
-            .unwrap_or_else(|| self.whole.verdict())
+            .map_or_else(|| self.whole.verdict(), |(verdict, _)| verdict)
     }
 
-    /// Veterans that live, of all stacks, in samples.
-    pub(super) fn whole_now(&self) -> u32 {
-        self.whole().evidence.samples_now
+    /// Bytes that went unseen while all samples together grew, where they may explain it.
+    pub(super) fn whole_replaced(&self) -> Option<f64> {
+        self.held_whole.as_ref().map(|(_, bytes)| *bytes)
     }
 
     /// Labels of call sites that grow.
@@ -330,11 +328,14 @@ impl Tracks {
         self.stacks.get(idx as usize)?.labels.first().copied()
     }
 
-    /// Samples of this watch that became veterans at a bucket.
-    pub(super) fn judged(&self, idx: u32) -> u64 {
-        self.stacks
+    /// The frames of a bucket's stack, if it has tracks.
+    pub(super) fn frames(&self, idx: u32) -> Vec<Arc<Frame>> {
+        let labels = self
+            .stacks
             .get(idx as usize)
-            .map_or(0, |stack| stack.judged)
+            .map_or(&[][..], |stack| &stack.labels);
+        let frames = labels.iter().filter_map(|&label| self.frame(label));
+        frames.cloned().collect()
     }
 }
 
@@ -364,7 +365,6 @@ impl StackState {
         self.recent = self.recent_at(look);
         self.look = look;
         let [level, ..] = &flow.levels;
-        self.judged += u64::from(level.arrived.samples);
         self.recent += Recent {
             bytes: level.arrived.bytes - level.departed.bytes,
             objects: level.arrived.objects - level.departed.objects,

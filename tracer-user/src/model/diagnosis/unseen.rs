@@ -12,6 +12,8 @@ use crate::verdict::{Evidence, Flow, LOOK_NS, Verdict, Word};
 const MAX_LOOKS: usize = 360;
 /// A site's growth has to be so many times what went unseen: the same margin as for what is seen to die.
 const MARGIN: f64 = 1.25;
+/// Where less than this share of the growth went unseen, that does not explain it, however rough the comparison is.
+const TRIFLE: f64 = 0.05;
 /// And so many standard errors of the comparison beyond it.
 const ERRORS: f64 = 2.0;
 
@@ -58,10 +60,11 @@ impl Unseen {
             return None;
         }
         let (lost, error) = self.lost(evidence)?;
-        let grown = evidence
-            .per_min
-            .map_or(0.0, |slope| slope.bytes.value * evidence.minutes);
-        if grown > MARGIN * lost + ERRORS * error {
+        // Not by the slope: what only keeps step with the load has none by the minute.
+        let is_more = |grown: f64| grown > MARGIN * lost + ERRORS * error;
+        let is_trifle = |grown: f64| lost <= TRIFLE * grown;
+        let grown = evidence.net_bytes;
+        if lost <= 0.0 || grown.is_some_and(|grown| is_more(grown) || is_trifle(grown)) {
             return None;
         }
         let held = Verdict {
@@ -69,6 +72,7 @@ impl Unseen {
             evidence: Evidence {
                 per_min: None,
                 per_load: None,
+                net_bytes: None,
                 growing_per: None,
                 ..evidence.clone()
             },
@@ -113,10 +117,18 @@ mod tests {
                     bytes: estimate(mib_per_min * MIB),
                     objects: estimate(1.0),
                 }),
+                net_bytes: Some(4.0 * mib_per_min * MIB),
                 minutes: 4.0,
                 ..Evidence::default()
             },
         }
+    }
+
+    /// Growth that only the clock of the load sees.
+    fn growing_by_load(mib_per_min: f64) -> Verdict {
+        let mut verdict = growing(mib_per_min);
+        verdict.evidence.per_load = verdict.evidence.per_min.take();
+        verdict
     }
 
     /// Ten minutes of a heap of which 100 MiB are older than the watch.
@@ -145,11 +157,22 @@ mod tests {
         let unseen = heap(10.5, 3.0);
         assert!(unseen.instead(&growing(7.5)).is_none(), "the leak");
         assert!(unseen.instead(&growing(3.0)).is_some(), "the cache");
+        assert!(
+            unseen.instead(&growing_by_load(7.5)).is_none(),
+            "that of the load"
+        );
+        assert!(unseen.instead(&growing_by_load(3.0)).is_some());
     }
 
     #[test]
     fn nothing_is_held_where_nothing_went() {
         assert!(heap(7.5, 0.0).instead(&growing(0.1)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing_by_load(0.1)).is_none());
+        let mut rough = heap(7.5, 0.0);
+        for rest in rough.looks.iter_mut().flatten().skip(39) {
+            rest.variance = f64::MAX;
+        }
+        assert!(rough.instead(&growing(0.1)).is_none(), "a rough one");
         assert!(Unseen::default().instead(&growing(0.1)).is_none());
     }
 }

@@ -151,6 +151,11 @@ impl Model {
 }
 
 impl GoroutineState {
+    /// How many there were at the last reading; `None` before the first.
+    pub(super) fn latest_count(&self) -> Option<u64> {
+        self.last.as_ref().map(|_| self.total.count)
+    }
+
     fn tell(&self, names: &Names, baseline: usize) -> Option<Goroutines> {
         let read = self.last.as_ref()?;
         let then = self.baselines.get(baseline).and_then(Option::as_ref);

@@ -139,9 +139,11 @@ fn tyk() -> Findings {
         limit: Some(Limit {
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
+            room_bytes: 4 << 30,
+            grows: true,
             in_s: Some(interval(31_020.0, 32_280.0, 33_600.0)),
         }),
-        omitted: 0,
+        ..Findings::default()
     }
 }
 
@@ -409,7 +411,13 @@ fn every_verdict_on_the_process_has_its_sentence() {
             rss_factor: Some(factor),
             ..growing(Kind::Heap)
         });
-        findings.limit = Some(Limit { kind, bytes, in_s });
+        findings.limit = Some(Limit {
+            kind,
+            bytes,
+            room_bytes: bytes / 2,
+            grows: in_s.is_some(),
+            in_s,
+        });
         add(&format!("factor {factor}"), &findings);
     }
     for word in [
