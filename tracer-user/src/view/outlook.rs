@@ -377,13 +377,9 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
             room,
         )
     });
-    let with = evidence.grows_with.map(|with| {
-        match with {
-            GrowsWith::Load => "grows with the load (allocations), not with time",
-            GrowsWith::Time => "grows with time, whatever the load",
-        }
-        .to_owned()
-    });
+    // A steady rate by the clock says little while the load is steady too.
+    let with = (evidence.grows_with == Some(GrowsWith::Load))
+        .then(|| "keeps step with the load (allocations)".to_owned());
     let alive = evidence.survivors.map(|(alive, born)| {
         format!(
             "{} of {} new samples live",

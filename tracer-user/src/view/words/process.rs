@@ -222,6 +222,9 @@ fn parts(parts: &[GrowthPart]) -> String {
 
 /// Whether something grows, or may grow, towards a limit whose time is not known: then it is not to be called far.
 pub(in crate::view) fn may_near_limit(findings: &Findings) -> bool {
+    if findings.limit.is_some_and(|limit| limit.grows) {
+        return true;
+    }
     match findings.process.word {
         Word::Growing | Word::Warming | Word::Collecting => true,
         Word::Steady | Word::Churn | Word::Idle => !findings.leaks.is_empty(),

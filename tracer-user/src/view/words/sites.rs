@@ -69,7 +69,7 @@ fn judged(verdict: &Verdict) -> Vec<String> {
             None => vec![format!("steady ({}); its bound is not known.", seen(evidence))],
         },
         Word::Churn => vec![format!(
-            "churn: allocates much and keeps nothing ({}).",
+            "churn: allocates much, and hardly any of it stays ({}).",
             seen(evidence)
         )],
         Word::Idle => vec![format!(
@@ -152,25 +152,17 @@ pub(super) fn survivors(evidence: &Evidence) -> Option<String> {
 
 /// What the growth follows, time or load, and how much it is for each call.
 pub(super) fn follows(evidence: &Evidence) -> Option<String> {
+    // A steady rate by the clock says little: where the load is steady too, growth by it looks the same.
+    let with_load = "Keeps step with the load (allocations) better than with the clock";
     let Some(call) = &evidence.per_call else {
-        return evidence.grows_with.map(|with| {
-            match with {
-                GrowsWith::Time => "Grows with time, not with the load (allocations).",
-                GrowsWith::Load => "Grows with the load (allocations), not with time.",
-            }
-            .to_owned()
-        });
+        let is_load = evidence.grows_with == Some(GrowsWith::Load);
+        return is_load.then(|| format!("{with_load}."));
     };
     let (one, _) = calls_of(&call.function);
     let (amount, interval) = per_call(&call.objects, &call.bytes);
     Some(match evidence.grows_with {
-        Some(GrowsWith::Load) => {
-            format!(
-                "Grows with the load (allocations), not with time; {amount} per {one} ({interval})."
-            )
-        }
-        Some(GrowsWith::Time) => "Grows with time, not with the load (allocations).".to_owned(),
-        None => format!(
+        Some(GrowsWith::Load) => format!("{with_load}; {amount} per {one} ({interval})."),
+        _ => format!(
             "{amount} per {one} ({interval}), if it follows them: so far it may as well follow the clock."
         ),
     })
