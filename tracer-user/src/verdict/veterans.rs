@@ -165,6 +165,28 @@ impl Veterans {
         true
     }
 
+    /// The key of a sample that is followed.
+    pub fn key(&self, id: u64) -> Option<u32> {
+        let at = *self.by_id.get(&id)?;
+        self.slab.get(at as usize).map(|sample| sample.key)
+    }
+
+    /// A sample is dead whose death was told by number before ([`Self::died_before`]): it departs no second time, and
+    /// at levels that it had not reached it had nothing to depart from.
+    pub fn died_already(&mut self, id: u64) {
+        let Some(sample) = self.remove(id) else {
+            return;
+        };
+        for level in &mut self.flow(sample.key).levels[sample.levels as usize..] {
+            level.stand(1, sample.weight());
+        }
+        if sample.is_judged() {
+            let survivors = self.survivors.entry(sample.key).or_default();
+            survivors.live = survivors.live.saturating_sub(1);
+            survivors.died += 1.0;
+        }
+    }
+
     /// A sample is no longer followed, though it may live: it was thinned out. It leaves the count, without a death.
     pub fn forget(&mut self, id: u64) {
         if let Some(sample) = self.remove(id) {

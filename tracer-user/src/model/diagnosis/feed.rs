@@ -3,7 +3,8 @@
 //! * Sampler: object by object, by the events of its probes; those that the specials listed at the attach, and those
 //!   that only the bucket's counter knows, stood there before. A free whose object nobody knows is one of the latter, or
 //!   that of a lost birth, which is left out on both sides. A lost free that the reconcile puts back has no object: it
-//!   departs at all levels, or what it freed would count as alive for ever.
+//!   departs at all levels, or what it freed would count as alive for ever. Where its address is used again later, it is
+//!   known which it was: it departs no second time. Where that comes first, it departs then and not by the reconcile.
 //! * Mark bits: object by object, weighted. Samples that are thinned out leave without a death. Under the governor the
 //!   number of births falls with the share of time that probes are on, and so does the load, which is counted in the
 //!   same births: to the engine a pause is a quiet time and its end a rise of the load. No cycle is final in a pause, so
@@ -30,6 +31,10 @@ pub(in crate::model) struct Fed {
     stood: u64,
     /// Counters as of the last cycle that was fed.
     counts: Counts,
+    /// Lost frees that departed by number, whose objects are still followed.
+    repaired: u64,
+    /// Lost frees that departed when their address was used again, which the reconcile is still to put back.
+    reused: u64,
     /// What counters told since the last look.
     counted: Flow,
 }
@@ -79,6 +84,15 @@ impl Feed {
     /// A sample is born.
     pub(super) fn born(&mut self, object: u64, idx: u32, at_ns: u64) {
         self.load += 1.0;
+        if let Some(before) = self.veterans.key(object) {
+            let fed = self.at(before);
+            if fed.repaired > 0 {
+                fed.repaired -= 1;
+                self.veterans.died_already(object);
+            } else {
+                fed.reused += 1;
+            }
+        }
         self.veterans.born(object, idx, ONE, at_ns);
     }
 
@@ -116,7 +130,12 @@ impl Feed {
 
     /// So many frees were lost, of objects that nobody can tell.
     pub(in crate::model) fn repaired(&mut self, idx: u32, frees: u64, at_ns: u64) {
-        for _ in 0..frees.min(MAX_REPAIRED) {
+        let fed = self.at(idx);
+        let known = fed.reused.min(frees);
+        fed.reused -= known;
+        let frees = (frees - known).min(MAX_REPAIRED);
+        fed.repaired = fed.repaired.saturating_add(frees);
+        for _ in 0..frees {
             self.veterans.died_before(idx, ONE, at_ns);
         }
     }
@@ -199,4 +218,58 @@ pub(super) fn weighed(mut flow: Flow, weight: Weight) -> Flow {
         }
     }
     flow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// Ten samples live, the free of one is lost; what departs, and what stands more than was, at the youngest level.
+    fn departed(after: impl Fn(&mut Feed)) -> (u32, i64) {
+        let mut feed = Feed::default();
+        for object in 0..10 {
+            feed.born(0x1000 + object, 1, SECOND_NS);
+        }
+        for cycle in 1..=3 {
+            feed.gc((1 + 10 * cycle) * SECOND_NS);
+        }
+        feed.look(60 * SECOND_NS);
+        after(&mut feed);
+        let flows = feed.look(90 * SECOND_NS);
+        let of: Vec<&Flow> = flows
+            .iter()
+            .filter(|(idx, _)| *idx == 1)
+            .map(|(_, flow)| flow)
+            .collect();
+        let levels = of.iter().map(|flow| &flow.levels[0]);
+        levels.fold((0, 0), |(departed, standing), level| {
+            (departed + level.departed.samples, standing + level.standing)
+        })
+    }
+
+    #[test]
+    fn a_lost_free_departs_once() {
+        let at_ns = 70 * SECOND_NS;
+        let repaired = |feed: &mut Feed| feed.repaired(1, 1, at_ns);
+        let reused = |feed: &mut Feed| feed.born(0x1003, 2, at_ns);
+        assert_eq!(departed(repaired), (1, 0));
+        assert_eq!(departed(reused), (1, 0));
+        let repaired_first = |feed: &mut Feed| {
+            repaired(feed);
+            reused(feed);
+        };
+        assert_eq!(departed(repaired_first), (1, 0));
+        let reused_first = |feed: &mut Feed| {
+            reused(feed);
+            repaired(feed);
+        };
+        assert_eq!(departed(reused_first), (1, 0));
+        let twice = |feed: &mut Feed| {
+            repaired_first(feed);
+            repaired(feed);
+        };
+        assert_eq!(departed(twice), (2, 0), "another one");
+    }
 }
