@@ -15,12 +15,12 @@ use heaptop::process::go_process::GoProcess;
 use heaptop::session::AttachSettings;
 use serde_json::Value;
 
-use crate::support::each_release;
 use crate::support::go::{A_RELEASE, Kind, PLAIN, fixture};
 use crate::support::lines::Lines;
 use crate::support::serial;
 use crate::support::truth::Truth;
 use crate::support::watched::Watched;
+use crate::support::{PATIENCE, each_release, wait_for};
 
 const MIB: u64 = 1 << 20;
 /// What each program makes of its kind of memory.
@@ -96,6 +96,16 @@ fn near(what: &str, found: u64, truth: u64) {
     );
 }
 
+/// A read of what stands still, and the resident set beside it: the scavenger may be giving pages back.
+fn at_rest(program: &mut Program) -> (AnatomyRead, Anatomy, u64) {
+    wait_for("a resident set at rest", PATIENCE, || {
+        let before = program.rss_bytes();
+        let (read, anatomy) = program.read();
+        let after = program.rss_bytes();
+        (before.abs_diff(after) <= MIB).then_some((read, anatomy, after))
+    })
+}
+
 fn each_part_is_what_the_program_knows(release: &str) {
     let Some(path) = fixture("anatomy", release, CGO) else {
         return;
@@ -118,8 +128,7 @@ fn each_part_is_what_the_program_knows(release: &str) {
         "globals",
     ] {
         let mut program = Program::start(&path, mode);
-        let (read, anatomy) = program.read();
-        let rss_bytes = program.rss_bytes();
+        let (read, anatomy, rss_bytes) = at_rest(&mut program);
         let stats = program.stats();
         let what = format!("go{release} {mode}");
         eprintln!("{what}: {:?}, {} ns of CPU", anatomy.now, read.cpu_ns);

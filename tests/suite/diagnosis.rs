@@ -11,7 +11,6 @@ use heaptop::session::AttachSettings;
 
 use crate::support::go::{A_RELEASE, STRIPPED, fixture};
 use crate::support::lines::Lines;
-use crate::support::serial;
 use crate::support::watched::Watched;
 
 /// A leak of half a MiB a second is found in 2.5 minutes as a rule; a loaded machine gets as long again.
@@ -72,7 +71,7 @@ fn word(model: &Model, function: &str) -> Word {
 
 #[test]
 fn two_leaks_are_found_by_either_source_and_a_full_cache_and_churn_are_not_leaks() {
-    let _turn = serial::turn();
+    // Takes no turn: it is minutes long, and nothing in it is a matter of a moment.
     let Some(leaky) = Leaky::start() else { return };
     let pid = leaky.0.id();
     let names = |names: &[&str]| {

@@ -45,11 +45,15 @@ fn unknown(reading: &Reading) -> Vec<String> {
     if outcome(findings) != Outcome::Leak {
         unknown.push("what a longer watch would show".to_owned());
     }
-    if findings.omitted > 0 {
-        unknown.push(format!(
-            "{} beyond what heaptop follows",
-            format::many(&grouped(findings.omitted), "site")
-        ));
+    for (n, what) in [
+        (findings.unjudged_stacks, "stack"),
+        (findings.dropped_samples, "sample"),
+        (findings.omitted, "leak"),
+    ] {
+        if n > 0 {
+            let many = format::many(&grouped(n), what);
+            unknown.push(format!("{many} beyond what heaptop follows"));
+        }
     }
     if unknown.is_empty() {
         unknown.push("what happens at another load".to_owned());
