@@ -123,9 +123,9 @@ fn a_leak_is_named_with_status_3() {
     }
     let Some(mut truth) = start() else { return };
     let pid = truth.pid().to_string();
-    let diagnose = Heaptop::start(&["diagnose", "--for", "165s", &pid]);
-    // 60 MiB a minute in main.keepBytes, a GC every two seconds: the shortest time to a verdict.
-    for round in 0..420 {
+    let diagnose = Heaptop::start(&["diagnose", "--for", "240s", &pid]);
+    // 60 MiB a minute in main.keepBytes, a GC every two seconds: a verdict after 150 s at the soonest.
+    for round in 0..600 {
         truth.ask("keep 4 100000");
         if round % 5 == 0 {
             truth.ask("gc1");
