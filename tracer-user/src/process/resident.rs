@@ -387,13 +387,20 @@ mod tests {
     fn our_own_pages_are_found() {
         let bytes = vec![1_u8; 8 << 20];
         let pid = std::process::id();
-        let maps = std::fs::read_to_string("/proc/self/maps").expect("own maps");
         let mut pagemap = Pagemap::open(pid, Zeros::find()).expect("own page tables");
-        let found = pagemap.outside(&maps, &[], 0).expect("own pages");
-        assert!(found.other_anon_bytes >= 8 << 20, "{found:?}");
-        let kernel = kernel_memory(pid).expect("own memory");
-        let tenth = kernel.anon_bytes / 10;
-        assert!(found.other_anon_bytes.abs_diff(kernel.anon_bytes) < tenth.max(2 << 20));
+        // Other tests allocate meanwhile: the kernel's figures before and after stand around what was found.
+        let anon = || kernel_memory(pid).expect("own memory").anon_bytes;
+        let agrees = |_| {
+            let before = anon();
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("own maps");
+            let found = pagemap.outside(&maps, &[], 0).expect("own pages");
+            let after = anon();
+            assert!(found.other_anon_bytes >= 8 << 20, "{found:?}");
+            let slack = (after / 10).max(2 << 20);
+            let (low, high) = (before.min(after), before.max(after));
+            (low.saturating_sub(slack)..=high + slack).contains(&found.other_anon_bytes)
+        };
+        assert!((0..20).any(agrees), "never");
         assert_eq!(std::hint::black_box(&bytes).first(), Some(&1));
     }
 
