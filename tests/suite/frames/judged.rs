@@ -106,7 +106,10 @@ fn growing(reading: &Reading) -> Vec<&SiteRow> {
         let verdict = site.verdict.as_ref();
         verdict.is_some_and(|verdict| verdict.word == Word::Growing)
     };
-    reading.sites.iter().filter(grows).collect()
+    let mut growing: Vec<&SiteRow> = reading.sites.iter().filter(grows).collect();
+    // The model gives rows in no order.
+    growing.sort_by(|a, b| a.function.cmp(&b.function));
+    growing
 }
 
 /// Three sites of one leak, eight hours before the limit.

@@ -313,8 +313,13 @@ fn gathered(under: u32, sites: &[u32], spreads: &BTreeMap<u32, Spread>) -> Group
     Group { under, sites }
 }
 
+/// Growth in whole KiB: sums of the same samples in another order differ in their last bits, which decide nothing.
+pub(super) fn kib(recent: &Recent) -> f64 {
+    (recent.bytes / 1024.0).round()
+}
+
 fn largest_first(sites: &mut [(u32, Recent)]) {
-    sites.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
+    sites.sort_by(|a, b| kib(&b.1).total_cmp(&kib(&a.1)).then(a.0.cmp(&b.0)));
 }
 
 /// A growing frame whose growth is at sites that do not grow by themselves yet: it makes a leak of those, or adds them to

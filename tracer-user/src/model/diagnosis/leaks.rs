@@ -184,7 +184,17 @@ impl Model {
                 ),
             })
         };
-        let sites: Vec<LeakSite> = group.sites.iter().filter_map(site).collect();
+        let mut sites: Vec<(f64, LeakSite)> = group
+            .sites
+            .iter()
+            .filter_map(|of| Some((grouping::kib(&of.1), site(of)?)))
+            .collect();
+        // Those of equal growth by their names: numbers of labels depend on which was named first.
+        sites.sort_by(|(a, a_site), (b, b_site)| {
+            let by_name = || a_site.frame.function.cmp(&b_site.frame.function);
+            b.total_cmp(a).then_with(by_name)
+        });
+        let sites: Vec<LeakSite> = sites.into_iter().map(|(_, site)| site).collect();
         let (largest, _) = by_site.largest.get(&group.sites.first()?.0)?;
         let under = match group.sites.as_slice() {
             [_] => sites.first()?.frame.clone(),
