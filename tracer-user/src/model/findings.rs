@@ -75,8 +75,8 @@ pub struct Evidence {
     pub missing: Option<Missing>,
     /// Growth for each call, where calls are counted.
     pub per_call: Option<PerCall>,
-    /// It seems to grow, but so many bytes from before the attach, which no sample tells of, went away meanwhile: it may
-    /// only have taken their place.
+    /// It seems to grow, but up to so many bytes from before the attach, which no sample tells of, may have gone away
+    /// meanwhile: it may only have taken their place.
     pub unseen_bytes: Option<f64>,
     /// Samples born in this watch that live, and all that were born and judged: "41 of 41 live".
     pub survivors: Option<(u64, u64)>,

@@ -12,8 +12,6 @@ use crate::verdict::{Evidence, Flow, LOOK_NS, Verdict, Word};
 const MAX_LOOKS: usize = 360;
 /// A site's growth has to be so many times what went unseen: the same margin as for what is seen to die.
 const MARGIN: f64 = 1.25;
-/// Where less than this share of the growth went unseen, that does not explain it, however rough the comparison is.
-const TRIFLE: f64 = 0.05;
 /// And so many standard errors of the comparison beyond it.
 const ERRORS: f64 = 2.0;
 
@@ -53,18 +51,17 @@ impl Unseen {
         }
     }
 
-    /// The verdict in the place of one on growth that may be replacement, and how many bytes went unseen meanwhile.
+    /// The verdict in the place of one on growth that may be replacement, and how many bytes may have gone unseen
+    /// meanwhile, at most.
     pub(super) fn instead(&self, verdict: &Verdict) -> Option<(Verdict, f64)> {
         let evidence = &verdict.evidence;
         if verdict.word != Word::Growing {
             return None;
         }
         let (lost, error) = self.lost(evidence)?;
+        let perhaps = MARGIN * lost + ERRORS * error;
         // Not by the slope: what only keeps step with the load has none by the minute.
-        let is_more = |grown: f64| grown > MARGIN * lost + ERRORS * error;
-        let is_trifle = |grown: f64| lost <= TRIFLE * grown;
-        let grown = evidence.net_bytes;
-        if lost <= 0.0 || grown.is_some_and(|grown| is_more(grown) || is_trifle(grown)) {
+        if evidence.net_bytes.is_none_or(|grown| grown > perhaps) {
             return None;
         }
         let held = Verdict {
@@ -77,7 +74,7 @@ impl Unseen {
                 ..evidence.clone()
             },
         };
-        Some((held, lost))
+        Some((held, perhaps))
     }
 
     /// Bytes that went unseen within the window of `evidence`, at least 0, and one standard error.
@@ -148,7 +145,7 @@ mod tests {
     fn a_full_cache_that_renews_itself_does_not_grow() {
         let (held, lost) = heap(3.0, 3.0).instead(&growing(3.0)).expect("replacement");
         assert_eq!(held.word, Word::Collecting);
-        assert!((lost / MIB - 12.0).abs() < 1e-6, "{lost}");
+        assert!((lost / MIB - MARGIN * 12.0).abs() < 1e-6, "{lost}");
         assert_eq!(held.evidence.per_min, None);
     }
 
@@ -168,11 +165,17 @@ mod tests {
     fn nothing_is_held_where_nothing_went() {
         assert!(heap(7.5, 0.0).instead(&growing(0.1)).is_none());
         assert!(heap(7.5, 0.0).instead(&growing_by_load(0.1)).is_none());
-        let mut rough = heap(7.5, 0.0);
-        for rest in rough.looks.iter_mut().flatten().skip(39) {
-            rest.variance = f64::MAX;
-        }
-        assert!(rough.instead(&growing(0.1)).is_none(), "a rough one");
         assert!(Unseen::default().instead(&growing(0.1)).is_none());
+    }
+
+    #[test]
+    fn a_small_growth_is_held_where_the_comparison_is_too_rough_for_it() {
+        let mut rough = heap(7.5, 0.0);
+        for (rest, n) in rough.looks.iter_mut().flatten().zip(0..) {
+            // One standard error of 2 MiB over the 4 minutes.
+            rest.variance = f64::from(n) / 16.0 * (2.0 * MIB).powi(2);
+        }
+        assert!(rough.instead(&growing(0.3)).is_some(), "1.2 MiB of it");
+        assert!(rough.instead(&growing(7.5)).is_none(), "30 MiB of it");
     }
 }

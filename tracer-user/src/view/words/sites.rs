@@ -78,8 +78,8 @@ fn judged(verdict: &Verdict) -> Vec<String> {
         )],
         Word::Collecting => match evidence.unseen_bytes {
             Some(bytes) => vec![format!(
-                "collecting: it seems to grow, but {} from before the attach, which this source cannot see, went away \
-                 meanwhile: it may only have taken their place. The longer the watch, the less is unseen.",
+                "collecting: it seems to grow, but up to {} from before the attach, which this source cannot see, may have \
+                 gone away meanwhile: it may only have taken their place. The longer the watch, the less is unseen.",
                 format::sentence_bytes(bytes)
             )],
             None => vec![format!(
