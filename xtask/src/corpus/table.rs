@@ -18,7 +18,7 @@ where they start. It has to stay so: at the last look, or at 80 % of the looks f
 in leaking programs too; a cache that fills may be called growing until its half (curved) and a minute and 2 GC gaps more, or until
 it is full (at one rate) and 4 minutes and 2 GC gaps more. A process may be said to grow by what ends by itself: fragmentation, idle
 spans, garbage, metadata, page cache. With `--quick`, which has few runs, more misses fail than a heaptop that names 95 % has in 99
-of 100 tries; false `growing` and the median time have no such allowance.
+of 100 tries; one run with a false `growing` is listed and no failure, and the median may be three looks later.
 ";
 
 /// The whole page, markdown.

@@ -11,6 +11,12 @@ const MEDIAN_AT_MOST_GAPS: f64 = 5.0;
 /// `--quick` has few runs: more misses than a heaptop with the right share has in 99 of 100 tries are a failure.
 const QUICK_CHANCE: f64 = 0.99;
 
+/// Of the runs of `--quick`, all at once on two CPUs, so many may call something growing for a while that is no leak:
+/// what a stalled machine does to a load is in no simulation. It is listed all the same; `--full` allows none.
+const QUICK_FALSE_RUNS: usize = 1;
+/// For the same reason its median may be three looks later.
+const QUICK_LATER_S: f64 = 45.0;
+
 /// Whether it is good enough.
 #[derive(Debug)]
 pub(super) struct Verdict {
@@ -41,16 +47,18 @@ pub(super) fn verdict(done: &[Done], failed: &[(String, String)], is_full: bool)
         ));
     }
     let wrong: usize = done.iter().map(Done::wrong_looks).sum();
-    if wrong > 0 {
+    let wrong_runs = done.iter().filter(|one| one.wrong_looks() > 0).count();
+    if wrong_runs > if is_full { 0 } else { QUICK_FALSE_RUNS } {
         faults.push(format!(
-            "{wrong} looks called something growing that is no leak"
+            "{wrong} looks of {wrong_runs} runs called something growing that is no leak"
         ));
     }
     let fast: Vec<&&Done> = leaks.iter().filter(|one| one.run.is_timed()).collect();
     let times: Vec<f64> = fast.iter().map(|one| one.right_s()).collect();
     let gaps: Vec<f64> = fast.iter().filter_map(|one| one.outcome.gc_gap_s).collect();
     let typical_gap_s = table::quantile(&gaps, 50).unwrap_or(0.0);
-    let median_at_most_s = MEDIAN_AT_MOST_S.max(MEDIAN_AT_MOST_GAPS * typical_gap_s);
+    let later_s = if is_full { 0.0 } else { QUICK_LATER_S };
+    let median_at_most_s = MEDIAN_AT_MOST_S.max(MEDIAN_AT_MOST_GAPS * typical_gap_s) + later_s;
     if let Some(median_s) = table::quantile(&times, 50)
         && median_s > median_at_most_s
     {
