@@ -174,15 +174,8 @@ fn columns(room: usize) -> impl Iterator<Item = (Column, &'static str, usize)> {
 }
 
 fn push_cell(line: &mut Line, column: Column, cells: usize, text: &str, role: Role) {
-    let blank = " ".repeat(cells.saturating_sub(width(text)));
-    if matches!(column, Column::Number | Column::Kind) {
-        line.push(text, role);
-        line.push(blank, Role::Plain);
-    } else {
-        line.push(blank, Role::Plain);
-        line.push(text, role);
-    }
-    line.push(" ", Role::Plain);
+    let is_left = matches!(column, Column::Number | Column::Kind);
+    line.push_cell(text, cells, is_left, role);
 }
 
 /// The heap as it was at `n` moments: live since the last mark, and all of it, which rises to where the next cycle

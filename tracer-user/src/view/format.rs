@@ -136,6 +136,19 @@ pub fn exact_count(value: u64) -> String {
     }
 }
 
+/// A counted number with its thousands apart: `202,700`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// So many of something: `1 sample`, `2 samples`.
 pub fn many(count: &str, one: &str) -> String {
     let s = if count == "1" { "" } else { "s" };

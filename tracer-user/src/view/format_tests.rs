@@ -4,6 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[test]
+fn digits_are_grouped_by_thousands() {
+    assert_eq!(grouped(0), "0");
+    assert_eq!(grouped(7), "7");
+    assert_eq!(grouped(999), "999");
+    assert_eq!(grouped(202_700), "202,700");
+    assert_eq!(grouped(648_214), "648,214");
+    assert_eq!(grouped(1_000_000), "1,000,000");
+    assert_eq!(grouped(1_234_567), "1,234,567");
+}
+
 /// Reads a figure back, so that order can be compared.
 fn value_of(text: &str) -> f64 {
     let text = text.trim_start_matches(['+', '>']);

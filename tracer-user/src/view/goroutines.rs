@@ -2,17 +2,17 @@
 //! selected group is parked that waits longest.
 
 use super::format;
-use super::graph::{LABEL, area as dots, rule};
+use super::graph::{LABEL, labelled, over_time, rule};
 use super::layout::Layout;
 use super::moves::scroll_to;
-use super::names::{self, width};
+use super::names;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::table::short_word;
 use super::ui_state::UiState;
 use crate::go::goroutines::States;
 use crate::go::symbol::is_runtime;
 use crate::model::findings::{Kind, Word};
-use crate::model::goroutines::{CountThen, GoroutineGroup, Goroutines};
+use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
 /// From this width on all columns are shown.
 const WIDE: usize = 100;
@@ -184,16 +184,7 @@ fn columns(room: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn push_cell(line: &mut Line, index: usize, cells: usize, text: &str, role: Role) {
-    let text = names::cut(text, cells);
-    let blank = " ".repeat(cells.saturating_sub(width(&text)));
-    if TITLES[index].2 {
-        line.push(text, role);
-        line.push(blank, Role::Plain);
-    } else {
-        line.push(blank, Role::Plain);
-        line.push(text, role);
-    }
-    line.push(" ", Role::Plain);
+    line.push_cell(&names::cut(text, cells), cells, TITLES[index].2, role);
 }
 
 fn row(ui: &UiState, group: &GoroutineGroup, is_cursor: bool, room: usize) -> Line {
@@ -246,26 +237,6 @@ fn made_by(group: &GoroutineGroup, column: usize, room: usize) -> Line {
     line
 }
 
-/// How many there were at `n` moments: the most between each and the one before.
-fn over_time(history: &[CountThen], from_ns: u64, to_ns: u64, n: usize) -> Vec<Option<f64>> {
-    let span = u128::from(to_ns.saturating_sub(from_ns));
-    let mut next = 0;
-    let mut last = None;
-    (0..n as u128)
-        .map(|step| {
-            let at = u128::from(from_ns) + span * (step + 1) / n.max(1) as u128;
-            let mut most: Option<f64> = None;
-            while let Some(then) = history.get(next).filter(|h| u128::from(h.at_ns) <= at) {
-                let count = then.count as f64;
-                most = Some(most.map_or(count, |most| most.max(count)));
-                last = Some(count);
-                next += 1;
-            }
-            most.or(last)
-        })
-        .collect()
-}
-
 fn graph(ui: &UiState, all: &Goroutines, room: usize, rows: usize) -> Vec<Line> {
     let cells = room.saturating_sub(LABEL + 1);
     let Some(first) = all.history.first().filter(|_| all.history.len() >= 2) else {
@@ -273,33 +244,20 @@ fn graph(ui: &UiState, all: &Goroutines, room: usize, rows: usize) -> Vec<Line> 
         lines.resize(rows, Line::default());
         return lines;
     };
-    let values = over_time(&all.history, first.at_ns, ui.reading.until_ns(), cells * 2);
-    let (texts, range) = dots(&values, rows);
-    let mut lines = Vec::new();
-    for (row, text) in texts.into_iter().enumerate() {
-        let label = match range {
-            Some((_, high)) if row == 0 => format::count(high),
-            Some((low, _)) if row + 1 == rows => format::count(low),
-            _ => String::new(),
-        };
-        let mut line = Line::new(format!("{label:>7} "), Role::Dim);
-        line.push(text, Role::Accent);
-        lines.push(line);
-    }
-    lines
-}
-
-/// `648,214` as whole digits with their thousands apart: the one figure that is not rounded.
-fn digits(value: u64) -> String {
-    let text = value.to_string();
-    let mut apart = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index > 0 && (text.len() - index).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(c);
-    }
-    apart
+    // The most between two moments: no peak is lost.
+    let history = all
+        .history
+        .iter()
+        .map(|then| (then.at_ns, then.count as f64));
+    let values = over_time(
+        history,
+        (first.at_ns, ui.reading.until_ns()),
+        cells * 2,
+        f64::max,
+    );
+    labelled(&values, rows, |low, high| {
+        (format::count(high), format::count(low))
+    })
 }
 
 /// How long a read takes, and when the next one comes.
@@ -433,7 +391,7 @@ pub(super) fn panel(ui: &UiState, layout: &Layout) -> Panel {
     };
     let rows = rows(layout);
     let mut lines = vec![rule(
-        &format!("goroutines {}", digits(all.count)),
+        &format!("goroutines {}", format::grouped(all.count)),
         &reads(ui, all),
         room,
     )];
@@ -499,17 +457,4 @@ fn left_out(all: &Goroutines, groups: &[&GoroutineGroup], first: usize, page: us
         format!("           {:>6} ... in {groups}", format::counted(count)),
         Role::Dim,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::digits;
-
-    #[test]
-    fn digits_are_grouped_by_thousands() {
-        assert_eq!(digits(0), "0");
-        assert_eq!(digits(999), "999");
-        assert_eq!(digits(648_214), "648,214");
-        assert_eq!(digits(1_000_000), "1,000,000");
-    }
 }

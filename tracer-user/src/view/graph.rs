@@ -33,6 +33,49 @@ pub fn rule(left: &str, right: &str, room: usize) -> Line {
     line.fit(room)
 }
 
+/// Readings as `n` values evenly spread over a time. What falls between two moments is made one by `of_two`, the older
+/// first; where nothing does, the value before stands. `history` is of moments and values, oldest first.
+pub(super) fn over_time(
+    history: impl Iterator<Item = (u64, f64)>,
+    (from_ns, to_ns): (u64, u64),
+    n: usize,
+    of_two: impl Fn(f64, f64) -> f64,
+) -> Vec<Option<f64>> {
+    let span = u128::from(to_ns.saturating_sub(from_ns));
+    let mut history = history.peekable();
+    let mut last = None;
+    (0..n as u128)
+        .map(|step| {
+            let at = u128::from(from_ns) + span * (step + 1) / n as u128;
+            let mut shown: Option<f64> = None;
+            while let Some((_, value)) = history.next_if(|(at_ns, _)| u128::from(*at_ns) <= at) {
+                shown = Some(shown.map_or(value, |shown| of_two(shown, value)));
+                last = Some(value);
+            }
+            shown.or(last)
+        })
+        .collect()
+}
+
+/// An area of `rows` lines with the ends of its range at the left, as `ends` writes them: the upper, then the lower.
+pub(super) fn labelled(
+    values: &[Option<f64>],
+    rows: usize,
+    ends: impl Fn(f64, f64) -> (String, String),
+) -> Vec<Line> {
+    let (texts, range) = area(values, rows);
+    let ends = range.map(|(low, high)| ends(low, high));
+    let labelled = |(row, text): (usize, String)| {
+        let label = match &ends {
+            Some((upper, _)) if row == 0 => upper,
+            Some((_, lower)) if row + 1 == rows => lower,
+            _ => "",
+        };
+        Line::new(format!("{label:>7} "), Role::Dim).with(text, Role::Accent)
+    };
+    texts.into_iter().enumerate().map(labelled).collect()
+}
+
 /// An area under `values`, which are oldest first, `None` where nothing is known; two values stand beside each other
 /// in a cell. Returns `rows` texts from the top, and the range shown.
 pub fn area(values: &[Option<f64>], rows: usize) -> (Vec<String>, Option<(f64, f64)>) {
@@ -149,23 +192,6 @@ pub(super) fn layers(values: &[Layers], rows: usize) -> (Vec<Line>, f64) {
     (lines, top)
 }
 
-/// What was live at `n` moments evenly spread over the time from `from_ns` to `to_ns`: a step at each cycle.
-fn over_time(cycles: &[Cycle], from_ns: u64, to_ns: u64, n: usize) -> Vec<Option<f64>> {
-    let span = u128::from(to_ns.saturating_sub(from_ns));
-    let mut values = Vec::with_capacity(n);
-    let mut next = 0;
-    let mut value = None;
-    for step in 0..n as u128 {
-        let at = u128::from(from_ns) + span * (step + 1) / n as u128;
-        while next < cycles.len() && u128::from(cycles[next].at_ns) <= at {
-            value = Some(cycles[next].live_bytes as f64);
-            next += 1;
-        }
-        values.push(value);
-    }
-    values
-}
-
 /// The cycles to show: those since the baseline, or all where that gives no graph.
 fn shown(ui: &UiState) -> &[Cycle] {
     let all = &ui.reading.cycles;
@@ -213,24 +239,24 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
         let has_axis = rows >= 8;
         let rows = rows - usize::from(has_axis);
         let cells = room.saturating_sub(LABEL + 1);
-        let values = over_time(cycles, first.at_ns, reading.until_ns(), cells * 2);
-        let (texts, range) = area(&values, rows);
-        for (row, dots) in texts.into_iter().enumerate() {
-            let label = match range {
-                // Where both ends read the same, the upper one says by how much it is above.
-                Some((low, high))
-                    if row == 0 && format::bytes(low) == format::bytes(high) && low < high =>
-                {
-                    format::change(high - low)
-                }
-                Some((_, high)) if row == 0 => format::bytes(high),
-                Some((low, _)) if row + 1 == rows => format::bytes(low),
-                _ => String::new(),
+        let history = cycles.iter().map(|c| (c.at_ns, c.live_bytes as f64));
+        // A step at each cycle.
+        let values = over_time(
+            history,
+            (first.at_ns, reading.until_ns()),
+            cells * 2,
+            |_, last| last,
+        );
+        lines.extend(labelled(&values, rows, |low, high| {
+            let upper = format::bytes(high);
+            // Where both ends read the same, the upper one says by how much it is above.
+            let upper = if format::bytes(low) == upper && low < high {
+                format::change(high - low)
+            } else {
+                upper
             };
-            let mut line = Line::new(format!("{label:>7} "), Role::Dim);
-            line.push(dots, Role::Accent);
-            lines.push(line);
-        }
+            (upper, format::bytes(low))
+        }));
         if has_axis {
             let span_ns = reading.until_ns().saturating_sub(first.at_ns);
             lines.push(axis(span_ns, None, cells));

@@ -2,7 +2,7 @@
 //! view, and the resident set over time.
 
 use super::format;
-use super::graph::{LABEL, area as dots, rule};
+use super::graph::{LABEL, labelled, over_time, rule};
 use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
@@ -468,40 +468,21 @@ fn graph(ui: &UiState, anatomy: &Anatomy, room: usize, rows: usize) -> Vec<Line>
         lines.resize(1 + rows, Line::default());
         return lines;
     };
-    let to_ns = ui.reading.until_ns();
-    let values = over_time(&anatomy.history, first.at_ns, to_ns, cells * 2);
-    let (texts, range) = dots(&values, rows);
-    for (row, text) in texts.into_iter().enumerate() {
-        let label = match range {
-            Some((_, high)) if row == 0 => format::mega(high),
-            Some((low, _)) if row + 1 == rows => format::mega(low),
-            _ => String::new(),
-        };
-        let mut line = Line::new(format!("{label:>7} "), Role::Dim);
-        line.push(text, Role::Accent);
-        lines.push(line);
-    }
+    // The most between two moments: no peak is lost.
+    let history = anatomy
+        .history
+        .iter()
+        .map(|moment| (moment.at_ns, moment.rss_bytes as f64));
+    let values = over_time(
+        history,
+        (first.at_ns, ui.reading.until_ns()),
+        cells * 2,
+        f64::max,
+    );
+    lines.extend(labelled(&values, rows, |low, high| {
+        (format::mega(high), format::mega(low))
+    }));
     lines
-}
-
-/// What was resident at `n` moments: the most between each and the one before, so that no peak is lost.
-fn over_time(history: &[Moment], from_ns: u64, to_ns: u64, n: usize) -> Vec<Option<f64>> {
-    let span = u128::from(to_ns.saturating_sub(from_ns));
-    let mut next = 0;
-    let mut last = None;
-    (0..n as u128)
-        .map(|step| {
-            let at = u128::from(from_ns) + span * (step + 1) / n.max(1) as u128;
-            let mut most: Option<f64> = None;
-            while let Some(moment) = history.get(next).filter(|m| u128::from(m.at_ns) <= at) {
-                let rss = moment.rss_bytes as f64;
-                most = Some(most.map_or(rss, |most| most.max(rss)));
-                last = Some(rss);
-                next += 1;
-            }
-            most.or(last)
-        })
-        .collect()
 }
 
 /// Everything that the view has to say, for so many rows.

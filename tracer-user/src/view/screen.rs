@@ -112,6 +112,19 @@ impl Line {
         self.push(" ".repeat(missing), Role::Plain);
     }
 
+    /// Adds a cell of a table: text at the left or the right of so many cells, and a blank behind them.
+    pub fn push_cell(&mut self, text: &str, cells: usize, is_left: bool, role: Role) {
+        let blank = " ".repeat(cells.saturating_sub(width(text)));
+        if is_left {
+            self.push(text, role);
+            self.push(blank, Role::Plain);
+        } else {
+            self.push(blank, Role::Plain);
+            self.push(text, role);
+        }
+        self.push(" ", Role::Plain);
+    }
+
     /// Adds all spans of another line.
     pub fn append(&mut self, other: Self) {
         self.spans.extend(other.spans);

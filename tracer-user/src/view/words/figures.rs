@@ -199,19 +199,6 @@ pub(super) fn share(share: f64) -> String {
     format!("{} %", format::percent(share))
 }
 
-/// A counted number with its thousands apart: `202,700`.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,8 +245,5 @@ mod tests {
         ] {
             assert_eq!(round_bytes(bytes), text);
         }
-        assert_eq!(grouped(202_700), "202,700");
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1,234,567");
     }
 }

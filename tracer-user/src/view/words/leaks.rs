@@ -3,7 +3,7 @@
 use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
-use super::figures::{bytes_per_min, count_per_min, grouped, plain_bytes_per_min, share};
+use super::figures::{bytes_per_min, count_per_min, plain_bytes_per_min, share};
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::model::findings::{Kind, Leak, LeakSite};
@@ -105,7 +105,7 @@ fn parked(leak: &Leak, all: &Goroutines) -> Option<String> {
     });
     Some(format!(
         "{} of them run {}{wait}{longest}; stacks {}.",
-        grouped(group.count),
+        format::grouped(group.count),
         clean(&group.start.function),
         format::sentence_bytes(group.stack_bytes as f64)
     ))

@@ -2,7 +2,6 @@
 
 use super::super::format::{self, sentence_bytes};
 use super::super::reading::Reading;
-use super::figures::grouped;
 use super::prose::list;
 use super::sites::calls_of;
 use crate::model::anatomy::{Moment, Part};
@@ -62,7 +61,10 @@ pub(super) fn witnesses(reading: &Reading) -> Option<String> {
         let growth = goroutines
             .growth
             .map_or_else(String::new, |growth| format!(", {growth:+} in this watch"));
-        seen.push(format!("{} goroutines{growth}", grouped(goroutines.count)));
+        seen.push(format!(
+            "{} goroutines{growth}",
+            format::grouped(goroutines.count)
+        ));
     }
     seen.extend(reading.calls.as_ref().and_then(requests));
     if seen.is_empty() {

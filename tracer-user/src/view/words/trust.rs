@@ -2,7 +2,6 @@
 
 use super::super::format;
 use super::super::reading::Reading;
-use super::figures::grouped;
 use super::outcome::{Outcome, outcome};
 use crate::model::findings::Kind;
 use crate::model::rows::{History, Source};
@@ -51,7 +50,7 @@ fn unknown(reading: &Reading) -> Vec<String> {
         (findings.omitted, "leak"),
     ] {
         if n > 0 {
-            let many = format::many(&grouped(n), what);
+            let many = format::many(&format::grouped(n), what);
             unknown.push(format!("{many} beyond what heaptop follows"));
         }
     }
@@ -68,16 +67,16 @@ fn trust(reading: &Reading) -> Vec<String> {
     if reading.has_probes() {
         let of = reading.overhead.and_then(|overhead| overhead.hits);
         let of = of.map_or_else(String::new, |hits| {
-            format!(" of {}", grouped(hits.max(losses.lost)))
+            format!(" of {}", format::grouped(hits.max(losses.lost)))
         });
         let repaired = if losses.lost > 0 && reading.is_sampled() {
-            format!(", {} repaired", grouped(losses.repaired))
+            format!(", {} repaired", format::grouped(losses.repaired))
         } else {
             String::new()
         };
         trust.push(format!(
             "{}{of} events lost{repaired}",
-            grouped(losses.lost)
+            format::grouped(losses.lost)
         ));
         trust.push(
             match reading.overhead.and_then(|overhead| overhead.cpu_fraction) {
@@ -99,7 +98,7 @@ fn trust(reading: &Reading) -> Vec<String> {
             let (one, rest) = what.split_once(' ').unwrap_or((what, ""));
             let es = if one.ends_with('s') { "es" } else { "s" };
             let s = if n == 1 { "" } else { es };
-            trust.push(format!("{} {one}{s} {rest}", grouped(n)));
+            trust.push(format!("{} {one}{s} {rest}", format::grouped(n)));
         }
     }
     if reading.sampler_detached {
