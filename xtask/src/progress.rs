@@ -1,6 +1,7 @@
 //! Says what is going on: one line when something begins that takes over a second, one when it ends.
 
 use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
     process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -46,6 +47,31 @@ pub(crate) fn status(task: &str, what: &str, command: &mut Command) -> Result<Ex
         command
             .status()
             .with_context(|| format!("{what}: cannot run {}", name(command)))
+    })
+}
+
+/// Runs a command to its end; its standard output is shown as it comes, and each line given to `look`.
+pub(crate) fn status_and_lines(
+    task: &str,
+    what: &str,
+    command: &mut Command,
+    mut look: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    watched(task, what, || {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{what}: cannot run {}", name(command)))?;
+        let stdout = child.stdout.take().context("a piped standard output")?;
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.with_context(|| format!("{what}: cannot read what it prints"))?;
+            let line = String::from_utf8_lossy(&line);
+            writeln!(io::stdout(), "{line}").context("cannot print")?;
+            look(&line);
+        }
+        child
+            .wait()
+            .with_context(|| format!("{what}: cannot wait for {}", name(command)))
     })
 }
 
