@@ -11,11 +11,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::cannot_run;
+use heaptop::plan::Wanted;
+
 use crate::support::go::{A_RELEASE, PLAIN};
 use crate::support::profile::Profile;
 use crate::support::serial;
+use crate::support::text::Text;
 use crate::support::truth::Truth;
+use crate::support::{PATIENCE, cannot_run, wait_for};
 use terminal::{Answers, Setup, Terminal};
 
 const ESC: &str = "\x1b";
@@ -413,6 +416,78 @@ fn a_stop_by_ctrl_z_gives_the_terminal_to_the_shell_and_takes_it_again() {
     terminal.keys("q");
     terminal.wait_taken(false);
     terminal.press("clear; echo status $?\r", "status 0");
+}
+
+/// While heaptop is stopped nobody keeps the budget: `exact` would slow the target ten times.
+#[test]
+fn a_stop_takes_out_the_probes_of_allocations_and_going_on_places_them_again() {
+    let _turn = serial::turn();
+    if !serial::can_probe() {
+        return;
+    }
+    let Some(scene) = Scene::new() else { return };
+    let (program, pid) = (crate::support::heaptop::PROGRAM, scene.truth.pid());
+    let text = Text::probed(pid, Wanted::Exact);
+    let is_probed = || text.trapped().contains(&"runtime.mallocgc");
+    let terminal = scene
+        .at()
+        .with_env(&[("PS1", "READY> ")])
+        .run("bash", &["--norc", "--noprofile", "-i"]);
+    terminal.see("READY>");
+    let command = format!("{program} --exact --max-overhead 100% --per off {pid}");
+    // On the screen, and as lines in a pipe.
+    for (command, first) in [
+        (format!("{command}\r"), "LIVE"),
+        (format!("{command} --interval 1s | grep -o LIVE\r"), "LIVE"),
+    ] {
+        terminal.press(&command, first);
+        wait_for("the probes", PATIENCE, || is_probed().then_some(()));
+        terminal.press("\x1a", "Stopped");
+        terminal.wait_taken(false);
+        // A shell calls a pipeline stopped as soon as one of it is.
+        wait_for("no probes", PATIENCE, || (!is_probed()).then_some(()));
+        terminal.keys("clear; fg\r");
+        wait_for("the probes again", PATIENCE, || is_probed().then_some(()));
+        // What is typed before it has ended is its own.
+        terminal.press("\x03", "READY>");
+        terminal.press("clear; echo and $((6*7))\r", "and 42");
+        assert!(text.trapped().is_empty(), "{:?}", text.trapped());
+    }
+}
+
+#[test]
+fn a_terminal_that_reads_no_more_keeps_no_signal_waiting() {
+    let Some(scene) = Scene::new() else { return };
+    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
+    terminal.set_deaf(true);
+    // Each of them draws a screen anew, of which the kernel keeps a few until somebody reads.
+    for _ in 0..100 {
+        terminal.keys("?");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let begun = std::time::Instant::now();
+    terminal.signal(Signal::SIGTERM);
+    assert_eq!(terminal.status(), 143);
+    let took = begun.elapsed();
+    assert!(took < PATIENCE / 3, "{took:?}");
+}
+
+/// What could not be drawn meanwhile is there as soon as the terminal reads again.
+#[test]
+fn a_terminal_that_stalls_shows_what_it_missed() {
+    let Some(scene) = Scene::new() else { return };
+    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
+    terminal.set_deaf(true);
+    for _ in 0..101 {
+        terminal.keys("?");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    terminal.set_deaf(false);
+    terminal.see("Ctrl-Z");
+    terminal.press("?", "main.keepBytes");
+    terminal.keys("q");
+    assert_eq!(terminal.ended(), 0);
+    terminal.assert_restored();
 }
 
 #[test]

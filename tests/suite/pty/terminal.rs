@@ -163,6 +163,7 @@ struct Shared {
     seen: Mutex<Seen>,
     news: Condvar,
     stop: AtomicBool,
+    is_deaf: AtomicBool,
 }
 
 impl Shared {
@@ -187,6 +188,10 @@ fn cells(n: u16) -> NonZeroU16 {
 fn read(mut pty: &Pty, shared: &Shared) {
     let mut bytes = [0; 16 * 1024];
     while !shared.stop.load(Ordering::Relaxed) {
+        if shared.is_deaf.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(u64::from(GLANCE_MS)));
+            continue;
+        }
         let mut fds = [PollFd::new(pty.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(GLANCE_MS)).is_ok_and(|n| n == 0) {
             continue;
@@ -226,6 +231,7 @@ impl Terminal {
             }),
             news: Condvar::new(),
             stop: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
         });
         let pty = Arc::new(pty);
         let reader = std::thread::spawn({
@@ -242,6 +248,11 @@ impl Terminal {
 
     fn pty(&self) -> &Pty {
         self.pty.as_ref().expect("not closed yet")
+    }
+
+    /// Takes in no more of what the program writes, as a connection that has stalled, or goes on.
+    pub(super) fn set_deaf(&self, is_deaf: bool) {
+        self.shared.is_deaf.store(is_deaf, Ordering::Relaxed);
     }
 
     /// Types keys, as the bytes that a terminal sends.
@@ -387,6 +398,12 @@ impl Terminal {
             std::thread::sleep(Duration::from_millis(5));
         }
         status
+    }
+
+    /// The same without what it wrote last, which nobody may have read.
+    #[track_caller]
+    pub(super) fn status(&mut self) -> i32 {
+        wait(&mut self.child)
     }
 
     /// The window is closed: nobody holds the terminal's end of the pty any more.

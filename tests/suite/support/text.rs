@@ -21,7 +21,13 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// Where the probes of the sampler would be.
     pub(crate) fn of(pid: u32) -> Self {
+        Self::probed(pid, Wanted::Sampler)
+    }
+
+    /// Where the probes of a source would be.
+    pub(crate) fn probed(pid: u32, wanted: Wanted) -> Self {
         let go = GoProcess::open(pid).expect("a Go process");
         let first = go.mappings.iter().map(|mapping| mapping.start).min();
         Self {
@@ -29,7 +35,7 @@ impl Text {
             bias: first
                 .expect("a mapping")
                 .wrapping_sub(go.image.first_load_vaddr()),
-            points: plan(&go.program, &*go.image, Wanted::Sampler)
+            points: plan(&go.program, &*go.image, wanted)
                 .expect("places for probes")
                 .points,
             go,

@@ -149,6 +149,19 @@ impl CallWindows {
         }
     }
 
+    /// Takes the probes out until the next look: nobody will be there to judge them. `false` where they are out already.
+    pub(super) fn rest(&mut self, at_ns: u64) -> bool {
+        let Phase::On { since_ns, hits } = self.phase else {
+            return false;
+        };
+        self.phase = Phase::Off {
+            since_ns,
+            hits,
+            until_ns: at_ns,
+        };
+        true
+    }
+
     /// The next window begins somewhere in the next period, spread evenly over the many: work that comes every minute
     /// must not fall into all of them, or into none.
     fn next_window(&mut self, at_ns: u64) -> u64 {
@@ -236,6 +249,14 @@ mod tests {
             assert!(hits as f64 * 1e-6 < 0.0013 * 3600.0, "{per_sec}: {hits}");
             assert!(begun.len() > 10, "{per_sec}: {begun:?}");
         }
+    }
+
+    #[test]
+    fn after_a_rest_calls_are_counted_again() {
+        let mut windows = CallWindows::new(true, 0, 0);
+        assert!(windows.rest(SECOND_NS) && !windows.is_on() && !windows.rest(SECOND_NS));
+        assert_eq!(windows.look(30 * SECOND_NS, 100), Turn::On);
+        assert!(!windows.is_windowed());
     }
 
     #[test]

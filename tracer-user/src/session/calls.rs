@@ -80,13 +80,7 @@ impl CallsReader {
         let (now, calls) = read(edge);
         match self.windows.look(now, calls.iter().sum()) {
             Turn::Same => {}
-            Turn::Off => {
-                self.close_window(now, calls);
-                let links = edge.probes_mut().map(|probes| probes.take_links(&KINDS));
-                // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
-                self.detaching = Some(detach::in_background(move || drop(links)));
-                self.told_ns = 0;
-            }
+            Turn::Off => self.take_out(edge, (now, calls)),
             Turn::On => match edge.attach_points(&self.plan.points) {
                 Ok(()) => {
                     self.window = Some(read(edge));
@@ -100,6 +94,23 @@ impl CallsReader {
             },
         }
         self.tell(now, Some(calls), batch);
+    }
+
+    /// Takes the probes out before their time: nobody will keep the budget. What is still on its way out then.
+    pub(super) fn rest(&mut self, edge: &mut Edge) -> Option<Detaching> {
+        let (now, calls) = read(edge);
+        if self.windows.rest(now) {
+            self.take_out(edge, (now, calls));
+        }
+        self.detaching.clone()
+    }
+
+    fn take_out(&mut self, edge: &mut Edge, (now, calls): (u64, [u64; N_CALLS])) {
+        self.close_window(now, calls);
+        let links = edge.probes_mut().map(|probes| probes.take_links(&KINDS));
+        // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
+        self.detaching = Some(detach::in_background(move || drop(links)));
+        self.told_ns = 0;
     }
 
     /// What was counted in all.

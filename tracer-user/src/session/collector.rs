@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::anatomy_reader::AnatomyReads;
@@ -30,6 +30,8 @@ use crate::readiness::readable;
 /// The ring is drained at least so often: births and frees come without a wake-up, which would cost more
 /// than they do.
 const DRAIN_EVERY: Duration = Duration::from_millis(100);
+/// How often probes on their way out are looked at by who waits for them.
+const REST_LOOK: Duration = Duration::from_millis(10);
 /// Batches that may wait for the model. When it is full the collector waits, the ring fills, and the
 /// kernel counts what it loses.
 pub const MAX_BATCHES: usize = 64;
@@ -38,7 +40,7 @@ pub const MAX_BATCHES: usize = 64;
 pub type Batches = mpsc::Receiver<Vec<Event>>;
 
 /// What the collector is asked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Request {
     /// Read these buckets.
     Read(ReadRequest),
@@ -46,6 +48,14 @@ pub enum Request {
     HitCost(HitCost),
     /// Follow one in 2^n of the objects.
     Thin(u32),
+    /// Take out the probes whose cost follows the load, say so when they are out, and do nothing until the other side is
+    /// dropped: heaptop is about to be stopped, and nobody keeps the budget then.
+    Rest {
+        /// They are out.
+        out: oneshot::Sender<()>,
+        /// Ends, without a value, when heaptop goes on.
+        rest_ends: oneshot::Receiver<()>,
+    },
 }
 
 /// How a source reads its target.
@@ -230,6 +240,13 @@ impl Collector {
             calls.trap_costs(cost.trap_ns);
         }
         match (request, &mut self.reader) {
+            (Request::Rest { out, rest_ends }, _) => {
+                self.rest(batch).await;
+                // Whoever asked may have given up waiting, and then nothing is waited for.
+                if out.send(()).is_ok() {
+                    let _ = rest_ends.await;
+                }
+            }
             (Request::Read(request), Reader::Buckets { reader, .. }) => {
                 reader.answer(&mut self.edge, request, batch).await;
             }
@@ -242,6 +259,22 @@ impl Collector {
             (Request::Thin(level), Reader::Marks(reader)) => reader.thin(level),
             // The model asks nobody else for these.
             (Request::Read(_), Reader::Marks(_)) | (Request::Thin(_), Reader::Buckets { .. }) => {}
+        }
+    }
+
+    /// Waits until the probes of allocations and calls are out. Those of the sampler and of the GC stay: they cannot take
+    /// more than they do.
+    async fn rest(&mut self, batch: &mut Vec<Event>) {
+        let allocations = match &mut self.reader {
+            Reader::Marks(reader) => reader.rest(&mut self.edge, batch),
+            Reader::Buckets { .. } => None,
+        };
+        let calls = self.calls.as_mut();
+        let calls = calls.and_then(|calls| calls.rest(&mut self.edge));
+        for detaching in [allocations, calls].into_iter().flatten() {
+            while !detaching.is_done() {
+                tokio::time::sleep(REST_LOOK).await;
+            }
         }
     }
 

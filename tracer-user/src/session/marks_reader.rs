@@ -307,15 +307,7 @@ impl MarksReader {
             .look(counters.at_ns, allocation_hits(&counters));
         match turn {
             Turn::Same => return,
-            Turn::Off => {
-                // What was told is all there is for now.
-                batch.extend(self.unsettled.take());
-                let links = edge
-                    .probes_mut()
-                    .map(|probes| probes.take_links(&ALLOCATION_PROBES));
-                // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
-                self.detaching = Some(detach::in_background(move || drop(links)));
-            }
+            Turn::Off => self.take_out(edge, batch),
             Turn::On => {
                 if let Err(err) = edge.attach_more(&self.plan, &ALLOCATION_PROBES) {
                     // The target is ending, or replaced itself, which the loop notices; else it is tried again.
@@ -326,6 +318,24 @@ impl MarksReader {
             }
         }
         batch.push(Event::Duty(self.governor.duty(counters.at_ns)));
+    }
+
+    /// Takes the allocation probes out before their time: nobody will keep the budget. What is still on its way out then.
+    pub(super) fn rest(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Option<Detaching> {
+        if self.governor.rest(monotonic_ns()) == Turn::Off {
+            self.take_out(edge, batch);
+        }
+        self.detaching.clone()
+    }
+
+    fn take_out(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        // What was told is all there is for now.
+        batch.extend(self.unsettled.take());
+        let links = edge
+            .probes_mut()
+            .map(|probes| probes.take_links(&ALLOCATION_PROBES));
+        // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
+        self.detaching = Some(detach::in_background(move || drop(links)));
     }
 
     /// The model keeps one in 2^`level` of the followed objects: so does the source.

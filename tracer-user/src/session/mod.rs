@@ -17,6 +17,7 @@ pub mod lines;
 mod marks_reader;
 pub mod screen;
 pub mod signals;
+mod stop;
 
 use tokio::sync::mpsc;
 
@@ -55,6 +56,8 @@ pub struct Session {
     requests: mpsc::Sender<Request>,
     hit_cost: mpsc::Receiver<HitCost>,
     collector: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// Has probes taken out before a stop by Ctrl-Z; ended with the session.
+    stops: tokio::task::JoinSet<()>,
     /// What all names were known for, and the model's generation then: a look through all stacks every frame would
     /// cost more than the frame.
     named: Option<(Interest, u64)>,
@@ -101,11 +104,17 @@ impl Session {
             requests,
             hit_cost,
             collector: tokio::spawn(async { Ok(()) }),
+            stops: tokio::task::JoinSet::new(),
             named: None,
             thinned: 0,
         };
         session.apply(first);
         session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
+        let requests = session.requests.downgrade();
+        match stop::watch(requests) {
+            Ok(stops) => session.stops = stops,
+            Err(err) => log::warn!("a stop will not take probes out: {err}"),
+        }
         if has_probes {
             // After the first rows: it loads once more, and its detach takes 0.1 s.
             detach::in_background(move || {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::follow::{Follow, Next, next, over};
 use super::signals::Signals;
-use super::{Interest, Session};
+use super::{Interest, Session, stop};
 use crate::cli::WatchArgs;
 use crate::clock::{local_offset_s, monotonic_ns, unix_ns};
 use crate::cmd::files;
@@ -87,11 +89,17 @@ async fn show(
     let mut keyboard = Keyboard::open()?;
     let mut timer = tokio::time::interval(FRAME_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;
     let mut live = true;
     loop {
         tokio::select! {
             biased;
             exit = signals.next() => return Ok(exit),
+            _ = continued.recv() => {
+                // What ran meanwhile may have left anything on the screen, and a shell sets its own modes.
+                terminal.resume()?;
+                draw(session, ui, terminal)?;
+            }
             () = over(deadline) => return Ok(Exit::Done),
             input = keyboard.next() => {
                 // The terminal is gone: there is nobody to show anything to.
@@ -174,7 +182,11 @@ fn act(
             }]);
         }
         Action::UseBaseline(index) => session.apply(vec![Event::UseBaseline(index)]),
-        Action::Suspend => terminal.suspend()?,
+        // The rest is done by who catches it: see `stop`.
+        Action::Suspend => {
+            terminal.give_back()?;
+            stop::ask()?;
+        }
         Action::Redraw => terminal.redraw()?,
         Action::Copy(text) => terminal.copy(&text)?,
     }

@@ -141,9 +141,9 @@ impl Governor {
                     return Turn::Same;
                 }
                 self.wanted = Some(self.spent_ns(before, hits) / on_ns as f64);
+                self.on_ns = on_ns;
                 if off_ns < SHORTEST_OFF_NS {
                     // Within the budget: a new turn begins without a pause.
-                    self.on_ns = on_ns;
                     self.off_ns = 0;
                     self.phase = Phase::On {
                         since_ns: at_ns,
@@ -151,7 +151,6 @@ impl Governor {
                     };
                     return Turn::Same;
                 }
-                self.on_ns = on_ns;
                 self.off_ns = off_ns;
                 self.phase = Phase::Off {
                     since_ns,
@@ -161,6 +160,21 @@ impl Governor {
                 Turn::Off
             }
         }
+    }
+
+    /// Ends a turn before its time, whatever it has cost: nobody will be there to look. [`Turn::Same`] where the probes
+    /// are off already. The next look that the budget allows begins another turn.
+    pub fn rest(&mut self, at_ns: u64) -> Turn {
+        let Phase::On { since_ns, hits } = self.phase else {
+            return Turn::Same;
+        };
+        self.on_ns = at_ns.saturating_sub(since_ns);
+        self.phase = Phase::Off {
+            since_ns,
+            hits,
+            not_before_ns: at_ns,
+        };
+        Turn::Off
     }
 
     /// What the window from `from_ns` to `at_ns` takes over of the allocations of the last pause: they are spread over
@@ -281,6 +295,17 @@ mod tests {
         // Later windows have nothing to take over, and a pause takes over nothing.
         let later = governor.pause(91 * SECOND_NS, 92 * SECOND_NS);
         assert_eq!(later, Pause::NONE);
+    }
+
+    #[test]
+    fn a_rest_ends_the_turn_and_the_next_look_begins_another_that_takes_it_over() {
+        let mut governor = Governor::new(1.0, 0, 0);
+        assert_eq!(governor.rest(SECOND_NS), Turn::Off);
+        assert!(!governor.is_on() && !governor.has_told_all(SECOND_NS));
+        assert_eq!(governor.rest(2 * SECOND_NS), Turn::Same);
+        assert_eq!(governor.look(31 * SECOND_NS, 100), Turn::On);
+        let pause = governor.pause(31 * SECOND_NS, 32 * SECOND_NS);
+        assert!(pause.is_last && (pause.off_per_on - 30.0).abs() < 1e-9);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Total: any bytes are read, and none are waited for for ever. A sequence that does not go on is given up after
 //! [`Parser::patience`], and a control character within one ends it and counts: Ctrl-C always arrives. Answers of the
-//! terminal (`ESC ] 11 ; rgb: … ESC \`) that come after nobody waits for them are sequences too, and mean nothing.
+//! terminal (`ESC ] 11 ; rgb: … ESC \`) that come after nobody waits for them are sequences too, and mean nothing; of one
+//! that came just then, only the end may be left.
 //!
 //! Source: ECMA-48 5.4 and 8.3; xterm's `ctlseqs`, "PC-Style Function Keys", "SGR (1006)", "Bracketed Paste Mode".
 
@@ -19,7 +20,11 @@ const MAX_PARAMETERS: usize = 64;
 /// Longest text that is pasted: a typed line holds less.
 const MAX_PASTED: usize = 4096;
 
+/// Reads in which the end of an answer may come, whose beginning was read by who asked: those of the first second or so.
+const EARLY_READS: u8 = 4;
+
 const ESC: u8 = 0x1b;
+const BEL: u8 = 0x07;
 const CTRL_C: u8 = 0x03;
 
 /// Where in a sequence the next byte stands.
@@ -52,6 +57,8 @@ pub struct Parser {
     state: State,
     /// ESC came before the character that is read: Alt.
     is_alt: bool,
+    /// How many of [`EARLY_READS`] there were.
+    n_reads: u8,
 }
 
 impl Parser {
@@ -75,6 +82,13 @@ impl Parser {
 
     /// Reads bytes; inputs are added to `inputs` in their order.
     pub fn read(&mut self, bytes: &[u8], inputs: &mut Vec<Input>) {
+        let is_early = self.n_reads < EARLY_READS;
+        self.n_reads = self.n_reads.saturating_add(1);
+        let bytes = if is_early {
+            behind_half_an_answer(bytes)
+        } else {
+            bytes
+        };
         for &byte in bytes {
             self.byte(byte, inputs);
         }
@@ -118,7 +132,7 @@ impl Parser {
                 _ => self.ground(byte, false, inputs),
             },
             State::Answer => match byte {
-                0x07 => {}
+                BEL => {}
                 ESC => self.state = State::AnswerEscape,
                 0..0x20 => self.ground(byte, false, inputs),
                 _ => self.state = State::Answer,
@@ -275,6 +289,16 @@ fn click(parameters: &[u8], last: u8) -> Option<Input> {
     }
 }
 
+/// What is left behind the end of a colour (`…e/1e1e/1e1e ESC \`), which nobody types in one piece.
+fn behind_half_an_answer(bytes: &[u8]) -> &[u8] {
+    let is_of_colour = |byte: &u8| byte.is_ascii_hexdigit() || b"];:/rgb".contains(byte);
+    let n = bytes.iter().take_while(|byte| is_of_colour(byte)).count();
+    match &bytes[n..] {
+        [BEL, rest @ ..] | [ESC, b'\\', rest @ ..] if n > 0 => rest,
+        _ => bytes,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -292,6 +316,26 @@ mod tests {
 
     fn keys(keys: &[Key]) -> Vec<Input> {
         keys.iter().map(|key| Input::Key(*key)).collect()
+    }
+
+    #[test]
+    fn the_end_of_an_answer_whose_beginning_was_read_means_nothing() {
+        for answer in [
+            &b":1e1e/1e1e/1e1e\x1b\\\x1b[?62;22cq"[..],
+            b"1e\x07q",
+            b"]11;rgb:ffff/ffff/ffff\x1b\\q",
+        ] {
+            assert_eq!(read(answer), keys(&[Key::Char('q')]), "{answer:?}");
+        }
+        // Later it is what somebody does.
+        let mut parser = Parser::default();
+        let mut inputs = Vec::new();
+        for _ in 0..EARLY_READS {
+            parser.read(b"q", &mut inputs);
+        }
+        inputs.clear();
+        parser.read(b"b\x1b\\", &mut inputs);
+        assert_eq!(inputs, keys(&[Key::Char('b'), Key::Alt('\\')]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the [`Terminal`] is dropped, on a panic before the message is printed, and around a stop by Ctrl-Z; a signal ends
 //! the session's loop, which leaves. Giving back twice does nothing.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
@@ -27,6 +27,7 @@ use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 
 use super::draw::{Look, draw};
 use super::glyphs::Glyphs;
+use super::output::{self, Output};
 use super::theme::{Background, Depth, Theme};
 use crate::view::ViewState;
 
@@ -35,6 +36,9 @@ const MAX_COPY_BYTES: usize = 48 * 1024;
 
 /// The stop arrives within microseconds; the user does not notice this pause after coming back.
 const STOP_DELAY: Duration = Duration::from_millis(30);
+
+/// Longest wait for the last frame: a terminal across the world takes it within a round trip.
+const LAST_FRAME: Duration = Duration::from_millis(500);
 
 /// How long the terminal may think about its background; a later answer is dropped by [`super::keys`].
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
@@ -126,7 +130,7 @@ impl ScreenOptions {
 pub struct Terminal {
     /// Never dropped: it would print that it cannot show the cursor when the terminal is gone, and with that panic.
     /// [`restore`] does all that its drop would do.
-    inner: ManuallyDrop<ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
+    inner: ManuallyDrop<ratatui::Terminal<CrosstermBackend<Output>>>,
     options: ScreenOptions,
 }
 
@@ -143,7 +147,8 @@ impl Terminal {
         });
         take(options.mouse)?;
         // From here on a failure must give back what was taken.
-        let inner = ratatui::Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())));
+        let inner = Output::start()
+            .and_then(|output| ratatui::Terminal::new(CrosstermBackend::new(output)));
         match inner {
             Ok(inner) => Ok(Self {
                 inner: ManuallyDrop::new(inner),
@@ -162,8 +167,12 @@ impl Terminal {
         Ok((size.width, size.height))
     }
 
-    /// Draws a view; only cells that changed are written, and in one go where the terminal can.
+    /// Draws a view; only cells that changed are written, and in one go where the terminal can. Nothing while the last
+    /// one is not taken yet, and while the terminal is given back: the next one has it all.
     pub fn draw(&mut self, view: &ViewState) -> io::Result<()> {
+        if !TAKEN.load(Ordering::SeqCst) || output::is_writing() {
+            return Ok(());
+        }
         queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
         let look = self.options.look;
         let drawn = self.inner.draw(|frame| {
@@ -197,17 +206,32 @@ impl Terminal {
         io::Write::flush(writer)
     }
 
-    /// Gives the terminal back, stops as a shell expects it of Ctrl-Z, and takes the terminal again when continued.
+    /// Gives the terminal back, stops as a shell expects it of Ctrl-Z, and takes the terminal again when continued. For
+    /// screens without probes, which have nothing to do before.
     pub fn suspend(&mut self) -> io::Result<()> {
-        restore()?;
+        self.give_back()?;
         // To the whole group, as the terminal would: what started heaptop (sudo, cargo) must stop too, or the shell
         // waits for it.
         let stopped = kill(Pid::from_raw(0), Signal::SIGTSTP);
         // The kernel may hand the signal to another thread: this one must not take the terminal before the stop.
         std::thread::sleep(STOP_DELAY);
-        take(self.options.mouse)?;
-        self.redraw()?;
+        self.resume()?;
         stopped.map_err(io::Error::from)
+    }
+
+    /// Gives the terminal back for a while: nothing is drawn until [`Terminal::resume`].
+    pub fn give_back(&mut self) -> io::Result<()> {
+        restore()
+    }
+
+    /// Takes the terminal, which another program may have had: all of it is drawn again.
+    pub fn resume(&mut self) -> io::Result<()> {
+        if TAKEN.load(Ordering::SeqCst) {
+            // A shell that has stopped us by SIGSTOP has set its own modes, of which nobody here has heard.
+            disable_raw_mode()?;
+        }
+        take(self.options.mouse)?;
+        self.redraw()
     }
 
     /// Gives the terminal back.
@@ -254,14 +278,19 @@ pub fn restore() -> io::Result<()> {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return Ok(());
     }
-    let written = execute!(
-        io::stdout(),
-        EndSynchronizedUpdate,
-        DisableMouseCapture,
-        DisableBracketedPaste,
-        LeaveAlternateScreen,
-        cursor::Show
-    );
+    // A frame that is under way is not to be cut in two; behind one that nobody reads nothing would be read either.
+    let written = if output::settles(LAST_FRAME) {
+        execute!(
+            io::stdout(),
+            EndSynchronizedUpdate,
+            DisableMouseCapture,
+            DisableBracketedPaste,
+            LeaveAlternateScreen,
+            cursor::Show
+        )
+    } else {
+        Ok(())
+    };
     let raw = disable_raw_mode();
     written.and(raw)
 }
