@@ -273,7 +273,10 @@ fn many_calls_are_counted_in_windows_and_estimated() {
     // What is known is up to a second old.
     let untold = 1.0 / seconds as f64;
     let error = now.total / made - 1.0;
-    assert!((-0.1 - untold..0.1).contains(&error), "{made} made: {now:?}");
+    assert!(
+        (-0.1 - untold..0.1).contains(&error),
+        "{made} made: {now:?}"
+    );
     if is_long {
         let mean = now.mean_per_sec.expect("windows");
         let truth = made / seconds as f64;

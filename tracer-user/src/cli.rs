@@ -401,12 +401,18 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// Longest time: beyond it a clock of the machine may not count, and nobody waits.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// A length of time longer than nothing.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|err| format!("{err}; write it as 30s, 10m or 1h"))?;
     if duration.is_zero() {
         return Err("longer than nothing".into());
+    }
+    if duration > MAX_DURATION {
+        return Err("at most 10 years".into());
     }
     Ok(duration)
 }

@@ -39,6 +39,7 @@ pub mod view;
 /// # Errors
 /// What could not be done, as a [`refusal::Refusal`] where there is a next step.
 pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
+    process::rights::raise_files()?;
     // Whatever is asked for: what a killed heaptop has left armed does not wait.
     process::arm::restore_leftovers();
     probe::leftovers::heal();

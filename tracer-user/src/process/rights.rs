@@ -3,6 +3,8 @@
 use procfs::process::Process;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::refusal::Refusal;
+
 /// `CAP_SYS_PTRACE`: read the memory of processes of other users.
 pub const CAP_SYS_PTRACE: u8 = 19;
 /// `CAP_SYS_ADMIN`: place probes. `CAP_BPF` and `CAP_PERFMON` load the programs, but a perf-event uprobe is denied with
@@ -30,6 +32,42 @@ impl Rights {
     /// Whether probes may be placed, as far as capabilities go: a namespace or a security module may still deny it.
     pub fn may_probe(self) -> bool {
         self.has(CAP_SYS_ADMIN)
+    }
+}
+
+/// Open files that any watch needs: its own, and programs, maps and probes of a target with a few dozen places for them.
+const WANTED_FILES: u64 = 256;
+/// Those of a plain watch, some 45, and a few to spare.
+const LEAST_FILES: u64 = 64;
+
+/// Allows heaptop as many open files as it needs, if it may.
+///
+/// # Errors
+/// Where it may have too few.
+pub fn raise_files() -> Result<(), Refusal> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= WANTED_FILES) {
+        return Ok(());
+    }
+    let wanted = |maximum: Option<u64>| Rlimit {
+        current: Some(maximum.map_or(WANTED_FILES, |maximum| maximum.min(WANTED_FILES))),
+        maximum,
+    };
+    // Beyond the hard limit with CAP_SYS_RESOURCE alone.
+    let raised = setrlimit(
+        Resource::Nofile,
+        wanted(maximum.map(|maximum| maximum.max(WANTED_FILES))),
+    );
+    if raised.is_err() {
+        let _ = setrlimit(Resource::Nofile, wanted(maximum));
+    }
+    match getrlimit(Resource::Nofile).current {
+        Some(n) if n < LEAST_FILES => Err(Refusal::new(
+            "cannot begin",
+            format!("heaptop may have {n} files open, and needs {LEAST_FILES}"),
+            format!("ulimit -n {WANTED_FILES}, as a user who may"),
+        )),
+        _ => Ok(()),
     }
 }
 
