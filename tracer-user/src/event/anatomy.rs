@@ -65,7 +65,7 @@ pub struct PageTables {
 }
 
 /// A memory cgroup, v2 or v1.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CgroupRead {
     /// `memory.current`: what counts against the limit, page cache included.
     pub usage_bytes: u64,

@@ -7,15 +7,11 @@
 //! Source: `runtime/mstats.go`, `readmemstats_m`, go1.19 to go1.27.
 
 use super::facts::Facts;
+use super::heap_stats::Deltas;
 use super::memory::{Memory, Unreadable};
 use super::memstats::read_words;
 use super::pclntab::u64_at;
 use super::variables::Variables;
-
-/// `consistentHeapStats.stats`: deltas that the runtime writes to in turn; what they tell is their sum.
-const N_DELTAS: usize = 3;
-/// Most bytes of one delta that are believed; the largest has 1176.
-const MAX_DELTA_BYTES: u64 = 4 << 10;
 
 /// What `runtime.MemStats` holds, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,17 +123,11 @@ impl Accounts {
 /// `inStacks`, `inWorkBufs` and `inPtrScalarBits`: each the sum of three deltas, which may be negative; a torn reading
 /// that is negative as a whole counts as 0.
 fn deltas(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<[u64; 3], Unreadable> {
-    let addr = vars.memstats.wrapping_add(facts.mstats.heap_stats);
     let fields = &facts.heap_stats;
-    let unreadable = Unreadable { addr, len: 0 };
-    if !(8..=MAX_DELTA_BYTES).contains(&fields.size) {
-        return Err(unreadable);
-    }
-    let size = usize::try_from(fields.size).map_err(|_| unreadable)?;
-    let bytes = memory.bytes(addr, size * N_DELTAS)?;
+    let deltas = Deltas::read(memory, facts, vars)?;
     let sum = |field: u64| {
         let at = usize::try_from(field).ok()?;
-        let mut words = bytes.chunks_exact(size).map(|delta| u64_at(delta, at));
+        let mut words = deltas.iter().map(|delta| u64_at(delta, at));
         let sum = words.try_fold(0_u64, |sum, word| Some(sum.wrapping_add(word?)));
         sum.filter(|sum| sum.cast_signed() >= 0)
     };

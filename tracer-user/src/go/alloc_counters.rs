@@ -7,16 +7,11 @@
 //! Source: `consistentHeapStats` and `(*mcache).refill`, `runtime/mstats.go` and `mcache.go`, go1.19 to go1.27.
 
 use super::facts::{Facts, HeapStatsFacts};
+use super::heap_stats::Deltas;
 use super::memory::{Memory, Unreadable};
 use super::pclntab::u64_at;
 use super::size_classes::{CLASS_BYTES, N_CLASSES};
 use super::variables::Variables;
-
-/// `consistentHeapStats.stats`: deltas that the runtime writes to in turn; what they tell is their sum.
-const N_DELTAS: usize = 3;
-
-/// Most bytes of one delta that are believed; the largest has 1176.
-const MAX_DELTA_BYTES: u64 = 4 << 10;
 
 /// Objects and bytes since the start of the program, or between two readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,17 +56,10 @@ impl AllocCounters {
     /// A reading while the runtime folds its deltas into each other (when a cycle ends, or `runtime.ReadMemStats` is
     /// called, for about 1 µs) is torn: counters may be too small or too large once, and are right in the next reading.
     pub fn read(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<Self, Unreadable> {
-        let addr = vars.memstats.wrapping_add(facts.mstats.heap_stats);
-        let fields = &facts.heap_stats;
-        let unreadable = Unreadable { addr, len: 0 };
-        if !(8..=MAX_DELTA_BYTES).contains(&fields.size) {
-            return Err(unreadable);
-        }
-        let size = usize::try_from(fields.size).map_err(|_| unreadable)?;
-        let bytes = memory.bytes(addr, size * N_DELTAS)?;
+        let deltas = Deltas::read(memory, facts, vars)?;
         let mut sum = Self::default();
-        for delta in bytes.chunks_exact(size) {
-            sum.add(delta, fields).ok_or(unreadable)?;
+        for delta in deltas.iter() {
+            sum.add(delta, &facts.heap_stats).ok_or(deltas.at)?;
         }
         Ok(sum)
     }

@@ -18,6 +18,7 @@ pub mod dwarf;
 pub mod facts;
 pub mod frame;
 pub mod goroutines;
+pub mod heap_stats;
 pub mod layout;
 pub mod lines;
 pub mod liveness;

@@ -3,7 +3,7 @@
 //! Every resident byte is in one part, and the parts sum up to what was found by the page tables; what the kernel's own
 //! figure is off from that stands beside them ([`Moment::unexplained_bytes`]).
 
-use crate::event::{CgroupEvents, CgroupLimit};
+use crate::event::CgroupRead;
 use crate::go::accounts::Accounts;
 
 /// Number of parts.
@@ -164,27 +164,6 @@ impl LimitKind {
     }
 }
 
-/// The cgroup's view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cgroup {
-    /// What counts against its limit.
-    pub usage_bytes: u64,
-    /// Anonymous memory; `None` where it is not told, as in the following.
-    pub anon_bytes: Option<u64>,
-    /// Page cache, tmpfs included.
-    pub file_bytes: Option<u64>,
-    /// Of it, what gives way when memory is short.
-    pub reclaimable_bytes: Option<u64>,
-    /// Kernel memory.
-    pub kernel_bytes: Option<u64>,
-    /// `memory.max` with least room, here or above; `None` where none is set.
-    pub max: Option<CgroupLimit>,
-    /// `memory.high` likewise.
-    pub high: Option<CgroupLimit>,
-    /// Counters of hits of the limits.
-    pub events: Option<CgroupEvents>,
-}
-
 /// All that is known of what the resident set is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Anatomy {
@@ -207,7 +186,7 @@ pub struct Anatomy {
     /// C code may allocate in the process: see [`crate::event::PageTables::has_c`].
     pub has_c: bool,
     /// The cgroup; `None` where it has no memory controller.
-    pub cgroup: Option<Cgroup>,
+    pub cgroup: Option<CgroupRead>,
     /// Limits that are set, the one with least room first.
     pub limits: Vec<Limit>,
     /// Anatomy reads so far.

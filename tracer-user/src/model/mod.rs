@@ -27,6 +27,7 @@ mod resident;
 mod row;
 pub mod rows;
 pub mod samples;
+mod stated;
 pub mod timeline;
 mod weighted;
 
@@ -381,15 +382,12 @@ impl Model {
     /// Program counters whose names the model needs to find call sites, at most `max`, each once. Ask
     /// again after [`Event::Named`]: a runtime frame sends it one frame further.
     pub fn wanted_names(&self, max: usize) -> Vec<u64> {
-        let mut wanted: Vec<u64> = self
+        let wanted = self
             .unsited
             .iter()
             .filter_map(|&idx| self.names.site(&self.buckets[idx as usize].pcs).err())
-            .chain(self.goroutines.wanted_names(&self.names))
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.truncate(max);
+            .chain(self.goroutines.wanted_names(&self.names));
+        let mut wanted = each_once(wanted, max);
         if wanted.is_empty() {
             wanted = self.wanted_by_diagnosis(max);
         }
@@ -399,6 +397,15 @@ impl Model {
     fn lost_in_kernel(&self) -> u64 {
         self.kernel.lost.iter().sum::<u64>() + self.kernel.undecodable
     }
+}
+
+/// Program counters, each once and at most `max` of them.
+fn each_once(pcs: impl Iterator<Item = u64>, max: usize) -> Vec<u64> {
+    let mut pcs: Vec<u64> = pcs.collect();
+    pcs.sort_unstable();
+    pcs.dedup();
+    pcs.truncate(max);
+    pcs
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
 use crate::go::profile::{HeapProfile, MappedFile, Record};
 
-use super::Model;
 use super::bucket::Bucket;
 use super::estimate::UNITS_PER_OBJECT;
 use super::gc::SECOND_NS;
 use super::row::{Row, whole};
 use super::rows::{GroupBy, Liveness, Query, RowId, SiteRow, StackRow, Status};
+use super::{Model, each_once};
 
 impl Model {
     /// The rows of `query`, in no order. Buckets whose names are still looked up are not in them.
@@ -73,7 +73,7 @@ impl Model {
     /// Program counters without a name on the stacks of a row (of all stacks if `row` is `None`), at
     /// most `max`, each once: what a detail, cumulative rows or an export want to show.
     pub fn wanted_frames(&self, row: Option<(&Query, RowId)>, max: usize) -> Vec<u64> {
-        let mut wanted: Vec<u64> = self
+        let wanted = self
             .buckets
             .iter()
             .filter(|bucket| {
@@ -85,12 +85,8 @@ impl Model {
             })
             .flat_map(|bucket| bucket.pcs.iter().copied())
             .filter(|&pc| self.names.get(pc).is_none())
-            .take(8 * max)
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.truncate(max);
-        wanted
+            .take(8 * max);
+        each_once(wanted, max)
     }
 
     /// The profile of this moment as the rows show it: counts after the last final GC cycle.

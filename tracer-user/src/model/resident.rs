@@ -1,8 +1,8 @@
 //! Makes parts of anatomy reads and keeps them: see [`super::anatomy`].
 
 use super::Model;
-use super::anatomy::{Anatomy, Cgroup, ClassWaste, Limit, LimitKind, Moment, Part, Parts};
-use crate::event::{AnatomyRead, CgroupRead};
+use super::anatomy::{Anatomy, ClassWaste, Limit, LimitKind, Moment, Part, Parts};
+use crate::event::{AnatomyRead, CgroupLimit};
 use crate::go::census::Census;
 use crate::go::size_classes::bytes_of;
 
@@ -63,7 +63,7 @@ impl Resident {
         anatomy.process_peak_rss_bytes = read.kernel.peak_rss_bytes;
         anatomy.swap_bytes = read.kernel.swap_bytes;
         anatomy.has_c = read.pages.has_c;
-        anatomy.cgroup = read.cgroup.as_ref().map(cgroup);
+        anatomy.cgroup = read.cgroup;
         anatomy.limits = limits(read, go_limit_bytes);
         anatomy.reads += 1;
         anatomy.read_cpu_ns = read.cpu_ns;
@@ -154,24 +154,11 @@ fn classes(census: &Census) -> Vec<ClassWaste> {
     wasted
 }
 
-fn cgroup(read: &CgroupRead) -> Cgroup {
-    Cgroup {
-        usage_bytes: read.usage_bytes,
-        anon_bytes: read.anon_bytes,
-        file_bytes: read.file_bytes,
-        reclaimable_bytes: read.reclaimable_bytes,
-        kernel_bytes: read.kernel_bytes,
-        max: read.max,
-        high: read.high,
-        events: read.events,
-    }
-}
-
 /// The limits that are set, the one with least room first.
 fn limits(read: &AnatomyRead, go_limit_bytes: Option<u64>) -> Vec<Limit> {
     let cgroup = read.cgroup.as_ref();
     let reclaimable_bytes = cgroup.and_then(|c| c.reclaimable_bytes).unwrap_or(0);
-    let of_cgroup = |kind, limit: crate::event::CgroupLimit| Limit {
+    let of_cgroup = |kind, limit: CgroupLimit| Limit {
         kind,
         bytes: limit.limit_bytes,
         used_bytes: limit.usage_bytes,
@@ -205,7 +192,7 @@ fn limits(read: &AnatomyRead, go_limit_bytes: Option<u64>) -> Vec<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{CgroupLimit, Event, KernelMemory, MachineRead, PageTables};
+    use crate::event::{CgroupRead, Event, KernelMemory, MachineRead, PageTables};
     use crate::go::accounts::Accounts;
     use crate::go::census::{ClassCensus, SpanSum};
     use crate::model::rows::Target;

@@ -1,14 +1,11 @@
 //! The machine's memory: `/proc/meminfo`.
 
+use super::proc_text::kib_field;
 use crate::event::MachineRead;
 
 /// `MemTotal` and `MemAvailable`; `None` where the text does not tell both.
 pub fn meminfo(text: &str) -> Option<MachineRead> {
-    let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-        let kib = value.trim().strip_suffix("kB")?;
-        kib.trim_end().parse::<u64>().ok()?.checked_mul(1024)
-    };
+    let field = |name| kib_field(text, name);
     Some(MachineRead {
         total_bytes: field("MemTotal:")?,
         available_bytes: field("MemAvailable:")?,

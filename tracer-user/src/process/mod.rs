@@ -11,6 +11,7 @@ pub mod limits;
 pub mod list;
 pub mod live;
 pub mod memory;
+mod proc_text;
 pub mod resident;
 pub mod rights;
 pub mod run_dir;

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::proc_text::kib_field;
 use crate::event::{KernelMemory, PageTables};
 use crate::go::census::{ARENA_BYTES, ResidentPages};
 
@@ -75,11 +76,7 @@ pub fn mapping(line: &str) -> Option<Mapping<'_>> {
 
 /// What `/proc/PID/status` says of memory; `None` for a kernel thread or a zombie, which have none.
 pub fn status(text: &str) -> Option<KernelMemory> {
-    let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-        let kib = value.trim().strip_suffix("kB")?;
-        kib.trim_end().parse::<u64>().ok()?.checked_mul(1024)
-    };
+    let field = |name| kib_field(text, name);
     Some(KernelMemory {
         rss_bytes: field("VmRSS:")?,
         anon_bytes: field("RssAnon:")?,

@@ -445,13 +445,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_in_any_pieces_are_read(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..8)) {
-            let mut parser = Parser::default();
+            // In the first reads it matters what comes in one piece.
+            let later = || Parser { n_reads: EARLY_READS, ..Parser::default() };
+            let mut parser = later();
             let mut inputs = Vec::new();
             for piece in &pieces {
                 parser.read(piece, &mut inputs);
             }
             let mut whole = Vec::new();
-            let mut other = Parser::default();
+            let mut other = later();
             other.read(&pieces.concat(), &mut whole);
             prop_assert_eq!(&inputs, &whole);
             parser.give_up();

@@ -8,7 +8,8 @@ use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
 use crate::event::CgroupLimit;
-use crate::model::anatomy::{Anatomy, Cgroup, Moment, Part};
+use crate::event::CgroupRead;
+use crate::model::anatomy::{Anatomy, Moment, Part};
 
 /// Cells of a bar's label, with a blank on either side.
 const BAR_LABEL: usize = 12;
@@ -152,7 +153,7 @@ fn segments(moment: &Moment) -> Vec<(char, u64)> {
 }
 
 /// The limit that the cgroup runs into first: its name, itself, and what counts against it.
-fn cgroup_limit(cgroup: &Cgroup) -> Option<(&'static str, u64, u64)> {
+fn cgroup_limit(cgroup: &CgroupRead) -> Option<(&'static str, u64, u64)> {
     let named = |name| move |limit: CgroupLimit| (name, limit.limit_bytes, limit.usage_bytes);
     let max = cgroup.max.map(named("memory.max"));
     max.or(cgroup.high.map(named("memory.high")))
@@ -330,7 +331,7 @@ fn notes(anatomy: &Anatomy, room: usize) -> Option<Line> {
 }
 
 /// What the cgroup's usage is made of: letter, name, note, bytes. What is in none of its figures is `other`.
-fn cgroup_parts(cgroup: &Cgroup) -> Vec<(char, &'static str, &'static str, u64)> {
+fn cgroup_parts(cgroup: &CgroupRead) -> Vec<(char, &'static str, &'static str, u64)> {
     let known = [
         (
             'A',
@@ -361,7 +362,7 @@ fn cgroup_parts(cgroup: &Cgroup) -> Vec<(char, &'static str, &'static str, u64)>
 }
 
 /// `46 % of memory.max; no oom, no max event`.
-fn usage_note(cgroup: &Cgroup) -> String {
+fn usage_note(cgroup: &CgroupRead) -> String {
     let of_limit = cgroup_limit(cgroup).map_or_else(
         || "no limit is set".to_owned(),
         |(name, limit, usage)| {
@@ -393,7 +394,7 @@ fn usage_note(cgroup: &Cgroup) -> String {
 }
 
 /// Whether the anonymous memory of the cgroup is about that of this process.
-fn is_one_process(cgroup: &Cgroup, now: &Moment) -> bool {
+fn is_one_process(cgroup: &CgroupRead, now: &Moment) -> bool {
     /// More than this beside the process, as a share, is another's.
     const BESIDE: f64 = 0.15;
     let own = now.rss_bytes.saturating_sub(now.parts.get(Part::File)) as f64;
@@ -402,7 +403,7 @@ fn is_one_process(cgroup: &Cgroup, now: &Moment) -> bool {
         .is_some_and(|anon| (anon as f64 - own).abs() <= BESIDE * own)
 }
 
-fn cgroup_table(cgroup: &Cgroup, now: &Moment, room: usize) -> Vec<Line> {
+fn cgroup_table(cgroup: &CgroupRead, now: &Moment, room: usize) -> Vec<Line> {
     let columns = Columns::of(room);
     let parts = cgroup_parts(cgroup);
     let sizes: Vec<f64> = parts.iter().map(|part| part.3 as f64).collect();
@@ -438,7 +439,7 @@ fn cgroup_table(cgroup: &Cgroup, now: &Moment, room: usize) -> Vec<Line> {
 }
 
 /// The cgroup in a line, where there is no room for its table.
-fn cgroup_line(cgroup: &Cgroup, room: usize) -> Line {
+fn cgroup_line(cgroup: &CgroupRead, room: usize) -> Line {
     let mut text = format!("   cgroup {}", bytes(cgroup.usage_bytes));
     if let Some((_, limit, _)) = cgroup_limit(cgroup) {
         text.push_str(" of ");

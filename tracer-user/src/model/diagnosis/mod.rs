@@ -19,14 +19,15 @@ mod unseen;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Model;
 use super::estimate::Scale;
-use super::findings::{Evidence, GrowsWith, Interval, Missing, Verdict};
+use super::findings::Verdict;
 use super::rows::{GroupBy, History, Liveness, Query, SiteRow};
+use super::stated::stated;
+use super::{Model, each_once};
 use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
 use crate::go::symbol;
-use crate::verdict::{self, Clock, Estimate, Flow, GrowingPer, LOOK_NS, Weight};
+use crate::verdict::{Clock, Flow, LOOK_NS, Weight};
 use feed::Feed;
 use grouping::Dispatchers;
 use letters::Letters;
@@ -314,77 +315,18 @@ impl Model {
     }
 }
 
-/// A verdict of the engine in the words of the findings.
-pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
-    Verdict {
-        word: verdict.word,
-        // Of a site that throws all away, what little it keeps is not what is said.
-        evidence: match verdict.word {
-            verdict::Word::Churn => Evidence {
-                missing: None,
-                steady_below_bytes_per_min: None,
-                ..evidence(&verdict.evidence)
-            },
-            _ => evidence(&verdict.evidence),
-        },
-    }
-}
-
-/// A slope of what is known to grow by the number of its samples: where some of them are so large that their bytes alone
-/// would allow for a fall, the interval ends at 0.
-fn growth(estimate: Estimate) -> Interval {
-    Interval {
-        value: estimate.value,
-        low: estimate.low.max(0.0),
-        high: estimate.high,
-    }
-}
-
-fn missing(of: verdict::Missing) -> Missing {
-    Missing {
-        samples: u64::from(of.samples),
-        cycles: of.cycles,
-        answer_in_s: of.seconds.map(|seconds| seconds as f64),
-    }
-}
-
-fn evidence(of: &verdict::Evidence) -> Evidence {
-    Evidence {
-        bytes_per_min: of.per_min.map(|slope| growth(slope.bytes)),
-        objects_per_min: of.per_min.map(|slope| growth(slope.objects)),
-        born: u64::from(of.samples_born),
-        died: u64::from(of.samples_died),
-        cycles: of.cycles,
-        minutes: of.minutes,
-        grows_with: of.growing_per.map(|per| match per {
-            GrowingPer::Time => GrowsWith::Time,
-            GrowingPer::Load => GrowsWith::Load,
-        }),
-        steady_below_bytes_per_min: of.steady_below_bytes_per_min,
-        missing: of.missing.map(missing),
-        per_call: None,
-        unseen_bytes: None,
-        survivors: None,
-        oldest_cycles: None,
-    }
-}
-
 impl Model {
     /// Program counters without a name on stacks that are to be judged, at most `max`, each once.
     pub(super) fn wanted_by_diagnosis(&self, max: usize) -> Vec<u64> {
-        let mut wanted: Vec<u64> = self
+        let wanted = self
             .diagnosis
             .waiting()
             .iter()
             .filter_map(|&idx| self.buckets.get(idx as usize))
             .flat_map(|bucket| bucket.pcs.iter().copied())
             .filter(|&pc| self.names.get(pc).is_none())
-            .take(8 * max)
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.truncate(max);
-        wanted
+            .take(8 * max);
+        each_once(wanted, max)
     }
 }
 

@@ -4,11 +4,11 @@
 //! GOGC=100 each live byte that stays costs two at the next peak. What grows beside the heap is judged by readings.
 
 use super::exact::ExactGrowth;
-use super::{missing, stated};
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
 use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
 use crate::model::gc::SECOND_NS;
+use crate::model::stated::{missing, stated};
 use crate::verdict::{self, Word};
 
 /// The last peak of the resident set is searched this far back: some GC cycles of most programs.

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 
-use super::super::diagnosis::stated;
 use super::super::findings::{Verdict, Word};
+use super::super::stated::stated;
 use crate::go::goroutines::{Tracked, TrackedGoroutine};
 use crate::verdict::{Clock, Flow, LOOK_NS, Track, Veterans, Weight};
 
