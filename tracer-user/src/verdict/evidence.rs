@@ -10,7 +10,8 @@ use super::windows::{LOAD, N_WINDOWS, Plan, TINY, WALL, WINDOWS, judged, minutes
 use super::{AGES_NS, SECOND_NS, Word};
 
 /// Samples by which arrivals must exceed departures before growth can be told, about.
-const ENOUGH: f64 = 25.0;
+pub const ENOUGH_SAMPLES: u32 = 25;
+const ENOUGH: f64 = ENOUGH_SAMPLES as f64;
 /// The 90 % interval of an early slope is this much wider: of many windows the luckiest speaks first.
 const EARLY: f64 = 1.25;
 /// The load fits clearly better when the squared deviations differ by this, three standard errors of a load that has
@@ -19,7 +20,7 @@ const CLEARLY: f64 = 9.0;
 /// Share of arrivals that departs, above which what turns over covers what stays.
 const COVERED: f64 = 0.25;
 /// Collections before the first window can speak: two for the first veteran, then one in each third.
-const LEAST_WINDOW_CYCLES: u32 = 4;
+pub const LEAST_CYCLES: u32 = 4;
 /// Looks before growth can be told: the shortest window from the first look on, and one more.
 const LEAST_GROWING_LOOKS: u32 = 10;
 /// Answers further ahead than an hour are not foreseen.
@@ -284,7 +285,7 @@ impl Facts<'_> {
         let net = arrived - departed;
         let past = minutes((self.spread.newest - from).max(1) as f64);
         let missing = (ENOUGH - net).max(0.0);
-        let cycles = LEAST_WINDOW_CYCLES.saturating_sub(self.clock.now().cycles);
+        let cycles = LEAST_CYCLES.saturating_sub(self.clock.now().cycles);
         let gap_min = self
             .clock
             .gap_ns()

@@ -26,7 +26,7 @@ mod windows;
 
 pub use clock::Clock;
 pub use estimate::{Estimate, Slope};
-pub use evidence::{Evidence, GrowingPer, Missing};
+pub use evidence::{ENOUGH_SAMPLES, Evidence, GrowingPer, LEAST_CYCLES, Missing};
 pub use flow::{Flow, LevelFlow, Side, Weight};
 pub use track::Track;
 pub use veterans::{MAX_SAMPLES, Survivors, Veterans};

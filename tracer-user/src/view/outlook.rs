@@ -15,11 +15,8 @@ use crate::model::findings::{
 };
 use crate::model::goroutines::GoroutineGroup;
 use crate::model::rows::SiteRow;
+use crate::verdict::{ENOUGH_SAMPLES, LEAST_CYCLES};
 
-/// Samples that outlived two GC cycles before a word is said of a site.
-const SAMPLES_FOR_VERDICT: u64 = 25;
-/// GC cycles before a word is said.
-const CYCLES_FOR_VERDICT: u32 = 4;
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
 const QUIET_GC_S: f64 = 120.0;
 
@@ -111,22 +108,6 @@ fn kind_badge(kind: Kind) -> &'static str {
     }
 }
 
-/// What grows, in words.
-pub fn kind_words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Heap => "live heap",
-        Kind::Goroutines => "goroutines",
-        Kind::Stacks => "goroutine stacks",
-        Kind::Cgo => "memory of C code",
-        Kind::Mmap => "mappings outside Go",
-        Kind::SpanWaste => "span waste (fragmentation)",
-        Kind::IdleSpans => "idle spans kept (GOGC)",
-        Kind::Garbage => "garbage between GCs (GOGC)",
-        Kind::Metadata => "runtime metadata",
-        Kind::PageCache => "page cache",
-    }
-}
-
 /// The first of the texts that fits; the last where none does.
 fn fitting(texts: impl IntoIterator<Item = String>, room: usize) -> String {
     let mut last = String::new();
@@ -149,10 +130,10 @@ const LIMIT_CELLS: usize = 15;
 
 fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
     let reading = &ui.reading;
-    let have_cycles = CYCLES_FOR_VERDICT.saturating_sub(missing.cycles);
-    let have_samples = SAMPLES_FOR_VERDICT.saturating_sub(missing.samples);
-    let cycles = format!("{have_cycles} of {CYCLES_FOR_VERDICT} GC cycles");
-    let samples = format!("{have_samples} of about {SAMPLES_FOR_VERDICT} samples");
+    let have_cycles = LEAST_CYCLES.saturating_sub(missing.cycles);
+    let have_samples = u64::from(ENOUGH_SAMPLES).saturating_sub(missing.samples);
+    let cycles = format!("{have_cycles} of {LEAST_CYCLES} GC cycles");
+    let samples = format!("{have_samples} of about {ENOUGH_SAMPLES} samples");
     let since_last = reading
         .cycles
         .last()
@@ -513,7 +494,7 @@ fn parts(process: &ProcessVerdict, columns: usize) -> String {
     let room = columns.saturating_sub(12 + 24);
     let mut text = String::new();
     for part in &process.parts {
-        let words = kind_words(part.kind);
+        let words = words::kind_words(part.kind);
         let next = if text.is_empty() {
             format!("{} of the growth: {words}", percent(part.share))
         } else {

@@ -28,7 +28,7 @@ use crate::model::rows::Status;
 pub(in crate::view) use figures::per_call;
 pub use leaks::leak;
 pub use outcome::{Outcome, next_look, outcome};
-pub(in crate::view) use process::{heap_is_in, may_near_limit};
+pub(in crate::view) use process::{heap_is_in, kind_words, may_near_limit};
 pub use process::{limit, process};
 pub use progress::progress;
 pub(in crate::view) use sites::OTHER_READING;

@@ -1,6 +1,5 @@
 //! The verdict on the process as a whole, and the time that is left.
 
-use super::super::outlook::kind_words;
 use super::figures::{below, bytes_per_min, count_per_min, round_bytes, share, time};
 use super::prose::list;
 use super::sites::{OTHER_READING, missing};
@@ -262,4 +261,20 @@ pub fn limit(findings: &Findings) -> Option<String> {
         "{name} ({size}) is reached in {} at the present load{then}.",
         time(in_s)
     ))
+}
+
+/// What grows, in words.
+pub(in crate::view) fn kind_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Heap => "live heap",
+        Kind::Goroutines => "goroutines",
+        Kind::Stacks => "goroutine stacks",
+        Kind::Cgo => "memory of C code",
+        Kind::Mmap => "mappings outside Go",
+        Kind::SpanWaste => "span waste (fragmentation)",
+        Kind::IdleSpans => "idle spans kept (GOGC)",
+        Kind::Garbage => "garbage between GCs (GOGC)",
+        Kind::Metadata => "runtime metadata",
+        Kind::PageCache => "page cache",
+    }
 }
