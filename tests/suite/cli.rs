@@ -101,6 +101,25 @@ fn what_is_no_target_is_refused_in_three_lines() {
     );
 }
 
+/// A shell's limit is raised as far as it may be, and what is too few even then is said as what it is.
+#[test]
+fn few_open_files_are_raised_or_told() {
+    let under = |limit: &str| {
+        let command = format!("ulimit {limit} && exec '{PROGRAM}' ps");
+        let output = Command::new("bash").args(["-c", &command]).output();
+        output.expect("bash runs")
+    };
+    let raised = under("-S -n 8");
+    assert!(raised.status.success(), "{raised:?}");
+    let refused = under("-n 8");
+    if refused.status.success() {
+        return; // Who may lift any limit has lifted this one.
+    }
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(why.contains("8 files open, and needs"), "{why}");
+}
+
 #[test]
 fn what_is_no_go_program_is_refused() {
     let mut sleep = Command::new("sleep").arg("60").spawn().expect("sleep runs");

@@ -10,6 +10,7 @@ use super::outlook::badge;
 use super::reading::notes;
 use super::selected::rate_to_zero;
 use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
+use super::words;
 use crate::model::Model;
 use crate::model::rows::{GroupBy, Query, SiteRow, Status};
 
@@ -78,6 +79,9 @@ fn in_cells(column: Column, cells: usize, text: &str) -> String {
     }
 }
 
+/// Most leaks that are told above the rows: one by goroutines has no row of its own.
+const MAX_LEAKS: usize = 8;
+
 /// Least cells for a name, however narrow the output says it is.
 const LEAST_NAME: usize = 24;
 
@@ -92,6 +96,10 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     }
     if !model.ready() {
         return text;
+    }
+    for leak in model.findings().leaks.iter().take(MAX_LEAKS) {
+        text.push_str(&words::leak_line(leak));
+        text.push('\n');
     }
     let query = Query {
         by: opts.by,

@@ -1,11 +1,14 @@
 //! One leak: where it is, its sites, and what speaks for it.
 
+use std::sync::Arc;
+
 use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
 use super::figures::{bytes_per_min, count_per_min, plain_bytes_per_min, share};
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
+use crate::go::frame::Frame;
 use crate::model::findings::{Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
@@ -14,16 +17,31 @@ const MAX_SITES: usize = 8;
 /// Shares in bytes and in objects that differ by more than this are both told: a leak of small objects must not drown.
 const SHARES_DIFFER: f64 = 0.1;
 
-/// A leak in one text: its share, place, growth and evidence.
-pub fn leak(leak: &Leak) -> String {
-    let mut sentences = vec![format!(
-        "Leak {}: {} {} {}{}.",
+/// A leak in one line: its share, place and growth, and who calls it.
+pub(in crate::view) fn leak_line(leak: &Leak) -> String {
+    let mut line = first_sentence(leak);
+    let of_others = |via: &&Arc<Frame>| via.function != leak.under.function;
+    if let Some(via) = leak.via.as_ref().filter(of_others) {
+        line.push_str(", called by ");
+        line.push_str(&clean(&via.function));
+    }
+    line
+}
+
+fn first_sentence(leak: &Leak) -> String {
+    format!(
+        "Leak {}: {} {} {}{}",
         leak.letter,
         head(leak),
         relation(leak),
         place(&leak.under),
         rate(leak)
-    )];
+    )
+}
+
+/// A leak in one text: its share, place, growth and evidence.
+pub fn leak(leak: &Leak) -> String {
+    let mut sentences = vec![format!("{}.", first_sentence(leak))];
     if let Some(via) = &leak.via {
         sentences.push(format!("Called by {}.", place(via)));
     }

@@ -27,6 +27,7 @@ use crate::model::rows::Status;
 
 pub(in crate::view) use figures::per_call;
 pub use leaks::leak;
+pub(in crate::view) use leaks::leak_line;
 pub use outcome::{Outcome, next_look, outcome};
 pub(in crate::view) use process::{heap_is_in, kind_words, may_near_limit};
 pub use process::{limit, process};

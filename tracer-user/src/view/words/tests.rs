@@ -504,6 +504,10 @@ fn a_leak_in_one_text_and_of_goroutines() {
     goroutines.in_step = vec!['A'];
     let all: Vec<String> = [&findings.leaks[0], &small, &goroutines].map(leak).to_vec();
     insta::assert_snapshot!("leaks", all.join("\n"));
+    let lines: Vec<String> = [&findings.leaks[0], &small, &goroutines]
+        .map(leak_line)
+        .to_vec();
+    insta::assert_snapshot!("leak-lines", lines.join("\n"));
     let findings = Findings {
         process: ProcessVerdict {
             word: Word::Growing,
