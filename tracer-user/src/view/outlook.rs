@@ -348,7 +348,7 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
     // The limit's interval stands at the right.
     let room = columns.saturating_sub(10 + 32);
     let per = evidence.per_call.as_ref().map(|per| {
-        let (amount, interval) = words::per_call(&per.objects, &per.bytes);
+        let (amount, interval) = words::per_call(per, words::Things::of(leak.kind));
         let function = names::shorten(&names::clean(&per.function), 32);
         fitting(
             [

@@ -1,7 +1,7 @@
 //! Figures as they stand in sentences: units spelled out, and no estimate without its interval.
 
 use super::super::format::{self, sentence_bytes};
-use crate::model::findings::Interval;
+use crate::model::findings::{Interval, Kind, PerCall};
 
 const KI: f64 = 1024.0;
 const MI: f64 = 1024.0 * KI;
@@ -99,8 +99,29 @@ pub(super) fn below(bytes_per_min: f64) -> String {
     format!("< {} {name}/min", bound(value, value))
 }
 
+/// What is counted beside bytes: one, many, and what its bytes are more closely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::view) struct Things(&'static str, &'static str, &'static str);
+
+impl Things {
+    const OBJECTS: Self = Self("object", "objects", "");
+    /// What they hold beside their stacks is not known here.
+    const GOROUTINES: Self = Self("goroutine", "goroutines", " of stacks");
+
+    /// What a leak of a kind is counted in.
+    pub(in crate::view) fn of(kind: Kind) -> Self {
+        if kind == Kind::Goroutines {
+            Self::GOROUTINES
+        } else {
+            Self::OBJECTS
+        }
+    }
+}
+
 /// `1.0 object, 312 B` and `90 %: 0.9 to 1.1 objects, 280 to 340 B`.
-pub(in crate::view) fn per_call(objects: &Interval, bytes: &Interval) -> (String, String) {
+pub(in crate::view) fn per_call(call: &PerCall, things: Things) -> (String, String) {
+    let PerCall { objects, bytes, .. } = call;
+    let Things(one, many, of) = things;
     let (unit, name) = unit(bytes.value);
     // Bytes have no parts.
     let digits = |end: f64| match name {
@@ -109,18 +130,18 @@ pub(in crate::view) fn per_call(objects: &Interval, bytes: &Interval) -> (String
     };
     let count = |end: f64| bound(end, objects.value);
     let things = if count(objects.value) == "1.0" {
-        "object"
+        one
     } else {
-        "objects"
+        many
     };
     (
         format!(
-            "{} {things}, {} {name}",
+            "{} {things}, {} {name}{of}",
             count(objects.value),
             digits(bytes.value)
         ),
         format!(
-            "90 %: {} to {} objects, {} to {} {name}",
+            "90 %: {} to {} {many}, {} to {} {name}",
             count(objects.low),
             count(objects.high),
             digits(bytes.low),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
-use super::figures::{bytes_per_min, count_per_min, plain_bytes_per_min, share};
+use super::figures::{Things, bytes_per_min, count_per_min, plain_bytes_per_min, share};
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::go::frame::Frame;
@@ -208,13 +208,13 @@ fn evidence(leak: &Leak) -> Vec<String> {
     let evidence = &leak.evidence;
     let mut sentences = Vec::new();
     if leak.kind == Kind::Goroutines {
-        sentences.extend(follows(evidence));
+        sentences.extend(follows(evidence, Things::of(leak.kind)));
     } else {
         match survivors(evidence) {
             Some(alive) => sentences.push(alive),
             None => sentences.push(format!("Seen: {}.", seen(evidence))),
         }
-        sentences.extend(follows(evidence));
+        sentences.extend(follows(evidence, Things::of(leak.kind)));
     }
     if !leak.in_step.is_empty() {
         let letters: Vec<String> = leak.in_step.iter().map(char::to_string).collect();

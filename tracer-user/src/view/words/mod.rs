@@ -25,7 +25,7 @@ use super::names::clean;
 use super::reading::Reading;
 use crate::model::rows::Status;
 
-pub(in crate::view) use figures::per_call;
+pub(in crate::view) use figures::{Things, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
 pub use outcome::{Outcome, next_look, outcome};

@@ -2,10 +2,12 @@
 
 use super::super::format;
 use super::super::names::{clean, short_location};
-use super::figures::{about, below, bytes_per_min, count_per_min, minutes, per_call, share};
+use super::figures::{
+    Things, about, below, bytes_per_min, count_per_min, minutes, per_call, share,
+};
 use super::prose::{list, some};
 use crate::go::frame::Frame;
-use crate::model::findings::{Evidence, Findings, GrowsWith, Missing, Verdict, Word};
+use crate::model::findings::{Evidence, Findings, GrowsWith, Kind, Missing, Verdict, Word};
 use crate::model::rows::SiteRow;
 
 /// Functions whose calls are requests: of net/http, and of gRPC.
@@ -111,7 +113,7 @@ fn growing(evidence: &Evidence) -> Vec<String> {
         ),
     }];
     sentences.extend(survivors(evidence));
-    sentences.extend(follows(evidence));
+    sentences.extend(follows(evidence, Things::of(Kind::Heap)));
     sentences
 }
 
@@ -151,7 +153,7 @@ pub(super) fn survivors(evidence: &Evidence) -> Option<String> {
 }
 
 /// What the growth follows, time or load, and how much it is for each call.
-pub(super) fn follows(evidence: &Evidence) -> Option<String> {
+pub(super) fn follows(evidence: &Evidence, things: Things) -> Option<String> {
     // A steady rate by the clock says little: where the load is steady too, growth by it looks the same.
     let with_load = "Keeps step with the load (allocations) better than with the clock";
     let Some(call) = &evidence.per_call else {
@@ -159,7 +161,7 @@ pub(super) fn follows(evidence: &Evidence) -> Option<String> {
         return is_load.then(|| format!("{with_load}."));
     };
     let (one, _) = calls_of(&call.function);
-    let (amount, interval) = per_call(&call.objects, &call.bytes);
+    let (amount, interval) = per_call(call, things);
     Some(match evidence.grows_with {
         Some(GrowsWith::Load) => format!("{with_load}; {amount} per {one} ({interval})."),
         _ => format!(

@@ -499,7 +499,7 @@ fn a_leak_in_one_text_and_of_goroutines() {
     goroutines.kind = Kind::Goroutines;
     goroutines.evidence.bytes_per_min = None;
     goroutines.evidence.objects_per_min = Some(interval(3_500.0, 3_600.0, 3_700.0));
-    goroutines.evidence.per_call = None;
+    goroutines.evidence.grows_with = None;
     (goroutines.share_bytes, goroutines.share_objects) = (Some(0.71), None);
     goroutines.in_step = vec!['A'];
     let all: Vec<String> = [&findings.leaks[0], &small, &goroutines].map(leak).to_vec();
