@@ -15,8 +15,8 @@ use crate::model::anatomy::{Anatomy, Moment, Part};
 const BAR_LABEL: usize = 12;
 /// From this width on notes stand beside the figures.
 const NOTES_FROM: usize = 96;
-/// A limit that is further away than so many peaks leaves no room for the bars.
-const LIMIT_IN_SIGHT: f64 = 4.0;
+/// A limit, or the usage of a cgroup, that is so many times the peak leaves no room for the bars of the process.
+const IN_SIGHT: f64 = 4.0;
 /// What fills the segments of a bar, in turn: neighbours differ without colours.
 const FILLS: [char; 4] = ['█', '▓', '▒', '░'];
 
@@ -162,17 +162,20 @@ fn cgroup_limit(cgroup: &CgroupRead) -> Option<(&'static str, u64, u64)> {
 /// Rule and bars: now, at the peak, the cgroup.
 fn bars(ui: &UiState, anatomy: &Anatomy, room: usize) -> Vec<Line> {
     let cells = room.saturating_sub(BAR_LABEL + 1);
-    let usage = anatomy.cgroup.map_or(0, |cgroup| cgroup.usage_bytes);
-    let most = [
+    let own = [
         anatomy.now.parts.sum(),
         anatomy.peak.parts.sum(),
         anatomy.peak.rss_bytes,
-        usage,
     ];
-    let most = most.into_iter().max().unwrap_or(0) as f64;
-    let limit = anatomy.cgroup.as_ref().and_then(cgroup_limit);
-    let limit = limit
-        .filter(|(_, limit, _)| (*limit as f64) >= most && *limit as f64 <= most * LIMIT_IN_SIGHT);
+    let own = own.into_iter().max().unwrap_or(0) as f64;
+    // One that holds a whole machine would leave nothing of the process to be seen.
+    let cgroup = anatomy
+        .cgroup
+        .filter(|cgroup| cgroup.usage_bytes as f64 <= own * IN_SIGHT);
+    let most = own.max(cgroup.map_or(0.0, |cgroup| cgroup.usage_bytes as f64));
+    let limit = cgroup.as_ref().and_then(cgroup_limit);
+    let limit =
+        limit.filter(|(_, limit, _)| (*limit as f64) >= most && *limit as f64 <= most * IN_SIGHT);
     let (top, what) = match limit {
         Some((name, limit, _)) => (limit as f64, format!("{} = {name}", bytes(limit))),
         None => (most, format::mega(most)),
@@ -188,7 +191,7 @@ fn bars(ui: &UiState, anatomy: &Anatomy, room: usize) -> Vec<Line> {
         bar("now", &segments(&anatomy.now), top, cells),
         bar(&peak, &segments(&anatomy.peak), top, cells),
     ];
-    if let Some(cgroup) = &anatomy.cgroup {
+    if let Some(cgroup) = &cgroup {
         let parts: Vec<(char, u64)> = cgroup_parts(cgroup)
             .into_iter()
             .map(|(letter, _, _, bytes)| (letter, bytes))
