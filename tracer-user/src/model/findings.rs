@@ -204,6 +204,9 @@ pub struct ProcessVerdict {
     pub unseen_bytes: Option<f64>,
 }
 
+/// One part in so many of a limit is little to be left: a burst of a second may use it up.
+const CLOSE_PART: u64 = 10;
+
 /// The bound that is reached first, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
@@ -218,6 +221,13 @@ pub struct Limit {
     /// Seconds until it is reached at the present load; `None` if nothing grows that is counted against it, and where
     /// something does ([`Self::grows`]) whose pace is not known.
     pub in_s: Option<Interval>,
+}
+
+impl Limit {
+    /// Whether little is left of it, however slowly that is used up.
+    pub fn is_close(&self) -> bool {
+        self.room_bytes <= self.bytes / CLOSE_PART
+    }
 }
 
 /// Everything the diagnosis says now.

@@ -21,7 +21,7 @@ pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
 
 /// A slope of what is known to grow by the number of its samples: where some of them are so large that their bytes alone
 /// would allow for a fall, the interval ends at 0.
-fn growth(estimate: Estimate) -> Interval {
+pub(super) fn growth(estimate: Estimate) -> Interval {
     Interval {
         value: estimate.value,
         low: estimate.low.max(0.0),

@@ -23,6 +23,9 @@ const COVERED: f64 = 0.25;
 pub const LEAST_CYCLES: u32 = 4;
 /// Looks before growth can be told: the shortest window from the first look on, and one more.
 const LEAST_GROWING_LOOKS: u32 = 10;
+/// What warms is told by its pace over this window, the one of 4 minutes: long enough for some samples, short enough not to
+/// hold what was before it slowed down.
+const PACE_WINDOW: usize = 3;
 /// Answers further ahead than an hour are not foreseen.
 const FORESEEN_MIN: f64 = 60.0;
 
@@ -54,6 +57,8 @@ pub struct Evidence {
     pub per_min: Option<Slope>,
     /// Slope per unit of load, in the unit that [`super::Clock::look`] is told: `growing` alone.
     pub per_load: Option<Slope>,
+    /// Growth of the last 4 minutes, a minute; for [`Word::Warming`], whose next minutes are likely to bring less.
+    pub pace: Option<Slope>,
     /// Bytes that arrived less those that departed within `minutes`: `growing` alone, by whichever clock it is seen.
     pub net_bytes: Option<f64>,
     /// What the growth keeps step with: `growing` alone.
@@ -137,9 +142,22 @@ impl Facts<'_> {
                 }
             }
             Word::Collecting => evidence.missing = Some(self.missing()),
+            Word::Warming => evidence.pace = self.pace(),
             _ => {}
         }
         evidence
+    }
+
+    /// Growth of the last minutes, whether or not it goes on.
+    fn pace(&self) -> Option<Slope> {
+        let window = Window {
+            level: 0,
+            length: PACE_WINDOW,
+            dispersion: 1.0,
+        };
+        let plan = self.clock.plan(0, PACE_WINDOW, WALL)?;
+        let (judged, _) = self.judged_since(0, plan.cuts[0]);
+        self.slope(window, plan, minutes(judged))
     }
 
     fn with_bound(&self, mut evidence: Evidence) -> Evidence {

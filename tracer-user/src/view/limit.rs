@@ -61,7 +61,7 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
     let what = which(limit);
     let is_wide = columns >= WIDE;
     let Some(in_s) = limit.in_s else {
-        if words::may_near_limit(findings) {
+        if words::may_grow(findings) {
             "limit in ?".clone_into(&mut outlook.right);
             outlook.right_below = match room(reading, limit) {
                 Some(room) if is_wide => {
@@ -69,12 +69,17 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
                 }
                 _ => what,
             };
+        } else if limit.is_close() {
+            outlook.right = format!("{} left", format::sentence_bytes(limit.room_bytes as f64));
+            outlook.right_role = Role::Warn;
+            outlook.right_below = what;
         } else {
             "no limit near".clone_into(&mut outlook.right);
         }
         return;
     };
-    if findings.process.word != Word::Growing || in_s.value > NEAR_S {
+    let warms = findings.process.word == Word::Warming;
+    if !(warms || findings.process.word == Word::Growing) || in_s.value > NEAR_S {
         "no limit near".clone_into(&mut outlook.right);
         return;
     }
@@ -83,7 +88,9 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
     } else {
         format!("{} or more", seconds(in_s.low))
     };
-    outlook.right = format!("limit in {}", seconds(in_s.value));
+    // What warms may slow down.
+    let or_later = if warms { "+" } else { "" };
+    outlook.right = format!("limit in {}{or_later}", seconds(in_s.value));
     outlook.right_role = if in_s.value < SOON_S {
         Role::Warn
     } else {

@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
 use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
 use crate::model::gc::SECOND_NS;
-use crate::model::stated::{missing, stated};
+use crate::model::stated::{growth, missing, stated};
 use crate::verdict::{self, Word};
 
 /// The last peak of the resident set is searched this far back: some GC cycles of most programs.
@@ -111,6 +111,9 @@ impl Model {
             });
             process.live_bytes_per_min = of_all.or(sum);
         } else {
+            if process.word == Word::Warming {
+                process.live_bytes_per_min = judged.evidence.pace.map(|pace| growth(pace.bytes));
+            }
             // Both are told of churn too: they are on what is kept.
             process.missing = judged.evidence.missing.map(missing);
             process.steady_below_bytes_per_min = judged.evidence.steady_below_bytes_per_min;
@@ -129,7 +132,8 @@ impl Model {
         process.parts = parts(anatomy);
         let outside = self.diagnosis.resident.outside.bytes_per_min();
         let stacks = self.diagnosis.resident.stacks.bytes_per_min();
-        let heap_grows = whole.word == Word::Growing
+        // What warms still grows, at most at its last pace.
+        let heap_grows = matches!(whole.word, Word::Growing | Word::Warming)
             || findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
         // What the heap adds to the resident set; `None` where it grows at a pace that is not known.
         let of_heap = if heap_grows {
@@ -178,7 +182,8 @@ impl Model {
         let go_limit = settings.and_then(|s| s.memory_limit_bytes);
         let gogc = settings.and_then(|s| s.gogc);
         let live = findings.process.live_bytes_per_min;
-        let grows = findings.process.word == Word::Growing;
+        let warms = findings.process.word == Word::Warming;
+        let grows = findings.process.word == Word::Growing || warms;
         // All that counts against a limit: where the pace of a part is not known, that of the whole is not.
         let slope = |factor: Option<f64>, outside: Option<Interval>| -> Option<Interval> {
             let heap = if heap_grows {
@@ -215,7 +220,9 @@ impl Model {
                 bytes: limit.bytes,
                 room_bytes,
                 grows: grows && !(is_go && only_outside),
-                in_s: pace.map(|pace| time(room, pace)),
+                in_s: pace
+                    .map(|pace| time(room, pace))
+                    .map(|in_s| if warms { or_later(in_s) } else { in_s }),
             };
             // Without growth, or where its pace is not known, the one with least room, which comes first.
             let sooner = |(old, _): &(Limit, bool)| match (found.in_s, old.in_s) {
@@ -277,6 +284,14 @@ fn time(room: f64, per_min: Interval) -> Interval {
         value: seconds(per_min.value),
         low: seconds(per_min.high),
         high: seconds(per_min.low),
+    }
+}
+
+/// A time that may come later, or never: what warms slows down.
+fn or_later(in_s: Interval) -> Interval {
+    Interval {
+        high: f64::INFINITY,
+        ..in_s
     }
 }
 

@@ -29,7 +29,7 @@ pub(in crate::view) use figures::{Things, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
 pub use outcome::{Outcome, next_look, outcome};
-pub(in crate::view) use process::{heap_is_in, kind_words, may_near_limit};
+pub(in crate::view) use process::{heap_is_in, kind_words, may_grow};
 pub use process::{limit, process};
 pub use progress::progress;
 pub(in crate::view) use sites::OTHER_READING;

@@ -1,5 +1,6 @@
 //! The verdict on the process as a whole, and the time that is left.
 
+use super::super::format::sentence_bytes;
 use super::figures::{below, bytes_per_min, count_per_min, round_bytes, share, time};
 use super::prose::list;
 use super::sites::{OTHER_READING, missing};
@@ -220,7 +221,7 @@ fn parts(parts: &[GrowthPart]) -> String {
 }
 
 /// Whether something grows, or may grow, towards a limit whose time is not known: then it is not to be called far.
-pub(in crate::view) fn may_near_limit(findings: &Findings) -> bool {
+pub(in crate::view) fn may_grow(findings: &Findings) -> bool {
     if findings.limit.is_some_and(|limit| limit.grows) {
         return true;
     }
@@ -235,12 +236,25 @@ pub fn limit(findings: &Findings) -> Option<String> {
     let limit = findings.limit.as_ref()?;
     let size = round_bytes(limit.bytes);
     let Some(in_s) = &limit.in_s else {
-        if may_near_limit(findings) {
+        if may_grow(findings) || limit.is_close() {
             let whose = match limit.kind {
                 LimitKind::Machine => "The machine has",
                 kind => &format!("{} is", kind.word()),
             };
-            return Some(format!("{whose} {size}; time until then not known yet."));
+            let left = if limit.is_close() {
+                format!(
+                    ", of which {} is left",
+                    sentence_bytes(limit.room_bytes as f64)
+                )
+            } else {
+                String::new()
+            };
+            let time = if may_grow(findings) {
+                "; time until then not known yet"
+            } else {
+                ""
+            };
+            return Some(format!("{whose} {size}{left}{time}."));
         }
         return Some(match limit.kind {
             LimitKind::Machine => format!("No limit is near: the machine has {size}."),
@@ -251,6 +265,12 @@ pub fn limit(findings: &Findings) -> Option<String> {
         LimitKind::Machine => "All that the machine has",
         kind => kind.word(),
     };
+    if findings.process.word == Word::Warming {
+        return Some(format!(
+            "{name} ({size}) is reached in {} at the pace of the last minutes, later if it slows down.",
+            time(in_s)
+        ));
+    }
     let then = match limit.kind {
         LimitKind::MemoryMax => "",
         LimitKind::MemoryHigh => "; from then on the kernel slows it down",

@@ -440,6 +440,38 @@ fn every_verdict_on_the_process_has_its_sentence() {
 }
 
 #[test]
+fn a_limit_that_is_close_is_never_called_far() {
+    let mut all = String::new();
+    for (word, room_mib, grows, in_s) in [
+        (
+            Word::Warming,
+            3,
+            true,
+            Some(interval(35.0, 41.0, f64::INFINITY)),
+        ),
+        (Word::Warming, 3, true, None),
+        (Word::Steady, 12, false, None),
+        (Word::Steady, 150, false, None),
+        (Word::Collecting, 0, false, None),
+    ] {
+        let mut findings = with_process(ProcessVerdict {
+            word,
+            ..ProcessVerdict::default()
+        });
+        findings.limit = Some(Limit {
+            kind: LimitKind::MemoryMax,
+            bytes: 300 << 20,
+            room_bytes: room_mib << 20,
+            grows,
+            in_s,
+        });
+        let limit = limit(&findings).expect("a limit");
+        writeln!(all, "{}, {room_mib} MiB: {limit}", word.word()).expect("a string takes it");
+    }
+    insta::assert_snapshot!("close", all);
+}
+
+#[test]
 fn growth_beside_the_heap_is_told_by_its_parts() {
     let mut all = String::new();
     let mut add = |what: &str, findings: &Findings| all += &told(what, findings);
