@@ -36,7 +36,7 @@ use partition::Entity;
 use tracks::Tracks;
 use unseen::Unseen;
 
-/// [`Evidence::survivors`] and [`Evidence::oldest_cycles`].
+/// [`super::findings::Evidence::survivors`] and [`super::findings::Evidence::oldest_cycles`].
 type Survived = (Option<(u64, u64)>, Option<u32>);
 
 /// What the diagnosis remembers from look to look.
