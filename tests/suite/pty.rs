@@ -455,21 +455,29 @@ fn a_stop_takes_out_the_probes_of_allocations_and_going_on_places_them_again() {
     }
 }
 
+/// Draws the screen anew so many times, of which the kernel keeps a few until somebody reads. There is no word to wait for.
+fn press_unseen(terminal: &Terminal, times: usize) {
+    for _ in 0..times {
+        terminal.keys("?");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn a_terminal_that_reads_no_more_keeps_no_signal_waiting() {
     let Some(scene) = Scene::new() else { return };
     let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
     terminal.set_deaf(true);
-    // Each of them draws a screen anew, of which the kernel keeps a few until somebody reads.
-    for _ in 0..100 {
-        terminal.keys("?");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    press_unseen(&terminal, 100);
     let begun = std::time::Instant::now();
     terminal.signal(Signal::SIGTERM);
     assert_eq!(terminal.status(), 143);
     let took = begun.elapsed();
     assert!(took < PATIENCE / 3, "{took:?}");
+    // And when it reads again it is the user's.
+    terminal.set_deaf(false);
+    assert_eq!(terminal.ended(), 143);
+    terminal.assert_restored();
 }
 
 /// What could not be drawn meanwhile is there as soon as the terminal reads again.
@@ -478,10 +486,7 @@ fn a_terminal_that_stalls_shows_what_it_missed() {
     let Some(scene) = Scene::new() else { return };
     let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
     terminal.set_deaf(true);
-    for _ in 0..101 {
-        terminal.keys("?");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    press_unseen(&terminal, 101);
     terminal.set_deaf(false);
     terminal.see("Ctrl-Z");
     terminal.press("?", "main.keepBytes");

@@ -195,26 +195,52 @@ fn run_suite(
     variables: &[(String, String)],
 ) -> Result<Vec<String>> {
     let mut failed = Vec::new();
+    let mut n_failed = None;
     let mut command = test_command(program, &args.arguments, privilege, variables)?;
     let status = progress::status_and_lines("test", &program.what(), &mut command, |line| {
         failed.extend(failed_test(line).map(str::to_owned));
+        n_failed = n_failed.or(failures(line));
     })?;
     if status.success() {
         return Ok(Vec::new());
     }
-    // Without a name, the program itself has ended: by a signal, or by an argument it does not know.
+    // One that ended half-way has no result, and what failed without a name cannot run again.
     ensure!(
-        (1..=MOST_UNSTEADY).contains(&failed.len()),
+        n_failed == Some(failed.len()) && (1..=MOST_UNSTEADY).contains(&failed.len()),
         "{} ended with {status}, {} tests failed",
         program.what(),
-        failed.len()
+        n_failed.map_or_else(
+            || format!("before its end {}", failed.len()),
+            |n| n.to_string()
+        )
     );
     for name in &failed {
-        let alone = [name.clone(), "--exact".to_owned()];
+        let mut alone = vec![name.clone(), "--exact".to_owned()];
+        // An ignored test would not run again, and that would pass.
+        let kept = ["--ignored", "--include-ignored"];
+        alone.extend(
+            (args.arguments.iter())
+                .filter(|argument| kept.contains(&argument.as_str()))
+                .cloned(),
+        );
         let mut command = test_command(program, &alone, privilege, variables)?;
-        progress::run("test", &format!("{name} failed: once more"), &mut command)?;
+        let mut ran = false;
+        let what = format!("{name} failed: once more");
+        let status = progress::status_and_lines("test", &what, &mut command, |line| {
+            ran |= line.starts_with("test result: ok. 1 passed;");
+        })?;
+        ensure!(status.success() && ran, "{name} failed twice: {status}");
     }
     Ok(failed)
+}
+
+/// How many tests failed, by libtest's last line.
+fn failures(line: &str) -> Option<usize> {
+    let counts = line.strip_prefix("test result: FAILED. ")?;
+    let failed = counts
+        .split("; ")
+        .find_map(|count| count.strip_suffix(" failed"))?;
+    failed.parse().ok()
 }
 
 /// The test that libtest says has failed in this line.
@@ -339,7 +365,7 @@ pub(crate) fn is_set(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::failed_test;
+    use super::{failed_test, failures};
 
     #[test]
     fn the_name_of_a_failed_test_is_found() {
@@ -355,5 +381,9 @@ mod tests {
         ] {
             assert_eq!(failed_test(line), None, "{line}");
         }
+        let end =
+            "test result: FAILED. 255 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(failures(end), Some(2));
+        assert_eq!(failures("test result: ok. 1 passed; 0 failed"), None);
     }
 }

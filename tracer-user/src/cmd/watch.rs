@@ -12,6 +12,7 @@ use crate::process::target;
 use crate::session::follow::Follow;
 use crate::session::signals::Signals;
 use crate::session::{AttachSettings, lines, screen};
+use crate::ui::terminal;
 
 use super::begin;
 use super::pick::{self, Choice};
@@ -61,12 +62,17 @@ async fn watch(pid: u32, signals: Signals, args: &WatchArgs) -> anyhow::Result<E
     let follow = args
         .follow
         .then(|| Follow::of(target, pid, settings.clone()));
+    let on_screen = !args.json && std::io::stdout().is_terminal();
+    if on_screen {
+        // In the background the screen would stop heaptop as soon as its probes are in.
+        terminal::wait_for_foreground();
+    }
     let session = begin::attach(pid, target, &settings).await?;
     let follow = follow.flatten();
-    if args.json || !std::io::stdout().is_terminal() {
-        lines::run(session, signals, follow, args).await
-    } else {
+    if on_screen {
         screen::run(session, signals, follow, args).await
+    } else {
+        lines::run(session, signals, follow, args).await
     }
 }
 

@@ -215,6 +215,8 @@ impl Session {
     /// # Errors
     /// When the collector had ended by itself while the target lived on.
     pub async fn end(self) -> Result<(), Refusal> {
+        // A stop would come in the middle of the detach: until the end SIGTSTP does nothing now.
+        drop(self.stops);
         // A detach takes its time, and whoever ends heaptop may not wait for it.
         drop(self.armed);
         drop(self.requests);

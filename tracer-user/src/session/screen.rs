@@ -16,7 +16,7 @@ use crate::cmd::files;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::model::rows::Status;
-use crate::ui::{Keyboard, ScreenOptions, Terminal};
+use crate::ui::{Keyboard, ScreenOptions, Terminal, terminal};
 use crate::view::input::{Action, handle};
 use crate::view::order::Sort;
 use crate::view::{Options, UiState, view};
@@ -101,7 +101,7 @@ async fn show(
                 draw(session, ui, terminal)?;
             }
             () = over(deadline) => return Ok(Exit::Done),
-            input = keyboard.next() => {
+            input = keyboard.next(), if terminal::is_taken() => {
                 // The terminal is gone: there is nobody to show anything to.
                 let Ok(Some(input)) = input else { return Ok(Exit::Terminated) };
                 if let Some(action) = handle(ui, input, session.model())

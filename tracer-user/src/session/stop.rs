@@ -20,6 +20,9 @@ use crate::ui::terminal;
 /// that are not out by then would stay.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Most stops for one that was asked for: who types `bg` so often wants something else.
+const MAX_STOPS: usize = 64;
+
 /// Stops as a shell expects it of Ctrl-Z: the whole group, so that what started heaptop (sudo, cargo) stops too.
 ///
 /// # Errors
@@ -28,8 +31,8 @@ pub(super) fn ask() -> io::Result<()> {
     Ok(kill(Pid::from_raw(0), Signal::SIGTSTP)?)
 }
 
-/// Waits for SIGTSTP on a task of its own, until the set is dropped: has probes taken out by who reads `requests`, gives the terminal back, and
-/// stops. Who has the terminal takes it again by SIGCONT.
+/// Waits for SIGTSTP on a task of its own, until the set is dropped: has probes taken out by who reads `requests`, gives
+/// the terminal back, and stops. Who has the terminal takes it again by SIGCONT.
 ///
 /// # Errors
 /// When the signal cannot be caught.
@@ -41,9 +44,22 @@ pub(super) fn watch(requests: mpsc::WeakSender<Request>) -> io::Result<JoinSet<(
             // One that does not answer in time must not keep the user's shell waiting.
             let resting = tokio::time::timeout(PATIENCE, rest(&requests)).await;
             let _ = terminal::restore();
-            if let Err(err) = stop_by_default() {
+            let mut stopped = stop_by_default();
+            // To take the terminal from the background would stop it once more, with the probes in.
+            for _ in 0..MAX_STOPS {
+                if !(terminal::has_screen() && terminal::is_in_background()) {
+                    break;
+                }
+                stopped = stop_by_default();
+            }
+            if let Err(err) = stopped {
                 log::warn!("cannot stop: {err}");
             }
+            // Asked for again meanwhile: it was stopped.
+            while tokio::time::timeout(Duration::ZERO, asked.recv())
+                .await
+                .is_ok()
+            {}
             drop(resting);
             // Where nobody could make it go on again (a group without a shell) the kernel has ignored the signal, and
             // nothing else says that the terminal may be taken.

@@ -84,7 +84,7 @@ impl Parser {
     pub fn read(&mut self, bytes: &[u8], inputs: &mut Vec<Input>) {
         let is_early = self.n_reads < EARLY_READS;
         self.n_reads = self.n_reads.saturating_add(1);
-        let bytes = if is_early {
+        let bytes = if is_early && self.state == State::Ground {
             behind_half_an_answer(bytes)
         } else {
             bytes
@@ -326,6 +326,17 @@ mod tests {
             b"]11;rgb:ffff/ffff/ffff\x1b\\q",
         ] {
             assert_eq!(read(answer), keys(&[Key::Char('q')]), "{answer:?}");
+        }
+        // Where the beginning was read here, the end belongs to it.
+        for (begin, end) in [
+            (&b"\x1b]11;rgb:1e1e"[..], &b"/1e1e/1e1e\x1b\\q"[..]),
+            (b"\x1b", b"]11;rgb:1e1e/1e1e/1e1e\x07q"),
+        ] {
+            let mut parser = Parser::default();
+            let mut inputs = Vec::new();
+            parser.read(begin, &mut inputs);
+            parser.read(end, &mut inputs);
+            assert_eq!(inputs, keys(&[Key::Char('q')]), "{begin:?}");
         }
         // Later it is what somebody does.
         let mut parser = Parser::default();

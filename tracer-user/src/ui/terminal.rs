@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::panic;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,8 +20,8 @@ use crossterm::terminal::{
     disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, kill, raise};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use ratatui::backend::CrosstermBackend;
 use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 
@@ -34,17 +34,27 @@ use crate::view::ViewState;
 /// Longest text put into the clipboard: terminals drop more than about 74 kB of OSC 52.
 const MAX_COPY_BYTES: usize = 48 * 1024;
 
+/// Most stops while the user has it go on in the background.
+const MAX_STOPS: usize = 64;
+
 /// The stop arrives within microseconds; the user does not notice this pause after coming back.
 const STOP_DELAY: Duration = Duration::from_millis(30);
 
-/// Longest wait for the last frame: a terminal across the world takes it within a round trip.
-const LAST_FRAME: Duration = Duration::from_millis(500);
+/// Longest wait for the last frame, which is dropped then: a terminal across the world takes it within a round trip.
+const LAST_FRAME: Duration = Duration::from_secs(1);
+/// Longest wait for the frame before this one, which signals and batches wait for too: one that was just handed over is
+/// taken within it.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// How long the terminal may think about its background; a later answer is dropped by [`super::keys`].
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Whether the terminal is ours and must be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether there is a [`Terminal`], taken or given back for a while.
+static HAS_SCREEN: AtomicBool = AtomicBool::new(false);
+/// Held while a frame is made.
+static DRAWING: Mutex<()> = Mutex::new(());
 static PANIC_HOOK: Once = Once::new();
 
 /// What the command line and the environment say about the screen.
@@ -150,10 +160,13 @@ impl Terminal {
         let inner = Output::start()
             .and_then(|output| ratatui::Terminal::new(CrosstermBackend::new(output)));
         match inner {
-            Ok(inner) => Ok(Self {
-                inner: ManuallyDrop::new(inner),
-                options,
-            }),
+            Ok(inner) => {
+                HAS_SCREEN.store(true, Ordering::SeqCst);
+                Ok(Self {
+                    inner: ManuallyDrop::new(inner),
+                    options,
+                })
+            }
             Err(err) => {
                 let _ = restore();
                 Err(err)
@@ -170,7 +183,8 @@ impl Terminal {
     /// Draws a view; only cells that changed are written, and in one go where the terminal can. Nothing while the last
     /// one is not taken yet, and while the terminal is given back: the next one has it all.
     pub fn draw(&mut self, view: &ViewState) -> io::Result<()> {
-        if !TAKEN.load(Ordering::SeqCst) || output::is_writing() {
+        let _whole = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !TAKEN.load(Ordering::SeqCst) || !output::is_written(MOMENT) {
             return Ok(());
         }
         queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
@@ -244,6 +258,32 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         // There is nobody left to tell.
         let _ = restore();
+        HAS_SCREEN.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Whether the terminal is ours now: keys of others are not to be read.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
+/// Whether there is a screen, taken or given back for a while.
+pub fn has_screen() -> bool {
+    HAS_SCREEN.load(Ordering::SeqCst)
+}
+
+/// Whether another process group has the terminal of standard output: to change its modes would stop this one.
+pub fn is_in_background() -> bool {
+    tcgetpgrp(io::stdout()).is_ok_and(|group| group != getpgrp())
+}
+
+/// Waits for the foreground, stopped as by the terminal itself. To be called before there are probes that a stop would
+/// leave without a budget.
+pub fn wait_for_foreground() {
+    for _ in 0..MAX_STOPS {
+        if !is_in_background() || raise(Signal::SIGTTOU).is_err() {
+            return;
+        }
     }
 }
 
@@ -278,19 +318,24 @@ pub fn restore() -> io::Result<()> {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return Ok(());
     }
-    // A frame that is under way is not to be cut in two; behind one that nobody reads nothing would be read either.
+    // A frame that is made right now is not to be cut in two. In a panic that may be by who waits here.
+    let drawing = output::until(MOMENT, || DRAWING.try_lock().ok());
+    let mut given_back = Vec::new();
+    queue!(
+        given_back,
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    )?;
     let written = if output::settles(LAST_FRAME) {
-        execute!(
-            io::stdout(),
-            EndSynchronizedUpdate,
-            DisableMouseCapture,
-            DisableBracketedPaste,
-            LeaveAlternateScreen,
-            cursor::Show
-        )
+        let mut out = io::stdout();
+        out.write_all(&given_back).and_then(|()| out.flush())
     } else {
-        Ok(())
+        output::write_instead(&given_back, LAST_FRAME)
     };
+    drop(drawing);
     let raw = disable_raw_mode();
     written.and(raw)
 }

@@ -23,9 +23,9 @@ const COVERED: f64 = 0.25;
 pub const LEAST_CYCLES: u32 = 4;
 /// Looks before growth can be told: the shortest window from the first look on, and one more.
 const LEAST_GROWING_LOOKS: u32 = 10;
-/// What warms is told by its pace over this window, the one of 4 minutes: long enough for some samples, short enough not to
-/// hold what was before it slowed down.
-const PACE_WINDOW: usize = 3;
+/// What warms is told by its pace over one of these windows, of 4 to 16 minutes: long enough for some samples, or where GC
+/// cycles are rare for some of these, short enough not to hold what was before it slowed down.
+const PACE_WINDOWS: [usize; 5] = [3, 4, 5, 6, 7];
 /// Answers further ahead than an hour are not foreseen.
 const FORESEEN_MIN: f64 = 60.0;
 
@@ -57,7 +57,8 @@ pub struct Evidence {
     pub per_min: Option<Slope>,
     /// Slope per unit of load, in the unit that [`super::Clock::look`] is told: `growing` alone.
     pub per_load: Option<Slope>,
-    /// Growth of the last 4 minutes, a minute; for [`Word::Warming`], whose next minutes are likely to bring less.
+    /// Growth of the last 4 to 16 minutes, a minute, where there was any; for [`Word::Warming`], whose next minutes are
+    /// likely to bring less.
     pub pace: Option<Slope>,
     /// Bytes that arrived less those that departed within `minutes`: `growing` alone, by whichever clock it is seen.
     pub net_bytes: Option<f64>,
@@ -148,16 +149,21 @@ impl Facts<'_> {
         evidence
     }
 
-    /// Growth of the last minutes, whether or not it goes on.
+    /// Growth of the last minutes, over the shortest window in which it can be told.
     fn pace(&self) -> Option<Slope> {
+        let plan_of = |length: usize| {
+            let plan = self.clock.plan(0, length, WALL)?;
+            plan.valid.then_some((length, plan))
+        };
+        let (length, plan) = PACE_WINDOWS.into_iter().find_map(plan_of)?;
         let window = Window {
             level: 0,
-            length: PACE_WINDOW,
+            length,
             dispersion: 1.0,
         };
-        let plan = self.clock.plan(0, PACE_WINDOW, WALL)?;
         let (judged, _) = self.judged_since(0, plan.cuts[0]);
-        self.slope(window, plan, minutes(judged))
+        let pace = self.slope(window, plan, minutes(judged))?;
+        (pace.bytes.value > 0.0).then_some(pace)
     }
 
     fn with_bound(&self, mut evidence: Evidence) -> Evidence {

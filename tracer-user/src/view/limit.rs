@@ -60,29 +60,34 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
     };
     let what = which(limit);
     let is_wide = columns >= WIDE;
-    let Some(in_s) = limit.in_s else {
-        if words::may_grow(findings) {
-            "limit in ?".clone_into(&mut outlook.right);
-            outlook.right_below = match room(reading, limit) {
-                Some(room) if is_wide => {
-                    format!("{what}, {} left", format::sentence_bytes(room as f64))
-                }
-                _ => what,
-            };
-        } else if limit.is_close() {
-            outlook.right = format!("{} left", format::sentence_bytes(limit.room_bytes as f64));
-            outlook.right_role = Role::Warn;
-            outlook.right_below = what;
-        } else {
-            "no limit near".clone_into(&mut outlook.right);
-        }
-        return;
-    };
     let warms = findings.process.word == Word::Warming;
-    if !(warms || findings.process.word == Word::Growing) || in_s.value > NEAR_S {
-        "no limit near".clone_into(&mut outlook.right);
-        return;
-    }
+    let left = format::sentence_bytes(limit.room_bytes as f64);
+    let in_s = match limit.in_s {
+        None if words::may_grow(findings) => {
+            "limit in ?".clone_into(&mut outlook.right);
+            outlook.right_role = warn_if(limit.is_close());
+            outlook.right_below = if is_wide {
+                format!("{what}, {left} left")
+            } else {
+                what
+            };
+            return;
+        }
+        Some(in_s) if in_s.value <= NEAR_S && (warms || findings.process.word == Word::Growing) => {
+            in_s
+        }
+        // However slowly it is used up, what is left is little.
+        _ if limit.is_close() => {
+            outlook.right = format!("{left} left");
+            outlook.right_role = warn_if(true);
+            outlook.right_below = what;
+            return;
+        }
+        _ => {
+            "no limit near".clone_into(&mut outlook.right);
+            return;
+        }
+    };
     let between = if in_s.high.is_finite() {
         format!("{}..{}", seconds(in_s.low), seconds(in_s.high))
     } else {
@@ -91,11 +96,7 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
     // What warms may slow down.
     let or_later = if warms { "+" } else { "" };
     outlook.right = format!("limit in {}{or_later}", seconds(in_s.value));
-    outlook.right_role = if in_s.value < SOON_S {
-        Role::Warn
-    } else {
-        Role::Plain
-    };
+    outlook.right_role = warn_if(in_s.value < SOON_S || limit.is_close());
     outlook.right_below = if is_wide {
         format!("{what}, {between}")
     } else {
@@ -103,9 +104,6 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
     };
 }
 
-/// What is left below a limit, bytes; `None` where the anatomy has not been read.
-fn room(reading: &Reading, limit: &Limit) -> Option<u64> {
-    let limits = &reading.anatomy.as_ref()?.limits;
-    let same = limits.iter().find(|one| one.kind == limit.kind)?;
-    Some(same.room_bytes())
+fn warn_if(is_near: bool) -> Role {
+    if is_near { Role::Warn } else { Role::Plain }
 }

@@ -79,7 +79,8 @@ fn in_cells(column: Column, cells: usize, text: &str) -> String {
     }
 }
 
-/// Most leaks that are told above the rows: one by goroutines has no row of its own.
+/// Most leaks that are told above the rows, the largest: more would push these out of sight. They are told at all since one
+/// by goroutines has no row of its own.
 const MAX_LEAKS: usize = 8;
 
 /// Least cells for a name, however narrow the output says it is.
@@ -97,9 +98,14 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     if !model.ready() {
         return text;
     }
-    for leak in model.findings().leaks.iter().take(MAX_LEAKS) {
+    let findings = model.findings();
+    for leak in findings.leaks.iter().take(MAX_LEAKS) {
         text.push_str(&words::leak_line(leak));
         text.push('\n');
+    }
+    let left_out = findings.leaks.len().saturating_sub(MAX_LEAKS);
+    if left_out > 0 {
+        let _ = writeln!(text, "... and {left_out} more leaks");
     }
     let query = Query {
         by: opts.by,

@@ -132,8 +132,7 @@ impl Model {
         process.parts = parts(anatomy);
         let outside = self.diagnosis.resident.outside.bytes_per_min();
         let stacks = self.diagnosis.resident.stacks.bytes_per_min();
-        // What warms still grows, at most at its last pace.
-        let heap_grows = matches!(whole.word, Word::Growing | Word::Warming)
+        let heap_grows = whole.word == Word::Growing
             || findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
         // What the heap adds to the resident set; `None` where it grows at a pace that is not known.
         let of_heap = if heap_grows {
@@ -158,7 +157,9 @@ impl Model {
         } else if process.word != Word::Growing {
             process.kind = grown_kind(anatomy, &process.parts);
         }
-        self.reckon(findings, anatomy, heap_grows, (outside, stacks));
+        // What warms still grows, at most at its last pace.
+        let warms = whole.word == Word::Warming && findings.process.live_bytes_per_min.is_some();
+        self.reckon(findings, anatomy, heap_grows || warms, (outside, stacks));
     }
 
     /// The factor from live heap to resident set by GOGC; 1 where that is off and GOMEMLIMIT starts the cycles.
@@ -183,7 +184,7 @@ impl Model {
         let gogc = settings.and_then(|s| s.gogc);
         let live = findings.process.live_bytes_per_min;
         let warms = findings.process.word == Word::Warming;
-        let grows = findings.process.word == Word::Growing || warms;
+        let grows = findings.process.word == Word::Growing || warms && heap_grows;
         // All that counts against a limit: where the pace of a part is not known, that of the whole is not.
         let slope = |factor: Option<f64>, outside: Option<Interval>| -> Option<Interval> {
             let heap = if heap_grows {

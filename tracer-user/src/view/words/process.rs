@@ -235,19 +235,19 @@ pub(in crate::view) fn may_grow(findings: &Findings) -> bool {
 pub fn limit(findings: &Findings) -> Option<String> {
     let limit = findings.limit.as_ref()?;
     let size = round_bytes(limit.bytes);
+    let left = if limit.is_close() {
+        format!(
+            ", of which {} is left",
+            sentence_bytes(limit.room_bytes as f64)
+        )
+    } else {
+        String::new()
+    };
     let Some(in_s) = &limit.in_s else {
         if may_grow(findings) || limit.is_close() {
             let whose = match limit.kind {
                 LimitKind::Machine => "The machine has",
                 kind => &format!("{} is", kind.word()),
-            };
-            let left = if limit.is_close() {
-                format!(
-                    ", of which {} is left",
-                    sentence_bytes(limit.room_bytes as f64)
-                )
-            } else {
-                String::new()
             };
             let time = if may_grow(findings) {
                 "; time until then not known yet"
@@ -267,7 +267,7 @@ pub fn limit(findings: &Findings) -> Option<String> {
     };
     if findings.process.word == Word::Warming {
         return Some(format!(
-            "{name} ({size}) is reached in {} at the pace of the last minutes, later if it slows down.",
+            "{name} ({size}{left}) is reached in {} at the pace of the last minutes, later if it slows down.",
             time(in_s)
         ));
     }
@@ -278,7 +278,7 @@ pub fn limit(findings: &Findings) -> Option<String> {
         LimitKind::Machine => "; then the kernel kills a process",
     };
     Some(format!(
-        "{name} ({size}) is reached in {} at the present load{then}.",
+        "{name} ({size}{left}) is reached in {} at the present load{then}.",
         time(in_s)
     ))
 }
