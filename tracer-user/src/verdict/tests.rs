@@ -181,6 +181,40 @@ fn what_turns_over_is_steady_for_hours_and_says_its_bound() {
     assert!(below > 0.0 && below <= 8.0 * SAMPLE.bytes, "{below}");
 }
 
+/// A fill that slows down: its pace is that of the last minutes, however rare the collections are, and never one of the
+/// hour before.
+#[test]
+fn what_warms_has_the_pace_of_the_last_minutes() {
+    const TAU_MIN: f64 = 20.0;
+    let rate = |minute: f64| 100.0 * (-minute / TAU_MIN).exp();
+    for gap_s in [1, 30, 120] {
+        let mut process = Process::new(1, gap_s * SECOND_NS);
+        let (mut filled, mut told) = (0.0, 0);
+        for second in 0..70 * 60 {
+            process.pass(second * SECOND_NS + 1);
+            let minute = second as f64 / 60.0;
+            while filled < 100.0 * TAU_MIN * (1.0 - (-minute / TAU_MIN).exp()) {
+                process.born(0);
+                filled += 1.0;
+            }
+            let Verdict { word, evidence } = process.sum.verdict();
+            assert!(evidence.pace.is_none() || *word == Word::Warming);
+            if let Some(pace) = evidence.pace {
+                told += 1;
+                let pace = pace.bytes.value / SAMPLE.bytes;
+                // What was born up to the last collection but one is judged.
+                let oldest = rate(minute - 16.5 - (2 * gap_s + 15) as f64 / 60.0);
+                assert!(
+                    pace > 0.6 * rate(minute) && pace < 1.4 * oldest,
+                    "GC every {gap_s} s, minute {minute:.1}: {pace}, of {} to {oldest}",
+                    rate(minute)
+                );
+            }
+        }
+        assert!(told > 60 || gap_s == 120, "GC every {gap_s} s: {told}");
+    }
+}
+
 #[test]
 fn one_to_which_nothing_happens_is_idle() {
     let mut process = Process::new(1, SECOND_NS);
