@@ -480,6 +480,23 @@ fn a_terminal_that_reads_no_more_keeps_no_signal_waiting() {
     terminal.assert_restored();
 }
 
+/// Stopped while nobody reads, it is there again when it goes on and somebody does.
+#[test]
+fn a_stop_of_one_whose_terminal_stalls_is_no_end() {
+    let Some(scene) = Scene::new() else { return };
+    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
+    terminal.set_deaf(true);
+    press_unseen(&terminal, 100);
+    // Without a shell the kernel lets nobody stop by it: it goes on at once, when it has given up its last frame.
+    terminal.signal(Signal::SIGTSTP);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    terminal.set_deaf(false);
+    terminal.press("i", "[IN-USE]");
+    terminal.keys("q");
+    assert_eq!(terminal.ended(), 0);
+    terminal.assert_restored();
+}
+
 /// What could not be drawn meanwhile is there as soon as the terminal reads again.
 #[test]
 fn a_terminal_that_stalls_shows_what_it_missed() {

@@ -56,10 +56,7 @@ pub(super) fn watch(requests: mpsc::WeakSender<Request>) -> io::Result<JoinSet<(
                 log::warn!("cannot stop: {err}");
             }
             // Asked for again meanwhile: it was stopped.
-            while tokio::time::timeout(Duration::ZERO, asked.recv())
-                .await
-                .is_ok()
-            {}
+            while let Ok(Some(())) = tokio::time::timeout(Duration::ZERO, asked.recv()).await {}
             drop(resting);
             // Where nobody could make it go on again (a group without a shell) the kernel has ignored the signal, and
             // nothing else says that the terminal may be taken.

@@ -57,15 +57,23 @@ pub(super) fn until<T>(patience: Duration, look: impl Fn() -> Option<T>) -> Opti
     }
 }
 
-/// Drops what is on its way to a terminal that does not take it, and writes `bytes` in its place, if they are taken within
-/// `patience`.
+/// The terminal was taken again: what is handed over from now on is written.
+pub(super) fn begin() {
+    IS_GIVEN_UP.store(false, Ordering::Release);
+}
+
+/// Drops what is on its way to a terminal that does not take it, until [`begin`], and writes `bytes` in its place, if they
+/// are taken within `patience`.
 pub(super) fn write_instead(bytes: &[u8], patience: Duration) -> io::Result<()> {
     IS_GIVEN_UP.store(true, Ordering::Release);
     // Another description of the same terminal: whoever shares ours expects it to wait.
     let terminal = OpenOptions::new()
         .write(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-        .open("/proc/self/fd/1")?;
+        .open("/proc/self/fd/1");
+    let Ok(terminal) = terminal else {
+        return Ok(()); // Somebody else's: there is no other way to it.
+    };
     // The thread has its turn first: it holds the terminal until what it is writing is taken, or dropped.
     let written = until(patience, || {
         // A flush alone wakes nobody who waits for room in a pty, to start again does.
@@ -111,7 +119,6 @@ impl Output {
     pub(super) fn start() -> io::Result<Self> {
         // Not through `Stdout`: who waits in a write would hold its lock, and no other could give the terminal back.
         let mut terminal = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        IS_GIVEN_UP.store(false, Ordering::Release);
         let (pieces, handed_over) = mpsc::channel::<Vec<u8>>();
         let failed = Arc::new(Mutex::new(None));
         let told = Arc::clone(&failed);

@@ -290,6 +290,7 @@ pub fn wait_for_foreground() {
 /// Every mode that is switched on.
 fn take(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
+    output::begin();
     TAKEN.store(true, Ordering::SeqCst);
     let mut out = io::stdout();
     let switched = execute!(
