@@ -180,7 +180,7 @@ fn target_rows(cost: &cost::Cost) -> Vec<Row> {
     let hits = &cost.hits;
     vec![
         Row {
-            what: "hits × calibrated cost, `sampler`, gateway at saturation".into(),
+            what: "hits × calibrated cost, `sampler` without calls, gateway at saturation".into(),
             goal: "≤ 0.1 % of a core",
             measured: hits.cpu_fraction.map_or_else(
                 || format!("{:.0} hits/s; cost not calibrated", hits.per_sec),

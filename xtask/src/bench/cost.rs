@@ -124,13 +124,16 @@ pub(super) fn measure(tools: &Tools, plan: &Plan) -> Result<Cost> {
     })
 }
 
+/// Calls are counted in the first 2 s, and at this load in 2 s of each minute from then on: a round is about as long.
+pub(super) const NO_CALLS: &str = "--per=off";
+
 /// CPU microseconds a request in one mode, and requests per second.
 fn one(tools: &Tools, gateway: &Gateway, mode: Mode, window: Duration) -> Result<(f64, f64)> {
     let pid = gateway.target.pid().to_string();
     let mut tracer = match mode {
         Mode::Untraced => None,
         Mode::Heaptop => {
-            let mut heaptop = tools.heaptop(&["--json", &pid])?;
+            let mut heaptop = tools.heaptop(&["--json", NO_CALLS, &pid])?;
             heaptop.expect_line(ATTACHED_WITHIN)?;
             Some(heaptop)
         }
@@ -166,7 +169,7 @@ fn hits(tools: &Tools, gateway: &Gateway) -> Result<Hits> {
     say("bench", "hits and their cost");
     let pid = gateway.target.pid().to_string();
     let switch = StatsSwitch::on();
-    let mut heaptop = tools.heaptop(&["--json", "--interval=500ms", &pid])?;
+    let mut heaptop = tools.heaptop(&["--json", "--interval=500ms", NO_CALLS, &pid])?;
     heaptop.expect_line(ATTACHED_WITHIN)?;
     let tracer = heaptop.leaf_pid();
     let before = program_stats(tracer);

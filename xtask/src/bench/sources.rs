@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     Tools,
-    cost::{ATTACHED_WITHIN, Gateway, SETTLE, bpftrace},
+    cost::{ATTACHED_WITHIN, Gateway, NO_CALLS, SETTLE, bpftrace},
     cpu_seconds,
     stats::{Median, median},
 };
@@ -223,7 +223,7 @@ fn once(tools: &Tools, target: &mut Target, mode: Mode, window: Duration) -> Res
         Mode::BpftraceCount => Some(bpftrace(tools, program, &pid, "@ = count();")?),
         Mode::BpftraceStack => Some(bpftrace(tools, program, &pid, "@[ustack] = count();")?),
         _ => {
-            let mut arguments = vec!["--json"];
+            let mut arguments = vec!["--json", NO_CALLS];
             arguments.extend(mode.arguments());
             arguments.push(&pid);
             let mut heaptop = tools.heaptop(&arguments)?;
