@@ -455,20 +455,22 @@ fn a_stop_takes_out_the_probes_of_allocations_and_going_on_places_them_again() {
     }
 }
 
-/// Draws the screen anew so many times, of which the kernel keeps a few until somebody reads. There is no word to wait for.
-fn press_unseen(terminal: &Terminal, times: usize) {
+/// A terminal that has stopped reading before the screen was drawn anew so many times, of which the kernel keeps a few until
+/// somebody reads. There is no word to wait for.
+fn stalled(scene: &Scene, times: usize) -> Terminal {
+    let terminal = scene.watch(scene.at().sized(200, 60), &[]);
+    terminal.set_deaf(true);
     for _ in 0..times {
         terminal.keys("?");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+    terminal
 }
 
 #[test]
 fn a_terminal_that_reads_no_more_keeps_no_signal_waiting() {
     let Some(scene) = Scene::new() else { return };
-    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
-    terminal.set_deaf(true);
-    press_unseen(&terminal, 100);
+    let mut terminal = stalled(&scene, 100);
     let begun = std::time::Instant::now();
     terminal.signal(Signal::SIGTERM);
     assert_eq!(terminal.status(), 143);
@@ -484,9 +486,7 @@ fn a_terminal_that_reads_no_more_keeps_no_signal_waiting() {
 #[test]
 fn a_stop_of_one_whose_terminal_stalls_is_no_end() {
     let Some(scene) = Scene::new() else { return };
-    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
-    terminal.set_deaf(true);
-    press_unseen(&terminal, 100);
+    let mut terminal = stalled(&scene, 100);
     // Without a shell the kernel lets nobody stop by it: it goes on at once, when it has given up its last frame.
     terminal.signal(Signal::SIGTSTP);
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -501,9 +501,7 @@ fn a_stop_of_one_whose_terminal_stalls_is_no_end() {
 #[test]
 fn a_terminal_that_stalls_shows_what_it_missed() {
     let Some(scene) = Scene::new() else { return };
-    let mut terminal = scene.watch(scene.at().sized(200, 60), &[]);
-    terminal.set_deaf(true);
-    press_unseen(&terminal, 101);
+    let mut terminal = stalled(&scene, 101);
     terminal.set_deaf(false);
     terminal.see("Ctrl-Z");
     terminal.press("?", "main.keepBytes");

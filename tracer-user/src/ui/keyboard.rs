@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keys::Parser;
-use crate::readiness::readable;
+use crate::readiness::{is_ready, readable};
 use crate::view::input::Input;
 
 /// Bytes of one read: more than a hand types, less than a paste, which comes in pieces.
@@ -73,7 +73,7 @@ impl Keyboard {
                 }
                 ready = self.terminal.readable() => {
                     let mut ready = ready?;
-                    if !has_bytes(ready.get_inner())? {
+                    if !is_ready(ready.get_inner(), PollFlags::IN)? {
                         // A blocking read of nothing would never come back.
                         ready.clear_ready();
                         continue;
@@ -92,19 +92,5 @@ impl Keyboard {
                 () = unfinished => self.inputs.extend(self.parser.give_up()),
             }
         }
-    }
-}
-
-/// Whether a read would come back at once: there is something, or the terminal is gone.
-fn has_bytes(terminal: &OwnedFd) -> io::Result<bool> {
-    const AT_ONCE: Timespec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::new(terminal, PollFlags::IN)];
-    match poll(&mut fds, Some(&AT_ONCE)) {
-        Ok(n) => Ok(n > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(err) => Err(err.into()),
     }
 }

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::termios::{FlowArg, FlushArg, tcflow, tcflush};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
+
+use crate::readiness::is_ready;
 
 /// How often a terminal that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -38,7 +40,10 @@ pub(super) fn is_written(patience: Duration) -> bool {
 
 /// Waits until all is written and the terminal takes more, no longer than `patience`; whether it does.
 pub(super) fn settles(patience: Duration) -> bool {
-    wait(patience, || !is_writing() && takes_more())
+    wait(patience, || {
+        // One that is gone says so by the write.
+        !is_writing() && is_ready(io::stdout(), PollFlags::OUT).unwrap_or(false)
+    })
 }
 
 fn wait(patience: Duration, is_so: impl Fn() -> bool) -> bool {
@@ -88,17 +93,6 @@ pub(super) fn write_instead(bytes: &[u8], patience: Duration) -> io::Result<()> 
     });
     // Nobody reads: there is nobody to tell either.
     written.unwrap_or(Ok(()))
-}
-
-/// Whether a few bytes would be written at once. A terminal that is gone says so by the write.
-fn takes_more() -> bool {
-    const AT_ONCE: Timespec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-    poll(&mut fds, Some(&AT_ONCE)).is_ok_and(|n| n > 0)
 }
 
 /// Collects what is written; a flush hands it to the thread.

@@ -2,7 +2,7 @@
 //! selected group is parked that waits longest.
 
 use super::format;
-use super::graph::{LABEL, labelled, over_time, rule};
+use super::graph::{readings, rule};
 use super::layout::Layout;
 use super::moves::scroll_to;
 use super::names;
@@ -238,26 +238,13 @@ fn made_by(group: &GoroutineGroup, column: usize, room: usize) -> Line {
 }
 
 fn graph(ui: &UiState, all: &Goroutines, room: usize, rows: usize) -> Vec<Line> {
-    let cells = room.saturating_sub(LABEL + 1);
-    let Some(first) = all.history.first().filter(|_| all.history.len() >= 2) else {
-        let mut lines = vec![Line::new("  one read so far", Role::Dim)];
-        lines.resize(rows, Line::default());
-        return lines;
-    };
-    // The most between two moments: no peak is lost.
-    let history = all
-        .history
-        .iter()
-        .map(|then| (then.at_ns, then.count as f64));
-    let values = over_time(
-        history,
-        (first.at_ns, ui.reading.until_ns()),
-        cells * 2,
-        f64::max,
-    );
-    labelled(&values, rows, |low, high| {
-        (format::count(high), format::count(low))
-    })
+    readings(
+        &all.history,
+        |then| (then.at_ns, then.count as f64),
+        ui.reading.until_ns(),
+        (room, rows),
+        format::count,
+    )
 }
 
 /// How long a read takes, and when the next one comes.

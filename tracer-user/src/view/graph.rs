@@ -35,7 +35,7 @@ pub fn rule(left: &str, right: &str, room: usize) -> Line {
 
 /// Readings as `n` values evenly spread over a time. What falls between two moments is made one by `of_two`, the older
 /// first; where nothing does, the value before stands. `history` is of moments and values, oldest first.
-pub(super) fn over_time(
+fn over_time(
     history: impl Iterator<Item = (u64, f64)>,
     (from_ns, to_ns): (u64, u64),
     n: usize,
@@ -58,7 +58,7 @@ pub(super) fn over_time(
 }
 
 /// An area of `rows` lines with the ends of its range at the left, as `ends` writes them: the upper, then the lower.
-pub(super) fn labelled(
+fn labelled(
     values: &[Option<f64>],
     rows: usize,
     ends: impl Fn(f64, f64) -> (String, String),
@@ -74,6 +74,31 @@ pub(super) fn labelled(
         Line::new(format!("{label:>7} "), Role::Dim).with(text, Role::Accent)
     };
     texts.into_iter().enumerate().map(labelled).collect()
+}
+
+/// Readings from the first to `until_ns` as an area of `rows` lines, its range at the left as `figure` writes it.
+pub(super) fn readings<T>(
+    history: &[T],
+    moment: impl Fn(&T) -> (u64, f64),
+    until_ns: u64,
+    (room, rows): (usize, usize),
+    figure: impl Fn(f64) -> String,
+) -> Vec<Line> {
+    let cells = room.saturating_sub(LABEL + 1);
+    let Some(first) = history.first().filter(|_| history.len() >= 2) else {
+        let mut lines = vec![Line::new("  one read so far", Role::Dim)];
+        lines.resize(rows, Line::default());
+        return lines;
+    };
+    let from_ns = moment(first).0;
+    // The most between two moments: no peak is lost.
+    let values = over_time(
+        history.iter().map(moment),
+        (from_ns, until_ns),
+        cells * 2,
+        f64::max,
+    );
+    labelled(&values, rows, |low, high| (figure(high), figure(low)))
 }
 
 /// An area under `values`, which are oldest first, `None` where nothing is known; two values stand beside each other

@@ -2,7 +2,7 @@
 //! view, and the resident set over time.
 
 use super::format;
-use super::graph::{LABEL, labelled, over_time, rule};
+use super::graph::{readings, rule};
 use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
@@ -466,26 +466,13 @@ fn graph(ui: &UiState, anatomy: &Anatomy, room: usize, rows: usize) -> Vec<Line>
         time(ui, anatomy.peak.at_ns)
     );
     let mut lines = vec![rule("RSS over the watch", &peak, room)];
-    let cells = room.saturating_sub(LABEL + 1);
-    let (Some(first), true) = (anatomy.history.first(), anatomy.history.len() >= 2) else {
-        lines.push(Line::new("  one read so far", Role::Dim));
-        lines.resize(1 + rows, Line::default());
-        return lines;
-    };
-    // The most between two moments: no peak is lost.
-    let history = anatomy
-        .history
-        .iter()
-        .map(|moment| (moment.at_ns, moment.rss_bytes as f64));
-    let values = over_time(
-        history,
-        (first.at_ns, ui.reading.until_ns()),
-        cells * 2,
-        f64::max,
-    );
-    lines.extend(labelled(&values, rows, |low, high| {
-        (format::mega(high), format::mega(low))
-    }));
+    lines.extend(readings(
+        &anatomy.history,
+        |moment| (moment.at_ns, moment.rss_bytes as f64),
+        ui.reading.until_ns(),
+        (room, rows),
+        format::mega,
+    ));
     lines
 }
 
