@@ -86,6 +86,7 @@ impl Session {
         reason = "it spawns on the runtime that awaits it"
     )]
     pub async fn attach(pid: u32, settings: &AttachSettings) -> Result<Self, Refusal> {
+        let stop_asked = stop::catch();
         let mut attached = attach::attach(pid, settings)?;
         let (event_sender, batches) = mpsc::channel(MAX_BATCHES);
         let (requests, request_receiver) = mpsc::channel(MAX_REQUESTS);
@@ -111,8 +112,8 @@ impl Session {
         session.apply(first);
         session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
         let requests = session.requests.downgrade();
-        match stop::watch(requests) {
-            Ok(stops) => session.stops = stops,
+        match stop_asked {
+            Ok(asked) => session.stops = stop::watch(asked, requests),
             Err(err) => log::warn!("a stop will not take probes out: {err}"),
         }
         if has_probes {

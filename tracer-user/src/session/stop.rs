@@ -31,13 +31,22 @@ pub(super) fn ask() -> io::Result<()> {
     Ok(kill(Pid::from_raw(0), Signal::SIGTSTP)?)
 }
 
-/// Waits for SIGTSTP on a task of its own, until the set is dropped: has probes taken out by who reads `requests`, gives
-/// the terminal back, and stops. Who has the terminal takes it again by SIGCONT.
+/// Catches SIGTSTP. To be called before there are probes: one that comes while they are placed waits for [`watch`].
 ///
 /// # Errors
 /// When the signal cannot be caught.
-pub(super) fn watch(requests: mpsc::WeakSender<Request>) -> io::Result<JoinSet<()>> {
-    let mut asked = signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?;
+pub(super) fn catch() -> io::Result<tokio::signal::unix::Signal> {
+    signal(SignalKind::from_raw(Signal::SIGTSTP as i32))
+}
+
+/// Waits for SIGTSTP on a task of its own, until the set is dropped: has probes taken out by who reads `requests`, gives
+/// the terminal back, and stops. Who has the terminal takes it again by SIGCONT.
+///
+/// `asked` is that of [`catch`].
+pub(super) fn watch(
+    mut asked: tokio::signal::unix::Signal,
+    requests: mpsc::WeakSender<Request>,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         while asked.recv().await.is_some() {
@@ -63,7 +72,7 @@ pub(super) fn watch(requests: mpsc::WeakSender<Request>) -> io::Result<JoinSet<(
             let _ = raise(Signal::SIGCONT);
         }
     });
-    Ok(tasks)
+    tasks
 }
 
 /// Has the probes taken out that nobody would watch, until what is returned is dropped.
