@@ -61,6 +61,7 @@ impl Traced {
         let settings = LoadSettings {
             special: go.program.facts.special,
             jbe_filter: plan.jbe_filter(),
+            sweepgen: go.program.sweepgen(),
             ring_bytes: Some(RING_BYTES),
             log: false,
             alloc: Some(AllocSettings {

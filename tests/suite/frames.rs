@@ -326,6 +326,7 @@ impl Story {
         self.model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: self.live_bytes,
+            cycle: None,
         }));
         self.now_ns += SECOND / 1_000;
         self.kernel(0);
@@ -399,6 +400,7 @@ impl Story {
         self.model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: self.live_bytes,
+            cycle: None,
         }));
         for index in 0..self.sites.len() {
             for _ in 0..self.sites[index].5.1 {

@@ -277,12 +277,13 @@ fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path:
             Instruction::PushRbp => bytes[0] == 0x55,
             Instruction::Jbe => bytes[0] == 0x76 || bytes == [0x0f, 0x86],
             Instruction::Call => bytes[0] == 0xe8,
+            Instruction::NilCheck => bytes[0] == 0x74 || bytes == [0x0f, 0x84],
         };
         assert!(fits, "{release} {name}: {point:?} on {bytes:02x?}");
         let is_old = release.starts_with("1.19.");
         assert_eq!(
             point.jbe_filter,
-            is_old && point.instruction != Instruction::Call,
+            is_old && matches!(point.instruction, Instruction::PushRbp | Instruction::Jbe),
             "{release} {name}: {point:?}"
         );
     }

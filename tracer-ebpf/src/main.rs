@@ -82,6 +82,13 @@ fn large(ctx: ProbeContext) -> u32 {
     DONE
 }
 
+/// Behind the call of `(*mheap).alloc` in the same, on its nil check, where that of `push` is inlined.
+#[uprobe]
+fn large_result(ctx: ProbeContext) -> u32 {
+    spans::large_result(&ctx);
+    DONE
+}
+
 /// On `runtime.mallocgc(size, typ, needzero)` and its kin: an allocation.
 #[uprobe]
 fn alloc(ctx: ProbeContext) -> u32 {

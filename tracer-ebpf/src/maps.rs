@@ -38,6 +38,8 @@ static SPECIAL_BUCKET_OFFSET: Global<u64> = Global::new(24);
 #[unsafe(no_mangle)]
 static JBE_FILTER: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
+static SWEEPGEN: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
 static LOG: Global<u64> = Global::new(0);
 
 /// Twice the keys of [`COUNTS`]: every stack that is counted should be remembered as sent, and an LRU map of the kernel
@@ -155,6 +157,12 @@ const WAKE_WINDOW_BYTES: u64 = 12 * (size_of::<wire::SampleRecord>() as u64 + 8)
 #[inline(always)]
 pub(crate) fn profile_kind() -> u64 {
     PROFILE_KIND.load()
+}
+
+/// Run-time address of `runtime.mheap_.sweepgen`; 0 where it is not known.
+#[inline(always)]
+pub(crate) fn sweepgen() -> u64 {
+    SWEEPGEN.load()
 }
 
 /// Offset in bytes of `special.kind`.

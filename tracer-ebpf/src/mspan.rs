@@ -48,6 +48,12 @@ pub(crate) fn class(address: u64) -> Option<u64> {
     regs::read_u8(address.wrapping_add(maps::span_spanclass())).map(u64::from)
 }
 
+/// Whether spans of this class hold one large object each: size class 0, with pointers (0) or without (1).
+#[inline(always)]
+pub(crate) fn is_large(span_class: u64) -> bool {
+    span_class >> 1 == 0
+}
+
 /// Objects in the span at `address`.
 #[inline(always)]
 pub(crate) fn alloc_count(address: u64) -> Option<u64> {

@@ -75,6 +75,13 @@ pub(crate) fn read_u16(address: u64) -> Option<u16> {
     unsafe { bpf_probe_read_user(address as *const u16) }.ok()
 }
 
+/// Four bytes of the target; `None` when a page of them is not there.
+#[inline(always)]
+pub(crate) fn read_u32(address: u64) -> Option<u32> {
+    // SAFETY: as in `read_u8`.
+    unsafe { bpf_probe_read_user(address as *const u32) }.ok()
+}
+
 /// Sixteen bytes of the target, as two numbers; `None` when a page of them is not there.
 #[inline(always)]
 pub(crate) fn read_pair(address: u64) -> Option<[u64; 2]> {

@@ -10,7 +10,8 @@ use tracer_ebpf::wire::{
 
 use crate::{maps, mspan, regs, stack};
 
-/// In `(*mcache).nextFree`, on the call of `nextFreeIndex` behind `refill`: RAX = the new span.
+/// In `(*mcache).nextFree`, on the call of `nextFreeIndex` behind `refill`, or on the nil check of what `cacheSpan` has
+/// returned: RAX = the new span.
 #[inline(always)]
 pub(crate) fn taken(ctx: &ProbeContext) {
     maps::count_hit(KIND_SPAN);
@@ -21,7 +22,22 @@ pub(crate) fn taken(ctx: &ProbeContext) {
 #[inline(always)]
 pub(crate) fn large(ctx: &ProbeContext) {
     maps::count_hit(KIND_LARGE);
-    tell(ctx, KIND_LARGE, regs::rbx(ctx));
+    tell_large(ctx, regs::rbx(ctx));
+}
+
+/// On the nil check of what `(*mheap).alloc` has returned: RAX = the span.
+#[inline(always)]
+pub(crate) fn large_result(ctx: &ProbeContext) {
+    maps::count_hit(KIND_LARGE);
+    tell_large(ctx, regs::rax(ctx));
+}
+
+/// Tells a span of one large object. A profile may have inlined what does the same with spans of small ones.
+#[inline(always)]
+fn tell_large(ctx: &ProbeContext, address: u64) {
+    if mspan::class(address).is_none_or(mspan::is_large) {
+        tell(ctx, KIND_LARGE, address);
+    }
 }
 
 #[inline(always)]

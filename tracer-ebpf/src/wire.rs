@@ -26,11 +26,11 @@ pub const KIND_GC_MARKED: u32 = 3;
 /// The profile of the cycle is flushed: the first call after `call mProf_FlushLocked` in `runtime.mProf_Flush` was
 /// reached. From here on the bucket counters may be read. Carried by a [`GcRecord`].
 pub const KIND_FLUSHED: u32 = 4;
-/// A span was taken into a P's cache: the call behind `refill` in `runtime.(*mcache).nextFree` was reached. Carried by a
-/// [`SpanRecord`].
+/// A span was taken into a P's cache: the call behind `refill` in `runtime.(*mcache).nextFree` was reached, or what does
+/// the same where that is inlined. Carried by a [`SpanRecord`].
 pub const KIND_SPAN: u32 = 5;
-/// A large object was allocated: the call of `(*spanSet).push` in `runtime.(*mcache).allocLarge` was reached. Carried by
-/// a [`SpanRecord`].
+/// A large object was allocated: the call of `(*spanSet).push` in `runtime.(*mcache).allocLarge` was reached, or what does
+/// the same where that is inlined. Carried by a [`SpanRecord`].
 pub const KIND_LARGE: u32 = 6;
 /// An allocation of any size: `runtime.mallocgc` or one of its specialised kin was reached. Counted in
 /// [`maps::COUNTS`]; those of the random subset are carried by an [`AllocRecord`].
@@ -127,6 +127,9 @@ pub struct GcRecord {
     /// Bytes marked in this cycle, the `bytesMarked` argument of `resetLive`: the live heap. [`KIND_GC_MARKED`] only; 0 in
     /// the others.
     pub live_bytes: u64,
+    /// Number of the cycle that ends, as `runtime.mheap_.sweepgen` counts it: two for each, the one that ends not yet
+    /// among them. [`KIND_GC_MARKED`] only; 0 in the others, and where it could not be read.
+    pub cycle: u64,
 }
 
 /// A span that a P takes to allocate from, or a large object. Everything as it is when the probe runs: before the first
@@ -219,8 +222,8 @@ const _: () =
 const _: () = assert!(size_of::<SampleRecord>() == 32);
 const _: () =
     assert!(offset_of!(SampleRecord, object) == 16 && offset_of!(SampleRecord, bucket) == 24);
-const _: () = assert!(size_of::<GcRecord>() == 24);
-const _: () = assert!(offset_of!(GcRecord, live_bytes) == 16);
+const _: () = assert!(size_of::<GcRecord>() == 32);
+const _: () = assert!(offset_of!(GcRecord, live_bytes) == 16 && offset_of!(GcRecord, cycle) == 24);
 
 /// Length in bytes of a record of this kind, header included; `None` for a kind that does not exist, or has no record.
 ///
@@ -258,10 +261,13 @@ pub mod programs {
     /// [`KIND_FLUSHED`](super::KIND_FLUSHED). Reads no register.
     pub const FLUSHED: &str = "flushed";
 
-    /// [`KIND_SPAN`](super::KIND_SPAN). Expects RAX = span (`nextFree`, on the call behind that of `refill`).
+    /// [`KIND_SPAN`](super::KIND_SPAN). Expects RAX = span (`nextFree`, on the call behind that of `refill`; or on the nil
+    /// check behind the call of `cacheSpan`).
     pub const SPAN: &str = "span";
     /// [`KIND_LARGE`](super::KIND_LARGE). Expects RBX = span (`allocLarge`, on the call of `(*spanSet).push`).
     pub const LARGE: &str = "large";
+    /// [`KIND_LARGE`](super::KIND_LARGE) too. Expects RAX = span (on the nil check behind the call of `(*mheap).alloc`).
+    pub const LARGE_RESULT: &str = "large_result";
     /// [`KIND_ALLOC`](super::KIND_ALLOC). Expects RAX = size, RBX = type (`mallocgc` and its specialised kin).
     pub const ALLOC: &str = "alloc";
     /// [`KIND_CALL`](super::KIND_CALL). Reads no register but the flags.
@@ -269,7 +275,7 @@ pub mod programs {
     /// [`KIND_OTHER_CALL`](super::KIND_OTHER_CALL). Reads no register but the flags.
     pub const OTHER_CALL: &str = "other_call";
 
-    /// The program of each kind, indexed by kind.
+    /// The program of each kind, indexed by kind; [`LARGE_RESULT`] beside it.
     pub const BY_KIND: [&str; N_PROBES] = [
         BORN, FREED, GC_START, GC_MARKED, FLUSHED, SPAN, LARGE, ALLOC, CALL, OTHER_CALL,
     ];
@@ -332,6 +338,8 @@ pub mod globals {
     /// `u64`: not 0 = diagnostics of rare events by aya-log. Default 0. aya-log's own level, `AYA_LOG_LEVEL`, applies
     /// beside it and defaults to everything.
     pub const LOG: &str = "LOG";
+    /// `u64`: run-time address of `runtime.mheap_.sweepgen`, four bytes wide. Default 0, where cycles come without number.
+    pub const SWEEPGEN: &str = "SWEEPGEN";
     /// `u64`: [`SOURCE_SPANS`](super::SOURCE_SPANS) or [`SOURCE_EXACT`](super::SOURCE_EXACT); what the programs of spans and
     /// large objects do. Default [`SOURCE_SPANS`](super::SOURCE_SPANS).
     pub const SOURCE: &str = "SOURCE";

@@ -86,6 +86,9 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         wire::KIND_GC_MARKED => ProbeEvent::GcMarked {
             at_ns,
             live_bytes: word(offset_of!(GcRecord, live_bytes))?,
+            cycle: u32::try_from(word(offset_of!(GcRecord, cycle))?)
+                .ok()
+                .filter(|&cycle| cycle > 0),
         },
         wire::KIND_FLUSHED => ProbeEvent::Flushed { at_ns },
         wire::KIND_SPAN | wire::KIND_LARGE => {
@@ -179,16 +182,19 @@ mod tests {
                 bucket: 0x7f00
             }))
         );
-        let marked = record(&bytes(wire::KIND_GC_MARKED, &[42]));
+        for (word, cycle) in [(9, Some(9)), (0, None), (u64::MAX, None)] {
+            let marked = record(&bytes(wire::KIND_GC_MARKED, &[42, word]));
+            assert_eq!(
+                marked,
+                Ok(Record::Event(ProbeEvent::GcMarked {
+                    at_ns: 7,
+                    live_bytes: 42,
+                    cycle
+                }))
+            );
+        }
         assert_eq!(
-            marked,
-            Ok(Record::Event(ProbeEvent::GcMarked {
-                at_ns: 7,
-                live_bytes: 42
-            }))
-        );
-        assert_eq!(
-            record(&bytes(wire::KIND_FLUSHED, &[0])),
+            record(&bytes(wire::KIND_FLUSHED, &[0, 0])),
             Ok(Record::Event(ProbeEvent::Flushed { at_ns: 7 }))
         );
         let alloc = [1, 0xc010, 48, 0x50_0000, 0xc000, (11 << 32) + 48];

@@ -189,6 +189,8 @@ pub enum ProbeEvent {
         at_ns: u64,
         /// Bytes marked: the live heap.
         live_bytes: u64,
+        /// Number of the cycle that ends with it; `None` where the probe could not read it.
+        cycle: Option<u32>,
     },
     /// The runtime has flushed its profile: the cycle is complete in the buckets.
     Flushed {

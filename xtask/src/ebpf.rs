@@ -466,7 +466,10 @@ mod tests {
                 .unwrap()
                 .to_owned()
         };
-        for name in programs::BY_KIND {
+        for name in programs::BY_KIND
+            .into_iter()
+            .chain([programs::LARGE_RESULT])
+        {
             assert_eq!(section_of(name), "uprobe", "{name}");
         }
         for name in [maps::EVENTS, maps::LOST, maps::HITS] {

@@ -14,6 +14,8 @@
 //	mark              from now on, allocations count from here
 //	check             looks at every byte pattern that is kept; answers how many objects that were
 //	gc, gc1           collect twice, once; answers the number of the last cycle
+//	start-gc MS       collect every MS milliseconds, from a goroutine of its own, until
+//	stop-gc           ... which answers when the last collection is over
 //	start-churn G     G goroutines make garbage until
 //	stop-churn        ... which answers when the last of them has returned
 //	pace N MS         allocate small objects, N a second, for MS milliseconds; answers how many
@@ -101,6 +103,8 @@ var commands = map[string]command{
 	"check":       {0, func([]int) (string, error) { return check() }},
 	"gc":          {0, func([]int) (string, error) { return collect(2), nil }},
 	"gc1":         {0, func([]int) (string, error) { return collect(1), nil }},
+	"start-gc":    {1, func(a []int) (string, error) { return startCollector(a[0]) }},
+	"stop-gc":     {0, func([]int) (string, error) { return stopCollector() }},
 	"start-churn": {1, func(a []int) (string, error) { return startChurn(a[0]) }},
 	"stop-churn":  {0, func([]int) (string, error) { return stopChurn() }},
 	"pace":        {2, func(a []int) (string, error) { return pace(a[0], a[1]), nil }},

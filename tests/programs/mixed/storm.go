@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ var (
 type storm struct {
 	stop    chan struct{}
 	running sync.WaitGroup
+	gc      *collector
 	rounds  int64
 	damage  atomic.Value // string
 }
@@ -31,8 +31,8 @@ func startStorm(goroutines, everyMs int) (string, error) {
 		return "", errAlreadyStorming
 	}
 	s := &storm{stop: make(chan struct{})}
-	s.running.Add(goroutines + 1)
-	go s.collect(time.Duration(everyMs) * time.Millisecond)
+	s.running.Add(goroutines)
+	s.gc = newCollector(everyMs)
 	for seed := 0; seed < goroutines; seed++ {
 		go s.rage(int64(seed))
 	}
@@ -56,23 +56,10 @@ func stopStorm() (string, error) {
 	}
 	close(current.stop)
 	current.running.Wait()
+	current.gc.end()
 	rounds, err := stormRounds()
 	current = nil
 	return rounds, err
-}
-
-func (s *storm) collect(every time.Duration) {
-	defer s.running.Done()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-ticker.C:
-			runtime.GC()
-		}
-	}
 }
 
 func (s *storm) rage(seed int64) {

@@ -53,7 +53,7 @@ pub struct Checked {
     pub gc_cycles: u32,
     /// Addresses of dead objects as they were given, in no order.
     pub dead: Vec<u64>,
-    /// Objects of which nothing can be said this time: their span could not be read, or changed in every reading.
+    /// Objects of which nothing can be said this time: their span could not be read, or was being swept in every reading.
     pub unknown: usize,
     /// Objects whose span was not swept yet, so that its mark bits decided.
     pub by_marks: usize,
@@ -131,13 +131,18 @@ impl Span {
             && self.class == followed.span_class
     }
 
+    /// Whether it is being swept: its bits are about to change places, or have, and nothing says which.
+    fn is_being_swept(&self, heap: u32) -> bool {
+        self.sweepgen.wrapping_sub(heap).cast_signed() == -1
+    }
+
     /// Which bits hold, with `heap` the heap's `sweepgen`; `None` for a state that does not exist.
     fn rule(&self, heap: u32) -> Option<Rule> {
         match self.sweepgen.wrapping_sub(heap).cast_signed() {
             // Swept, or swept and then cached by a P.
             0 | 3 => Some(Rule::Allocated),
-            // To be swept, being swept, or cached by a P and to be swept.
-            -2 | -1 | 1 => Some(Rule::Marked),
+            // To be swept, or cached by a P and to be swept.
+            -2 | 1 => Some(Rule::Marked),
             _ => None,
         }
     }
@@ -324,7 +329,7 @@ fn find_spans<'f>(
     Ok(groups)
 }
 
-/// Decides groups by their spans' bits. Gives back those whose span changed while it was read.
+/// Decides groups by their spans' bits. Gives back those whose span is being swept, or changed while it was read.
 fn decide<'f>(
     memory: &impl Memory,
     facts: &Facts,
@@ -340,6 +345,7 @@ fn decide<'f>(
     // Groups whose span is still theirs, with the rule that holds; what is read for them: inline marks, bits, the span
     // again. Sweeping copies the inline marks into the mark bits before it clears them, so they are read first.
     let mut open: Vec<(Group<'f>, Span, Rule)> = Vec::new();
+    let mut changed = Vec::new();
     let mut ranges = Vec::new();
     for (index, group) in groups.into_iter().enumerate() {
         let span = before.get(index);
@@ -353,6 +359,10 @@ fn decide<'f>(
                 .extend(group.members.iter().map(|one| one.object));
             continue;
         }
+        if span.is_being_swept(heap) {
+            changed.push(group);
+            continue;
+        }
         let Some(rule) = span.rule(heap).filter(|_| span.n_slots <= MAX_SLOTS) else {
             checked.unknown += group.members.len();
             continue;
@@ -363,7 +373,6 @@ fn decide<'f>(
         open.push((group, span, rule));
     }
     let read = Batch::read(memory, &ranges);
-    let mut changed = Vec::new();
     for (index, (group, before, rule)) in open.into_iter().enumerate() {
         let again = read.get(3 * index + 2);
         let again = again.and_then(|bytes| Span::parse(bytes, &facts.mspan));

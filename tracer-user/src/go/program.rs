@@ -278,6 +278,11 @@ impl Program {
             .find(|module| module.moduledata.text.contains(pc))
     }
 
+    /// Run-time address of `runtime.mheap_.sweepgen`: twice the number of GC cycles whose marks are complete.
+    pub fn sweepgen(&self) -> u64 {
+        self.vars.mheap.wrapping_add(self.facts.mheap.sweepgen)
+    }
+
     /// Link-time bounds of one of the [`PROBED_FUNCTIONS`]; `None` when the executable does not have it.
     pub fn function(&self, name: &str) -> Option<Code> {
         let (_, range) = self.functions.iter().find(|(known, _)| *known == name)?;

@@ -61,6 +61,7 @@ impl Model {
                 self.gc.epoch += ahead;
                 self.gc.begin_sweep();
                 self.gc.number = Some(figures.gc_cycles);
+                self.gc.began_epoch(figures.gc_cycles);
                 self.gc.push(Cycle {
                     number: figures.gc_cycles,
                     at_ns: read.at_ns,

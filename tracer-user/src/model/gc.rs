@@ -9,6 +9,9 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 /// Most cycles kept for the graph: four times the columns of a wide terminal. Older ones are thinned.
 pub const MAX_CYCLES: usize = 1024;
 
+/// Cycles of which it is known when they began: marks are read some cycles late at most, hooks come a look late.
+const MAX_EPOCHS: usize = 16;
+
 /// The cycles seen and where the present one stands.
 #[derive(Clone, Debug, Default)]
 pub struct Gc {
@@ -25,6 +28,8 @@ pub struct Gc {
     pub blind: bool,
     /// The runtime was one look ahead of the hooks.
     pub is_behind: bool,
+    /// The epochs that the last cycles began, by number: newest last.
+    epochs: VecDeque<(u32, u64)>,
     swept_looks: u32,
     cycles: VecDeque<Cycle>,
     /// Of the cycles that leave `cycles`' newer half, every `thin`-th stays.
@@ -33,20 +38,52 @@ pub struct Gc {
 }
 
 impl Gc {
-    /// A mark termination at `at_ns` with so many live bytes.
-    pub fn marked(&mut self, at_ns: u64, live_bytes: u64) {
+    /// A mark termination at `at_ns` with so many live bytes. `number` is the cycle's, where the hook could read it; else it
+    /// is the one behind the last.
+    pub fn marked(&mut self, at_ns: u64, live_bytes: u64, number: Option<u32>) {
         self.epoch += 1;
         self.begin_sweep();
         self.blind = false;
         self.is_behind = false;
-        self.number = self.number.map(|n| n.wrapping_add(1));
+        let next = self.number.map(|last| last.wrapping_add(1));
+        let number = number.or(next);
+        if let (Some(number), Some(next)) = (number, next) {
+            self.missed += u64::from(number.saturating_sub(next));
+        }
+        self.number = self.number.max(number);
+        let number = number.unwrap_or(0);
+        self.began_epoch(number);
+        let mut cycles = self.cycles.iter_mut().rev().take(MAX_EPOCHS);
+        if let Some(given_up) = cycles.find(|cycle| cycle.number == number && number > 0) {
+            // The runtime was read ahead of its hook, which then was thought to be lost.
+            (given_up.at_ns, given_up.live_bytes) = (at_ns, live_bytes);
+            self.missed = self.missed.saturating_sub(1);
+            return;
+        }
         self.push(Cycle {
-            number: self.number.unwrap_or(0),
+            number,
             at_ns,
             live_bytes,
             goal_bytes: None,
             ..Cycle::default()
         });
+    }
+
+    /// What is born from now on is born after cycle `number`.
+    pub fn began_epoch(&mut self, number: u32) {
+        self.epochs.retain(|(known, _)| *known != number);
+        if self.epochs.len() >= MAX_EPOCHS {
+            self.epochs.pop_front();
+        }
+        self.epochs.push_back((number, self.epoch));
+    }
+
+    /// The epoch that a cycle began; `None` for one of long ago.
+    pub fn epoch_of(&self, number: u32) -> Option<u64> {
+        let mut epochs = self.epochs.iter().rev();
+        epochs
+            .find(|(known, _)| *known == number)
+            .map(|(_, epoch)| *epoch)
     }
 
     /// The last cycle is being swept from now on.

@@ -216,16 +216,18 @@ impl Model {
             return; // It was over before the attach, or is final already.
         };
         // The next mark may have come while the bits of this one were read.
-        let late = (number < known).then(|| self.born_since(u64::from(known - number)));
+        let late = (number < known).then(|| {
+            let one_each = self.gc.epoch.saturating_sub(u64::from(known - number));
+            self.born_since(self.gc.epoch_of(number).unwrap_or(one_each))
+        });
         if late.is_none() {
             self.gc.sweeping = false;
         }
         self.settle(at_ns, Some(number), late.as_ref());
     }
 
-    /// What was born since the mark termination so many before the last one.
-    fn born_since(&self, before: u64) -> Since {
-        let first = self.gc.epoch.saturating_sub(before);
+    /// What was born in this epoch and later ones.
+    fn born_since(&self, first: u64) -> Since {
         let mut since = Since::new();
         for (_, sample) in self.samples.iter() {
             if u64::from(sample.born_epoch) >= first {

@@ -91,6 +91,7 @@ fn mark(model: &mut Model, second: u64) {
     model.apply(Event::Probe(ProbeEvent::GcMarked {
         at_ns,
         live_bytes: 5,
+        cycle: None,
     }));
 }
 
@@ -318,6 +319,39 @@ fn a_birth_told_after_the_mark_that_it_was_before_counts_as_born_before() {
     check_sums(&model);
 }
 
+/// A hook whose record was hidden until the cycle had been given up: it must not pass for the next one's, nor what was
+/// born before it for younger than the cycle.
+#[test]
+fn a_hook_that_comes_late_is_that_of_its_own_cycle() {
+    let mut model = attached(Source::Spans);
+    let number = FIRST_CYCLE + 1;
+    for second in [3, 4] {
+        model.apply(heap(START_NS + second * SECOND_NS, number));
+    }
+    assert_eq!(model.cycles_missed(), 1, "two looks without it");
+    model.apply(Event::Births(vec![birth(1, 0x100, CACHE, 10.0)]));
+    let at_ns = START_NS + 2 * SECOND_NS;
+    model.apply(Event::Probe(ProbeEvent::GcMarked {
+        at_ns,
+        live_bytes: 5,
+        cycle: Some(number),
+    }));
+    model.apply(Event::Births(vec![birth(3, 0x200, CACHE, 100.0)]));
+    assert_eq!(model.cycles_missed(), 0);
+    assert_eq!(model.heap().gc_cycles, Some(number));
+    // The marks are read late: another cycle has ended.
+    model.apply(Event::Probe(ProbeEvent::GcMarked {
+        at_ns: at_ns + 2 * SECOND_NS,
+        live_bytes: 5,
+        cycle: Some(number + 1),
+    }));
+    marks_read(&mut model, 5, number, &[]);
+    assert!((objects(&model, "main.cache") - 10.0).abs() < 1e-9);
+    marks_read(&mut model, 6, number + 1, &[]);
+    assert!((objects(&model, "main.cache") - 110.0).abs() < 1e-9);
+    check_sums(&model);
+}
+
 #[test]
 fn growth_has_a_slope_and_churn_has_none() {
     let mut model = attached(Source::Spans);
@@ -333,6 +367,7 @@ fn growth_has_a_slope_and_churn_has_none() {
         model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns: START_NS + second * SECOND_NS + 5,
             live_bytes: 5,
+            cycle: None,
         }));
         number += 1;
         marks_read(&mut model, second, number, &[]);

@@ -293,11 +293,15 @@ impl Model {
                 self.end_of_sweep();
                 self.timeline.started(at_ns);
             }
-            ProbeEvent::GcMarked { at_ns, live_bytes } => {
+            ProbeEvent::GcMarked {
+                at_ns,
+                live_bytes,
+                cycle,
+            } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
-                self.gc.marked(at_ns, live_bytes);
+                self.gc.marked(at_ns, live_bytes, cycle);
                 if let Some(cycle) = self.gc.last_mut() {
                     self.timeline.marked(cycle);
                 }

@@ -131,6 +131,7 @@ fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, f
         ProbeEvent::GcMarked {
             at_ns,
             live_bytes: 5,
+            cycle: None,
         },
     );
     for i in 0..after {
@@ -348,7 +349,7 @@ proptest! {
                 0..=2 => probe(&mut model, ProbeEvent::Born { at_ns, object, bucket }),
                 3 | 4 => probe(&mut model, ProbeEvent::Freed { at_ns, object, bucket }),
                 5 => probe(&mut model, ProbeEvent::GcStart { at_ns }),
-                6 => probe(&mut model, ProbeEvent::GcMarked { at_ns, live_bytes: object }),
+                6 => probe(&mut model, ProbeEvent::GcMarked { at_ns, live_bytes: object , cycle: None}),
                 7 => probe(&mut model, ProbeEvent::Flushed { at_ns }),
                 8 => swept(&mut model, at_ns),
                 9 => model.apply(Event::MarkBaseline { at_ns }),

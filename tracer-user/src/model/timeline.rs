@@ -130,6 +130,7 @@ mod tests {
         model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns: end_ns,
             live_bytes: 100,
+            cycle: None,
         }));
     }
 
@@ -194,6 +195,7 @@ mod tests {
         model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: 100,
+            cycle: None,
         }));
         assert_eq!(model.cycles().last().and_then(|c| c.start_bytes), Some(195));
     }

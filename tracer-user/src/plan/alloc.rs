@@ -6,13 +6,15 @@
 //! `(*spanSet).push`. Up to go1.26 every allocation enters `mallocgc`; go1.27, and go1.26 by an experiment, have functions
 //! for single size classes (`…SC7`) that compiled code calls directly, and that `mallocgc` calls too.
 //!
-//! A build with a profile (PGO) inlines any of these into others, so all of them are searched for those calls.
+//! A build with a profile (PGO) inlines any of these into others, so all of them are searched for those calls. Where it
+//! has inlined the callee that is looked for, the probe goes to the nil check of the call that made the span: that of
+//! `(*mcentral).cacheSpan` or `(*mheap).alloc`.
 //!
 //! Source: `runtime/malloc.go`, `runtime/mcache.go`, `runtime/malloc_generated.go`, go1.19 to go1.27.
 
 use std::sync::Arc;
 
-use super::code::{Call, calls};
+use super::code::{Call, calls, nil_checks};
 use super::{
     Instruction, Kind, MAX_CODE_BYTES, ProbePlan, ProbePoint, Wanted, entry, point, read, refuse,
 };
@@ -27,9 +29,10 @@ const ALLOC_LARGE: &str = "runtime.(*mcache).allocLarge";
 const CACHE_SPAN: &str = "runtime.(*mcentral).cacheSpan";
 const NEXT_FREE_INDEX: &str = "runtime.(*mspan).nextFreeIndex";
 const SPAN_SET_PUSH: &str = "runtime.(*spanSet).push";
+const HEAP_ALLOC: &str = "runtime.(*mheap).alloc";
 
 /// What is looked up, in one pass over the names: a name that is missing would cost a pass of its own.
-const PREFIXES: [&str; 7] = [
+const PREFIXES: [&str; 8] = [
     MALLOCGC,
     NEXT_FREE,
     REFILL,
@@ -37,6 +40,7 @@ const PREFIXES: [&str; 7] = [
     CACHE_SPAN,
     NEXT_FREE_INDEX,
     SPAN_SET_PUSH,
+    HEAP_ALLOC,
 ];
 
 /// Functions of single size classes or sizes. Their slow paths have other names: they are called from these alone.
@@ -52,7 +56,24 @@ const SPECIALISED: [&str; 4] = [
 struct Function {
     name: Arc<str>,
     code: Code,
+    /// Empty where the function does not allocate.
+    bytes: Vec<u8>,
     calls: Vec<Call>,
+}
+
+impl Function {
+    /// Calls of a function, by address.
+    fn calls_of(&self, callee: Option<u64>) -> impl Iterator<Item = &Call> {
+        self.calls
+            .iter()
+            .filter(move |call| Some(call.target) == callee)
+    }
+
+    /// The nil checks of what a function returns; `None` when a call of it has none.
+    fn checks_of(&self, callee: u64) -> Option<Vec<u64>> {
+        let checks = nil_checks(&self.bytes, self.code.start, callee);
+        (checks.len() == self.calls_of(Some(callee)).count()).then_some(checks)
+    }
 }
 
 /// The functions that take part in allocations.
@@ -63,13 +84,18 @@ impl Functions {
     fn find(program: &Program, image: &dyn StaticImage) -> Result<Self, Refusal> {
         let found = program.functions_with_prefix(image, &PREFIXES);
         let functions = found.into_iter().map(|(name, code)| {
-            let calls = if allocates(&name) {
-                let bytes = read(image, &name, code, MAX_CODE_BYTES)?;
-                calls(&bytes, code.start)
+            let bytes = if allocates(&name) {
+                read(image, &name, code, MAX_CODE_BYTES)?
             } else {
                 Vec::new()
             };
-            Ok(Function { name, code, calls })
+            let calls = calls(&bytes, code.start);
+            Ok(Function {
+                name,
+                code,
+                bytes,
+                calls,
+            })
         });
         Ok(Self(functions.collect::<Result<_, Refusal>>()?))
     }
@@ -83,6 +109,19 @@ impl Functions {
         self.get(name).map(|function| function.code.start)
     }
 
+    /// Every nil check of what `callee` returns to one of them; none when a call of it has none.
+    fn checks_of(&self, callee: &str) -> Vec<(&Function, u64)> {
+        let Some(callee) = self.start(callee) else {
+            return Vec::new();
+        };
+        let checks = self.0.iter().map(|function| {
+            let checks = function.checks_of(callee)?;
+            Some(checks.into_iter().map(move |vaddr| (function, vaddr)))
+        });
+        let checks: Option<Vec<_>> = checks.collect();
+        checks.into_iter().flatten().flatten().collect()
+    }
+
     fn specialised(&self) -> impl Iterator<Item = &Function> {
         self.0
             .iter()
@@ -92,7 +131,7 @@ impl Functions {
 
 /// Functions whose code may take a span or a large object.
 fn allocates(name: &str) -> bool {
-    name.starts_with(MALLOCGC) || name == NEXT_FREE || name == ALLOC_LARGE
+    name.starts_with(MALLOCGC) || [NEXT_FREE, REFILL, ALLOC_LARGE].contains(&name)
 }
 
 fn is_specialised(name: &str) -> bool {
@@ -115,7 +154,8 @@ pub(super) fn plan(
     Ok(())
 }
 
-/// The calls of `nextFreeIndex` behind `refill`, or behind the `cacheSpan` of an inlined one.
+/// The calls of `nextFreeIndex` behind `refill`, or behind the `cacheSpan` of an inlined one; where one has none, the nil
+/// checks of what `cacheSpan` returns.
 fn spans(
     functions: &Functions,
     image: &dyn StaticImage,
@@ -124,24 +164,33 @@ fn spans(
 ) -> Result<(), Refusal> {
     let refills = [functions.start(REFILL), functions.start(CACHE_SPAN)];
     let next_free_index = functions.start(NEXT_FREE_INDEX);
-    let mut is_found = false;
+    let mut taken = Vec::new();
+    let mut missed = Vec::new();
     for function in &functions.0 {
-        let (taken, missed) = calls_behind(&function.calls, &refills, next_free_index);
-        for vaddr in taken {
-            is_found = true;
-            let name = function.name.to_string().into();
-            plan.points
-                .push(point(image, Kind::Span, name, vaddr, Instruction::Call)?);
+        // What `refill` takes itself is its callers' to tell.
+        if &*function.name == REFILL {
+            continue;
         }
-        if missed {
-            plan.notes.push(format!(
+        let (behind, is_missed) = calls_behind(&function.calls, &refills, next_free_index);
+        taken.extend(behind.into_iter().map(|vaddr| (function, vaddr)));
+        if is_missed {
+            missed.push(format!(
                 "spans that {} takes are not seen: this build has no call of {NEXT_FREE_INDEX} behind it",
                 function.name
             ));
         }
     }
-    if is_found {
-        return Ok(());
+    let mut instruction = Instruction::Call;
+    if taken.is_empty() || !missed.is_empty() {
+        let checks = functions.checks_of(CACHE_SPAN);
+        if !checks.is_empty() {
+            (taken, missed) = (checks, Vec::new());
+            instruction = Instruction::NilCheck;
+        }
+    }
+    plan.notes.append(&mut missed);
+    if !taken.is_empty() {
+        return place(image, Kind::Span, &taken, instruction, plan);
     }
     if wanted == Wanted::Exact {
         // Everything is counted all the same.
@@ -156,50 +205,63 @@ fn spans(
     ))
 }
 
-/// The calls of `callee` that come first behind one of `marks`, and whether the last of `marks` has none.
+/// Adds points of one kind.
+fn place(
+    image: &dyn StaticImage,
+    kind: Kind,
+    at: &[(&Function, u64)],
+    instruction: Instruction,
+    plan: &mut ProbePlan,
+) -> Result<(), Refusal> {
+    for (function, vaddr) in at {
+        let name = function.name.to_string().into();
+        plan.points
+            .push(point(image, kind, name, *vaddr, instruction)?);
+    }
+    Ok(())
+}
+
+/// The calls of `callee` that come first behind one of `marks`, and whether any of `marks` has none.
 fn calls_behind(calls: &[Call], marks: &[Option<u64>], callee: Option<u64>) -> (Vec<u64>, bool) {
     let mut is_marked = false;
+    let mut is_missed = false;
     let mut found = Vec::new();
     for call in calls {
         if marks.contains(&Some(call.target)) {
+            is_missed |= is_marked;
             is_marked = true;
         } else if is_marked && Some(call.target) == callee {
             is_marked = false;
             found.push(call.vaddr);
         }
     }
-    (found, is_marked)
+    (found, is_missed || is_marked)
 }
 
-/// The calls of `(*spanSet).push` in `allocLarge` and in what it may be inlined into.
+/// The calls of `(*spanSet).push` in `allocLarge` and in what it may be inlined into; where there are none, the nil checks
+/// of what `(*mheap).alloc` returns.
 fn large(
     functions: &Functions,
     image: &dyn StaticImage,
     plan: &mut ProbePlan,
 ) -> Result<(), Refusal> {
     let push = functions.start(SPAN_SET_PUSH);
-    let mut is_found = false;
-    for function in &functions.0 {
-        for call in &function.calls {
-            if Some(call.target) == push {
-                is_found = true;
-                let name = function.name.to_string().into();
-                plan.points.push(point(
-                    image,
-                    Kind::Large,
-                    name,
-                    call.vaddr,
-                    Instruction::Call,
-                )?);
-            }
-        }
+    let pushes = functions.0.iter().flat_map(|function| {
+        let pushes = function.calls_of(push);
+        pushes.map(move |call| (function, call.vaddr))
+    });
+    let mut told: Vec<_> = pushes.collect();
+    let mut instruction = Instruction::Call;
+    if told.is_empty() {
+        told = functions.checks_of(HEAP_ALLOC);
+        instruction = Instruction::NilCheck;
     }
-    if !is_found {
+    if told.is_empty() {
         plan.notes.push(format!(
-            "objects of more than 32 KiB are not seen: this build has no call of {SPAN_SET_PUSH} in {ALLOC_LARGE}"
+            "objects of more than 32 KiB are not seen: this build has no call of {SPAN_SET_PUSH} in {ALLOC_LARGE}, nor a nil check behind one of {HEAP_ALLOC}"
         ));
     }
-    Ok(())
+    place(image, Kind::Large, &told, instruction, plan)
 }
 
 /// Every allocation, once.
@@ -326,6 +388,11 @@ mod tests {
         );
         let inlined = [call(10, INDEX), call(20, REFILL)];
         assert_eq!(calls_behind(&inlined, &marks, Some(INDEX)), (vec![], true));
+        let first_inlined = [call(10, REFILL), call(20, REFILL), call(30, INDEX)];
+        assert_eq!(
+            calls_behind(&first_inlined, &marks, Some(INDEX)),
+            (vec![30], true)
+        );
         assert_eq!(calls_behind(&plain, &[None, None], None), (vec![], false));
     }
 }

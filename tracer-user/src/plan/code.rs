@@ -3,7 +3,7 @@
 //! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.19 to
 //! go1.27. They are decoded at each attach, since build flags and PGO recompile the runtime.
 
-use iced_x86::{Decoder, DecoderOptions, OpKind};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction as Decoded, Mnemonic, OpKind, Register};
 
 use super::Instruction;
 
@@ -79,14 +79,17 @@ pub(super) fn calls(code: &[u8], start: u64) -> Vec<Call> {
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
     decoder
         .iter()
-        .filter(|instruction| {
-            instruction.is_call_near() && instruction.op0_kind() == OpKind::NearBranch64
-        })
-        .map(|call| Call {
-            vaddr: call.ip(),
-            target: call.near_branch_target(),
-        })
+        .filter_map(|instruction| call(&instruction))
         .collect()
+}
+
+/// The instruction as a direct near call.
+fn call(instruction: &Decoded) -> Option<Call> {
+    let is_direct = instruction.is_call_near() && instruction.op0_kind() == OpKind::NearBranch64;
+    is_direct.then(|| Call {
+        vaddr: instruction.ip(),
+        target: instruction.near_branch_target(),
+    })
 }
 
 /// Address of the first direct near call behind the call of `callee`, in code that lies at `start`.
@@ -94,6 +97,53 @@ pub(super) fn call_after(code: &[u8], start: u64, callee: u64) -> Option<u64> {
     let mut calls = calls(code, start).into_iter();
     calls.find(|call| call.target == callee)?;
     calls.next().map(|call| call.vaddr)
+}
+
+/// Most instructions between a call and the nil check of its result: the compiler may store the result first.
+const MAX_BEFORE_NIL_CHECK: usize = 4;
+
+/// Addresses of the jumps by which code that lies at `start` checks whether a call of `callee` has returned nil:
+/// `call callee; test rax,rax; je`, perhaps with stores in between. `RAX` holds the result there, and what the call has
+/// returned is as no one has touched it yet.
+pub(super) fn nil_checks(code: &[u8], start: u64, callee: u64) -> Vec<u64> {
+    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+    let all: Vec<Decoded> = decoder.iter().collect();
+    let calls = all
+        .iter()
+        .enumerate()
+        .filter(|(_, instruction)| call(instruction).is_some_and(|call| call.target == callee));
+    calls
+        .filter_map(|(at, _)| {
+            let behind = all.get(at + 1..)?;
+            let test = behind
+                .iter()
+                .take(MAX_BEFORE_NIL_CHECK)
+                .take_while(|instruction| is_store(instruction) || is_rax_test(instruction))
+                .position(is_rax_test)?;
+            let jump = behind.get(test + 1)?;
+            let is_check = matches!(jump.mnemonic(), Mnemonic::Je | Mnemonic::Jne);
+            is_check.then(|| jump.ip())
+        })
+        .collect()
+}
+
+/// `test rax,rax`
+fn is_rax_test(instruction: &Decoded) -> bool {
+    instruction.code() == Code::Test_rm64_r64
+        && instruction.op0_kind() == OpKind::Register
+        && instruction.op0_register() == Register::RAX
+        && instruction.op1_register() == Register::RAX
+}
+
+/// A `mov` of a register to memory, or a `nop`.
+fn is_store(instruction: &Decoded) -> bool {
+    match instruction.mnemonic() {
+        Mnemonic::Nop => true,
+        Mnemonic::Mov => {
+            instruction.op0_kind() == OpKind::Memory && instruction.op1_kind() == OpKind::Register
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

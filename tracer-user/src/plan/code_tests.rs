@@ -101,6 +101,39 @@ fn the_flush_is_done_at_the_call_behind_it() {
     assert_eq!(call_after(&bytes, 0x1000, 0x4000), None);
 }
 
+#[test]
+fn a_result_is_checked_behind_its_call() {
+    // At 0x1000: call 0x2000, then...
+    let call = "e8 fb 0f 00 00";
+    let shapes = [
+        ("at once", "48 85 c0 0f 84 f0 02 00 00", Some(0x1008)),
+        ("near, the other way", "48 85 c0 75 10", Some(0x1008)),
+        (
+            "stored first",
+            "48 89 44 24 28 48 85 c0 74 10",
+            Some(0x100d),
+        ),
+        ("a nop first", "66 90 48 85 c0 74 10", Some(0x100a)),
+        ("another register is checked", "48 85 db 74 10", None),
+        ("the low half is checked", "85 c0 74 10", None),
+        ("another jump", "48 85 c0 7e 10", None),
+        ("the result is replaced", "48 89 d8 48 85 c0 74 10", None),
+        (
+            "something is called first",
+            "e8 00 00 00 00 48 85 c0 74 10",
+            None,
+        ),
+        ("no check", "c3", None),
+        ("the end", "48 85 c0", None),
+    ];
+    for (name, behind, expected) in shapes {
+        let bytes = code(&format!("{call} {behind}"));
+        let expected: Vec<u64> = expected.into_iter().collect();
+        assert_eq!(nil_checks(&bytes, 0x1000, 0x2000), expected, "{name}");
+        assert_eq!(nil_checks(&bytes, 0x1000, 0x3000), [0; 0], "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_code_never_panics(
@@ -112,5 +145,6 @@ proptest! {
             prop_assert!(offset < bytes.len());
         }
         let _ = call_after(&bytes, start, callee);
+        let _ = nil_checks(&bytes, start, callee);
     }
 }

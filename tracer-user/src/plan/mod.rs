@@ -12,7 +12,7 @@ mod code;
 
 use std::borrow::Cow;
 
-use tracer_ebpf::wire;
+use tracer_ebpf::wire::{self, programs};
 
 use code::{PROLOGUE_BYTES, call_after, entry_point};
 
@@ -40,7 +40,7 @@ pub enum Kind {
     Flushed,
     /// A P has taken a span: `RAX` span.
     Span,
-    /// A large object has its span: `RBX` span.
+    /// A large object has its span: `RBX` span on a call, `RAX` on a nil check.
     Large,
     /// An allocation: `RAX` size, `RBX` type.
     Alloc,
@@ -74,7 +74,7 @@ const _: () = assert!(
         && Kind::OtherCall as u32 == wire::KIND_OTHER_CALL
 );
 
-/// The instruction under a probe; all three are emulated by the kernel.
+/// The instruction under a probe; all of them are emulated by the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Instruction {
     /// `push %rbp` behind the stack check (or first, without one): fires once a call, with all
@@ -85,6 +85,8 @@ pub enum Instruction {
     Jbe,
     /// A direct near call in the middle of a function.
     Call,
+    /// The jump of the nil check of what a call has returned, in `RAX`.
+    NilCheck,
 }
 
 /// One place for a probe.
@@ -102,6 +104,16 @@ pub struct ProbePoint {
     pub instruction: Instruction,
     /// The program must look at the flags first: see [`Instruction::Jbe`].
     pub jbe_filter: bool,
+}
+
+impl ProbePoint {
+    /// Name of the program that knows where this instruction has its arguments.
+    pub fn program(&self) -> &'static str {
+        match (self.kind, self.instruction) {
+            (Kind::Large, Instruction::NilCheck) => programs::LARGE_RESULT,
+            (kind, _) => programs::BY_KIND[kind as usize],
+        }
+    }
 }
 
 /// All probes of a source.

@@ -164,7 +164,7 @@ impl Probes {
         let file = format!("/proc/self/fd/{}", process.exe().as_raw_fd());
         let mut placed = Vec::new();
         for point in points {
-            let program = self.program(point.kind).map_err(refuse)?;
+            let program = self.program(point.program()).map_err(refuse)?;
             if program.fd().is_err() {
                 program.load().map_err(|err| refuse(chain(&err)))?;
             }
@@ -186,8 +186,7 @@ impl Probes {
         Ok(())
     }
 
-    fn program(&mut self, kind: Kind) -> Result<&mut UProbe, String> {
-        let name = programs::BY_KIND[kind as usize];
+    fn program(&mut self, name: &str) -> Result<&mut UProbe, String> {
         self.ebpf
             .program_mut(name)
             .ok_or_else(|| format!("the object has no program {name}"))?
@@ -297,8 +296,11 @@ impl Probes {
     /// Nanoseconds that the program of a kind takes for a run, on average, on the target itself; without the trap that
     /// leads to it. `None` before it has run under [`Probes::time_programs`].
     pub fn program_ns(&self, kind: Kind) -> Option<f64> {
-        let program = self.ebpf.program(programs::BY_KIND[kind as usize])?;
-        mean_run_ns(&program.info().ok()?)
+        let mean_ns = |name: &str| mean_run_ns(&self.ebpf.program(name)?.info().ok()?);
+        mean_ns(programs::BY_KIND[kind as usize]).or_else(|| match kind {
+            Kind::Large => mean_ns(programs::LARGE_RESULT),
+            _ => None,
+        })
     }
 
     /// The ring, to wait on.

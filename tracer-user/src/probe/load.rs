@@ -22,6 +22,8 @@ pub struct LoadSettings {
     pub special: SpecialFacts,
     /// Bit `1 << kind` for each probe on a `jbe`.
     pub jbe_filter: u64,
+    /// Run-time address of `runtime.mheap_.sweepgen`; 0 leaves the records of GC cycles without their numbers.
+    pub sweepgen: u64,
     /// Size of the ring buffer, bytes: a power of two of at least a page; `None` for the default.
     pub ring_bytes: Option<u32>,
     /// Whether the programs write diagnostics of rare events.
@@ -176,6 +178,7 @@ impl Loader {
                     true,
                 )
                 .override_global(globals::JBE_FILTER, &settings.jbe_filter, true)
+                .override_global(globals::SWEEPGEN, &settings.sweepgen, true)
                 .override_global(globals::LOG, &log, true)
                 .override_global(aya_log::LEVEL, &log_level, true);
             if let Some(bytes) = settings.ring_bytes {

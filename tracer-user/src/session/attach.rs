@@ -311,6 +311,7 @@ fn place(
     let ebpf = loader.finish(LoadSettings {
         special: go.program.facts.special,
         jbe_filter: plan.jbe_filter() | calls.jbe_filter(),
+        sweepgen: go.program.sweepgen(),
         ring_bytes: settings
             .ring_bytes
             .or(alloc.is_some().then_some(ALLOC_RING_BYTES)),

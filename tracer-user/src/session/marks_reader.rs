@@ -17,6 +17,10 @@ use crate::source::{self, Lookup, Source, Window};
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
 /// the next look.
 const MAX_CHECKS: usize = 3;
+/// Looks that wait for the hook of a cycle, before it counts as lost.
+const MAX_HOOKLESS: u32 = 2;
+/// Readings of one cycle's marks that may leave objects undecided: then it is told with these alive.
+const MAX_UNDECIDED: u32 = 4;
 /// After a check heaptop rests so many times what it took of a CPU: with a cycle every few ms not each is checked.
 const REST_PER_CHECK: u64 = 4;
 /// Yet rows are never older than this, and what a check takes.
@@ -31,15 +35,15 @@ const MOST_TIMED_NS: u64 = 10_000_000_000;
 /// Traps that a mean is taken from, at least.
 const MIN_TIMED_HITS: f64 = 50.0;
 
-/// Whether marks are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    /// Those of the last cycle were.
-    No,
-    /// The runtime has completed a cycle since.
-    Cycle,
-    /// The hook of a mark termination came since.
-    Hook,
+/// What came of a try to read the marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    /// Those of the last cycle were read, and told.
+    Done,
+    /// A cycle ends, or ended meanwhile: what was found is of no one cycle.
+    Again,
+    /// At the next look.
+    Later,
 }
 
 /// Follows objects.
@@ -50,7 +54,14 @@ pub(super) struct MarksReader {
     governor: Governor,
     /// The cycle whose marks were read last.
     checked_cycle: Option<u32>,
-    due: Due,
+    /// The last cycle whose hook came: the world was stopped then, and its marks not yet in force.
+    marked_cycle: u32,
+    /// Marks are to be read: a cycle has ended since, or some of the last could not be.
+    due: bool,
+    /// Readings of the last cycle's marks that left some object undecided.
+    undecided: u32,
+    /// Looks at a cycle whose hook has not come.
+    hookless: u32,
     /// That marks were read, while it cannot be told yet.
     unsettled: Option<Event>,
     rest_until_ns: u64,
@@ -88,7 +99,10 @@ impl MarksReader {
             plan,
             governor: Governor::new(max_cpu_fraction, at_ns, 0),
             checked_cycle: None,
-            due: Due::No,
+            marked_cycle: 0,
+            due: false,
+            undecided: 0,
+            hookless: 0,
             unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
@@ -172,9 +186,9 @@ impl MarksReader {
         if let Some(figures) = heap.runtime
             && self.checked_cycle != Some(figures.gc_cycles)
         {
-            self.due = self.due.max(Due::Cycle);
+            self.due = true;
         }
-        if self.due != Due::No && monotonic_ns() >= self.rest_until_ns {
+        if self.due && monotonic_ns() >= self.rest_until_ns {
             self.check(edge, batch);
         }
         self.settle(batch);
@@ -206,11 +220,11 @@ impl MarksReader {
         self.was_on = self.governor.is_on();
         self.window_ns = now;
         let events = self.source.window(window, &Tables(edge));
-        let has_marked = events
-            .iter()
-            .any(|event| matches!(event, Event::Probe(ProbeEvent::GcMarked { .. })));
-        if has_marked {
-            self.due = Due::Hook;
+        for event in &events {
+            if let Event::Probe(ProbeEvent::GcMarked { cycle, .. }) = event {
+                self.due = true;
+                self.marked_cycle = self.marked_cycle.max(cycle.unwrap_or(0));
+            }
         }
         batch.extend(events);
     }
@@ -220,9 +234,8 @@ impl MarksReader {
         let begin = thread_cpu_ns();
         for _ in 0..MAX_CHECKS {
             match self.check_once(edge, batch) {
-                Ok(true) => break,
-                // A cycle ended meanwhile: what was found is of no one cycle.
-                Ok(false) => {}
+                Ok(Try::Done | Try::Later) => break,
+                Ok(Try::Again) => {}
                 // The target is ending, or the next look tells.
                 Err(err) => log::debug!("mark bits: {err}"),
             }
@@ -233,19 +246,27 @@ impl MarksReader {
         self.rest_until_ns = monotonic_ns().saturating_add(rest_ns);
     }
 
-    /// One try; `false` if a cycle ended meanwhile.
-    fn check_once(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Result<bool, NotChecked> {
+    /// One try.
+    fn check_once(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Result<Try, NotChecked> {
         let cycle = gc_cycles(edge)?;
         // Behind the look at the cycle: whatever was born before its marks were complete is followed now.
         self.window(edge, batch);
-        if self.due == Due::Hook && self.checked_cycle == Some(cycle) {
-            return Ok(false); // The hook comes before the bits change places, while the world is stopped.
+        if cycle < self.marked_cycle {
+            // The hook comes before the marks are in force. What was born since those of the cycle before would pass for
+            // dead.
+            return Ok(Try::Again);
         }
+        if cycle > self.marked_cycle && self.hookless < MAX_HOOKLESS {
+            // A busy record of another CPU hides it, and births that it has to be held against.
+            self.hookless += 1;
+            return Ok(Try::Later);
+        }
+        self.hookless = 0;
         let program = &edge.go.program;
         let followed = self.source.followed();
         let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
         if checked.gc_cycles != cycle {
-            return Ok(false);
+            return Ok(Try::Again);
         }
         log::debug!(
             "marks of cycle {cycle}: {} followed, {} dead, {} unknown",
@@ -253,17 +274,23 @@ impl MarksReader {
             checked.dead.len(),
             checked.unknown
         );
-        self.checked_cycle = Some(cycle);
-        self.due = Due::No;
         let now = monotonic_ns();
-        let Checked { dead, .. } = checked;
+        let Checked { dead, unknown, .. } = checked;
         batch.push(self.source.dead(now, dead));
+        self.checked_cycle = Some(cycle);
+        if unknown > 0 && self.undecided < MAX_UNDECIDED {
+            // Their spans are being swept: the next look tells.
+            self.undecided += 1;
+            return Ok(Try::Later);
+        }
+        self.due = false;
+        self.undecided = 0;
         self.unsettled = Some(Event::MarksRead {
             at_ns: now,
             number: cycle,
         });
         self.settle(batch);
-        Ok(true)
+        Ok(Try::Done)
     }
 
     /// Tells that the marks of a cycle were read, once nothing that was born before it is still to come: what was
@@ -361,12 +388,7 @@ fn allocation_hits(counters: &KernelCounters) -> u64 {
 
 /// GC cycles whose marks are complete.
 fn gc_cycles(edge: &Edge) -> Result<u32, Unreadable> {
-    let program = &edge.go.program;
-    let sweepgen = program
-        .vars
-        .mheap
-        .wrapping_add(program.facts.mheap.sweepgen);
-    Ok(edge.go.memory().u32(sweepgen)? / 2)
+    Ok(edge.go.memory().u32(edge.go.program.sweepgen())? / 2)
 }
 
 /// The runtime's allocation counters, not torn; `None` where the next look has to tell.

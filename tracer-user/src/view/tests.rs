@@ -622,7 +622,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(move |at| Event::Probe(ProbeEvent::GcStart { at_ns: ns(at) })),
         (at.clone(), any::<u32>()).prop_map(move |(at, live)| Event::Probe(ProbeEvent::GcMarked {
             at_ns: ns(at),
-            live_bytes: live.into()
+            live_bytes: live.into(),
+            cycle: None
         })),
         at.clone().prop_map(move |at| Event::Tick { at_ns: ns(at) }),
         at.clone()

@@ -57,6 +57,8 @@ const QUICK_TOLERANCE: f64 = 0.20;
 const ERRORS: f64 = 4.0;
 /// What `--arm` makes of the rate, bytes.
 const ARMED_RATE: u64 = 524_288;
+/// Between two GC cycles while it fills: a fill has several.
+const GC_EVERY: Duration = Duration::from_millis(100);
 /// How long heaptop may take from a GC cycle's end to rows of it.
 const ROWS_WITHIN: Duration = Duration::from_secs(8);
 /// How long traps may stay behind heaptop's end.
@@ -179,17 +181,13 @@ impl Measure<'_> {
         let rate = RATE.to_string();
         let at_rate = ["-rate", &rate];
         let arguments: &[&str] = if source.runs_at_rate() { &at_rate } else { &[] };
-        // A cycle that begins inside of an allocation starts goroutines there, and those count for its site.
-        let variables: &[(&str, &str)] = if source == Source::Exact {
-            &[("GOGC", "off")]
-        } else {
-            &[]
-        };
-        let mut mixed = Mixed::start_with(fixture, arguments, variables)?;
+        // A cycle that begins inside of an allocation makes objects of its own there, and those count for its site.
+        let mut mixed = Mixed::start_with(fixture, arguments, &[("GOGC", "off")])?;
         let rate = mixed.ask_number("rate")?;
         let clean = changed_code(mixed.pid())?;
         ensure!(clean.is_empty(), "its code differs before anything began");
         mixed.ask("start-churn 2")?;
+        mixed.ask(&format!("start-gc {}", GC_EVERY.as_millis()))?;
         let (mut heaptop, first) = Watch::start(
             self.privilege,
             self.heaptop,
@@ -213,6 +211,7 @@ impl Measure<'_> {
         mixed.ask("drop 50")?;
         mixed.ask("release")?;
         mixed.ask("stop-churn")?;
+        mixed.ask("stop-gc")?;
         one_cycle(&mut mixed, &mut heaptop)?;
         let mut line = one_cycle(&mut mixed, &mut heaptop)?;
         let truth = mixed.truth()?;

@@ -251,6 +251,7 @@ impl World {
         self.model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: 5,
+            cycle: None,
         }));
         if self.source == Source::Sampler {
             for (object, bucket, _) in dead {
@@ -575,7 +576,7 @@ proptest! {
                 0..=3 => Event::Probe(ProbeEvent::Born { at_ns, object, bucket }),
                 4 => Event::Probe(ProbeEvent::Freed { at_ns, object, bucket }),
                 5 => Event::Probe(ProbeEvent::GcStart { at_ns }),
-                6 => Event::Probe(ProbeEvent::GcMarked { at_ns, live_bytes: 1 }),
+                6 => Event::Probe(ProbeEvent::GcMarked { at_ns, live_bytes: 1 , cycle: None}),
                 _ => Event::SamplerDetached { at_ns },
             });
             let findings = world.findings();
