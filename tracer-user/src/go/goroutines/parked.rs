@@ -2,7 +2,8 @@
 
 use super::super::facts::GoroutineFacts;
 use super::super::memory::Memory;
-use super::{G, MAX_FRAMES, Oldest, State};
+use super::record::{G, State};
+use super::{MAX_FRAMES, Oldest};
 
 /// Most bytes of a stack that are read, from its top: parked goroutines are a few frames deep.
 const MAX_READ_BYTES: u64 = 64 << 10;
