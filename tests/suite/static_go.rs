@@ -277,7 +277,9 @@ fn check_plan(release: &str, name: &str, program: &Program, image: &Image, path:
             Instruction::PushRbp => bytes[0] == 0x55,
             Instruction::Jbe => bytes[0] == 0x76 || bytes == [0x0f, 0x86],
             Instruction::Call => bytes[0] == 0xe8,
-            Instruction::NilCheck => bytes[0] == 0x74 || bytes == [0x0f, 0x84],
+            Instruction::NilCheck => {
+                matches!(bytes, [0x74 | 0x75, _] | [0x0f, 0x84 | 0x85])
+            }
         };
         assert!(fits, "{release} {name}: {point:?} on {bytes:02x?}");
         let is_old = release.starts_with("1.19.");

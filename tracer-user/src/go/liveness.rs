@@ -53,8 +53,10 @@ pub struct Checked {
     pub gc_cycles: u32,
     /// Addresses of dead objects as they were given, in no order.
     pub dead: Vec<u64>,
-    /// Objects of which nothing can be said this time: their span could not be read, or was being swept in every reading.
+    /// Objects of which nothing can be said: their span could not be read, or makes no sense.
     pub unknown: usize,
+    /// Objects of which nothing can be said yet: their span was being swept in every reading.
+    pub being_swept: usize,
     /// Objects whose span was not swept yet, so that its mark bits decided.
     pub by_marks: usize,
 }
@@ -215,7 +217,7 @@ pub fn check(
         }
         groups = decide(memory, facts, heap, groups, &mut checked);
     }
-    checked.unknown += groups
+    checked.being_swept = groups
         .iter()
         .map(|group| group.members.len())
         .sum::<usize>();

@@ -39,34 +39,46 @@ pub struct Gc {
 
 impl Gc {
     /// A mark termination at `at_ns` with so many live bytes. `number` is the cycle's, where the hook could read it; else it
-    /// is the one behind the last.
-    pub fn marked(&mut self, at_ns: u64, live_bytes: u64, number: Option<u32>) {
+    /// is the one behind the last. Returns the cycle, unless it was told before: then the runtime was read ahead of the
+    /// hook, which was thought to be lost.
+    pub fn marked(
+        &mut self,
+        at_ns: u64,
+        live_bytes: u64,
+        number: Option<u32>,
+    ) -> Option<&mut Cycle> {
         self.epoch += 1;
         self.begin_sweep();
         self.blind = false;
         self.is_behind = false;
         let next = self.number.map(|last| last.wrapping_add(1));
         let number = number.or(next);
+        self.began_epoch(number.unwrap_or(0));
         if let (Some(number), Some(next)) = (number, next) {
-            self.missed += u64::from(number.saturating_sub(next));
+            if number < next {
+                self.missed = self.missed.saturating_sub(1);
+                self.correct(number, at_ns, live_bytes);
+                return None;
+            }
+            self.missed += u64::from(number - next);
         }
-        self.number = self.number.max(number);
-        let number = number.unwrap_or(0);
-        self.began_epoch(number);
-        let mut cycles = self.cycles.iter_mut().rev().take(MAX_EPOCHS);
-        if let Some(given_up) = cycles.find(|cycle| cycle.number == number && number > 0) {
-            // The runtime was read ahead of its hook, which then was thought to be lost.
-            (given_up.at_ns, given_up.live_bytes) = (at_ns, live_bytes);
-            self.missed = self.missed.saturating_sub(1);
-            return;
-        }
+        self.number = number;
         self.push(Cycle {
-            number,
+            number: number.unwrap_or(0),
             at_ns,
             live_bytes,
             goal_bytes: None,
             ..Cycle::default()
         });
+        self.cycles.back_mut()
+    }
+
+    /// Sets what the late hook of a cycle tells. One that was given up with those behind it is not in the history.
+    fn correct(&mut self, number: u32, at_ns: u64, live_bytes: u64) {
+        let mut cycles = self.cycles.iter_mut().rev().take(MAX_EPOCHS);
+        if let Some(cycle) = cycles.find(|cycle| cycle.number == number) {
+            (cycle.at_ns, cycle.live_bytes) = (at_ns, live_bytes);
+        }
     }
 
     /// What is born from now on is born after cycle `number`.

@@ -301,8 +301,7 @@ impl Model {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
                 self.last_mark_ns = at_ns;
-                self.gc.marked(at_ns, live_bytes, cycle);
-                if let Some(cycle) = self.gc.last_mut() {
+                if let Some(cycle) = self.gc.marked(at_ns, live_bytes, cycle) {
                     self.timeline.marked(cycle);
                 }
                 self.settle_marks();

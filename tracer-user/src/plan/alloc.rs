@@ -109,12 +109,21 @@ impl Functions {
         self.get(name).map(|function| function.code.start)
     }
 
-    /// Every nil check of what `callee` returns to one of them; none when a call of it has none.
-    fn checks_of(&self, callee: &str) -> Vec<(&Function, u64)> {
+    /// Those that run on behalf of an allocation, callers of `refill` and of what makes large objects.
+    fn callers(&self) -> impl Iterator<Item = &Function> {
+        self.0.iter().filter(|function| &*function.name != REFILL)
+    }
+
+    /// Every nil check of what `callee` returns to one of `functions`; none when a call of it has none.
+    fn checks_of<'f>(
+        &self,
+        functions: impl Iterator<Item = &'f Function>,
+        callee: &str,
+    ) -> Vec<(&'f Function, u64)> {
         let Some(callee) = self.start(callee) else {
             return Vec::new();
         };
-        let checks = self.0.iter().map(|function| {
+        let checks = functions.map(|function| {
             let checks = function.checks_of(callee)?;
             Some(checks.into_iter().map(move |vaddr| (function, vaddr)))
         });
@@ -166,11 +175,7 @@ fn spans(
     let next_free_index = functions.start(NEXT_FREE_INDEX);
     let mut taken = Vec::new();
     let mut missed = Vec::new();
-    for function in &functions.0 {
-        // What `refill` takes itself is its callers' to tell.
-        if &*function.name == REFILL {
-            continue;
-        }
+    for function in functions.callers() {
         let (behind, is_missed) = calls_behind(&function.calls, &refills, next_free_index);
         taken.extend(behind.into_iter().map(|vaddr| (function, vaddr)));
         if is_missed {
@@ -182,8 +187,11 @@ fn spans(
     }
     let mut instruction = Instruction::Call;
     if taken.is_empty() || !missed.is_empty() {
-        let checks = functions.checks_of(CACHE_SPAN);
-        if !checks.is_empty() {
+        let checks = functions.checks_of(functions.0.iter(), CACHE_SPAN);
+        let refill = functions.start(REFILL);
+        let calls_refill = |function: &Function| function.calls_of(refill).next().is_some();
+        let has_refill = checks.iter().any(|(function, _)| &*function.name == REFILL);
+        if !checks.is_empty() && (has_refill || !functions.callers().any(calls_refill)) {
             (taken, missed) = (checks, Vec::new());
             instruction = Instruction::NilCheck;
         }
@@ -238,23 +246,30 @@ fn calls_behind(calls: &[Call], marks: &[Option<u64>], callee: Option<u64>) -> (
     (found, is_missed || is_marked)
 }
 
-/// The calls of `(*spanSet).push` in `allocLarge` and in what it may be inlined into; where there are none, the nil checks
-/// of what `(*mheap).alloc` returns.
+/// The calls of `(*spanSet).push` behind `(*mheap).alloc`, in `allocLarge` and in what it may be inlined into; where one has
+/// none, the nil checks of what `(*mheap).alloc` returns. Spans of small objects that are made or pushed there too, where
+/// a profile has inlined more, the program tells by their class.
 fn large(
     functions: &Functions,
     image: &dyn StaticImage,
     plan: &mut ProbePlan,
 ) -> Result<(), Refusal> {
     let push = functions.start(SPAN_SET_PUSH);
-    let pushes = functions.0.iter().flat_map(|function| {
-        let pushes = function.calls_of(push);
-        pushes.map(move |call| (function, call.vaddr))
-    });
-    let mut told: Vec<_> = pushes.collect();
+    let made = [functions.start(HEAP_ALLOC)];
+    let mut told = Vec::new();
+    let mut is_missed = false;
+    for function in functions.callers() {
+        let (behind, misses) = calls_behind(&function.calls, &made, push);
+        told.extend(behind.into_iter().map(|vaddr| (function, vaddr)));
+        is_missed |= misses;
+    }
     let mut instruction = Instruction::Call;
-    if told.is_empty() {
-        told = functions.checks_of(HEAP_ALLOC);
-        instruction = Instruction::NilCheck;
+    if told.is_empty() || is_missed {
+        let checks = functions.checks_of(functions.callers(), HEAP_ALLOC);
+        if !checks.is_empty() {
+            told = checks;
+            instruction = Instruction::NilCheck;
+        }
     }
     if told.is_empty() {
         plan.notes.push(format!(

@@ -99,8 +99,8 @@ pub(super) fn call_after(code: &[u8], start: u64, callee: u64) -> Option<u64> {
     calls.next().map(|call| call.vaddr)
 }
 
-/// Most instructions between a call and the nil check of its result: the compiler may store the result first.
-const MAX_BEFORE_NIL_CHECK: usize = 4;
+/// Most instructions from a call to the test of its result, that included: the compiler may store the result first.
+const MAX_TO_NIL_CHECK: usize = 4;
 
 /// Addresses of the jumps by which code that lies at `start` checks whether a call of `callee` has returned nil:
 /// `call callee; test rax,rax; je`, perhaps with stores in between. `RAX` holds the result there, and what the call has
@@ -117,7 +117,7 @@ pub(super) fn nil_checks(code: &[u8], start: u64, callee: u64) -> Vec<u64> {
             let behind = all.get(at + 1..)?;
             let test = behind
                 .iter()
-                .take(MAX_BEFORE_NIL_CHECK)
+                .take(MAX_TO_NIL_CHECK)
                 .take_while(|instruction| is_store(instruction) || is_rax_test(instruction))
                 .position(is_rax_test)?;
             let jump = behind.get(test + 1)?;

@@ -17,8 +17,9 @@ use crate::source::{self, Lookup, Source, Window};
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
 /// the next look.
 const MAX_CHECKS: usize = 3;
-/// Looks that wait for the hook of a cycle, before it counts as lost.
-const MAX_HOOKLESS: u32 = 2;
+/// How long the hook of a cycle that is over is waited for, before it counts as lost: a thread of the target that loses
+/// its processor amid a record, to others or to the quota of its cgroup, gets it back within some tenths of a second.
+const HOOK_WITHIN_NS: u64 = 1_000_000_000;
 /// Readings of one cycle's marks that may leave objects undecided: then it is told with these alive.
 const MAX_UNDECIDED: u32 = 4;
 /// After a check heaptop rests so many times what it took of a CPU: with a cycle every few ms not each is checked.
@@ -60,8 +61,8 @@ pub(super) struct MarksReader {
     due: bool,
     /// Readings of the last cycle's marks that left some object undecided.
     undecided: u32,
-    /// Looks at a cycle whose hook has not come.
-    hookless: u32,
+    /// Since when a cycle is over whose hook has not come.
+    hookless_ns: Option<u64>,
     /// That marks were read, while it cannot be told yet.
     unsettled: Option<Event>,
     rest_until_ns: u64,
@@ -102,7 +103,7 @@ impl MarksReader {
             marked_cycle: 0,
             due: false,
             undecided: 0,
-            hookless: 0,
+            hookless_ns: None,
             unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
@@ -236,7 +237,7 @@ impl MarksReader {
             match self.check_once(edge, batch) {
                 Ok(Try::Done | Try::Later) => break,
                 Ok(Try::Again) => {}
-                // The target is ending, or the next look tells.
+                // The target is ending, or a cycle ended meanwhile.
                 Err(err) => log::debug!("mark bits: {err}"),
             }
         }
@@ -256,12 +257,15 @@ impl MarksReader {
             // dead.
             return Ok(Try::Again);
         }
-        if cycle > self.marked_cycle && self.hookless < MAX_HOOKLESS {
-            // A busy record of another CPU hides it, and births that it has to be held against.
-            self.hookless += 1;
-            return Ok(Try::Later);
+        if cycle > self.marked_cycle {
+            // A busy record of another CPU hides it, and births that have to be held against these marks.
+            let now = monotonic_ns();
+            if now < *self.hookless_ns.get_or_insert(now) + HOOK_WITHIN_NS {
+                return Ok(Try::Later);
+            }
+        } else {
+            self.hookless_ns = None;
         }
-        self.hookless = 0;
         let program = &edge.go.program;
         let followed = self.source.followed();
         let checked = liveness::check(&edge.go.memory(), program.facts, &program.vars, &followed)?;
@@ -269,22 +273,25 @@ impl MarksReader {
             return Ok(Try::Again);
         }
         log::debug!(
-            "marks of cycle {cycle}: {} followed, {} dead, {} unknown",
+            "marks of cycle {cycle}: {} followed, {} dead, {} unknown, {} being swept",
             followed.len(),
             checked.dead.len(),
-            checked.unknown
+            checked.unknown,
+            checked.being_swept
         );
         let now = monotonic_ns();
-        let Checked { dead, unknown, .. } = checked;
+        let Checked {
+            dead, being_swept, ..
+        } = checked;
         batch.push(self.source.dead(now, dead));
-        self.checked_cycle = Some(cycle);
-        if unknown > 0 && self.undecided < MAX_UNDECIDED {
-            // Their spans are being swept: the next look tells.
+        if self.checked_cycle.replace(cycle) != Some(cycle) {
+            self.undecided = 0;
+        }
+        if being_swept > 0 && self.undecided < MAX_UNDECIDED {
             self.undecided += 1;
             return Ok(Try::Later);
         }
         self.due = false;
-        self.undecided = 0;
         self.unsettled = Some(Event::MarksRead {
             at_ns: now,
             number: cycle,

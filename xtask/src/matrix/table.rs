@@ -61,11 +61,10 @@ fn text(found: &BTreeMap<String, Found>) -> String {
     let mut text = String::from(
         "# Releases, builds and sources\n\nWritten by `cargo xtask matrix`. Each cell is a run of `tests/programs/mixed` in that build: \
          about twenty call sites with objects of 8 bytes to 48 KiB, with and without pointers, some of them kept, dropped \
-         at random or all dropped, over many GC cycles that a goroutine of its own starts (GOGC=off: what a cycle that begins \
-         in an allocation makes for itself would count for that site). It is **ok** when each site of at least 5 % of the live heap \
+         at random or all dropped, over several GC cycles. It is **ok** when each site of at least 5 % of the live heap \
          is told within 10 % of the truth in bytes and objects (`sampler`, `no-probes` and `arm`, whose rate is the \
          runtime's, within 10 % or 4 of their own standard errors), sites that hold nothing are told as such two cycles \
-         later, `exact` has counted every allocation, no trap is left and the program works on. The figure is the largest \
+         later (but for at most three samples: a cycle that begins in an allocation makes objects of its own there), `exact` has counted every allocation, no trap is left and the program works on. The figure is the largest \
          deviation among those sites. An empty cell was not run; – has no such build.\n\n",
     );
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

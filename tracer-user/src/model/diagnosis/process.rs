@@ -91,13 +91,13 @@ impl Model {
     pub(super) fn judge_process(&self, findings: &mut Findings) {
         let judged = self.diagnosis.tracks.whole();
         let whole = stated(judged);
-        let heap_grows = !findings.leaks.is_empty() || whole.word == Word::Growing;
+        let is_leak = !findings.leaks.is_empty() || whole.word == Word::Growing;
         let process = &mut findings.process;
         process.word = match whole.word {
             Word::Churn => kept(&judged.evidence),
             word => word,
         };
-        if heap_grows {
+        if is_leak {
             process.word = Word::Growing;
             process.kind = Some(Kind::Heap);
             let heap = findings.leaks.iter().filter(|leak| leak.kind == Kind::Heap);
@@ -132,6 +132,7 @@ impl Model {
         process.parts = parts(anatomy);
         let outside = self.diagnosis.resident.outside.bytes_per_min();
         let stacks = self.diagnosis.resident.stacks.bytes_per_min();
+        // Of goroutines alone the heap need not grow.
         let heap_grows = whole.word == Word::Growing
             || findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
         // What the heap adds to the resident set; `None` where it grows at a pace that is not known.
