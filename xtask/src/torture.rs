@@ -253,15 +253,19 @@ fn torment(
             done.early += 1;
         }
         fate => {
-            match one.next(Duration::from_secs(30)) {
-                Ok(_) => thread::sleep(Duration::from_millis(random.below(1500))),
+            let is_refused = match one.next(Duration::from_secs(30)) {
+                Ok(_) => {
+                    thread::sleep(Duration::from_millis(random.below(1500)));
+                    false
+                }
                 // Two at once may be told apart by a refusal, in heaptop's three lines; anything else is a fault.
                 Err(err) if other.is_some() && format!("{err:#}").contains("next:") => {
                     done.refused += 1;
+                    true
                 }
                 Err(err) => return Err(err),
-            }
-            if fate == 1 {
+            };
+            if fate == 1 && !is_refused {
                 kill_now(privilege, &one)?;
                 done.killed += 1;
             } else {
