@@ -114,7 +114,7 @@ pub struct Group {
     pub stack_bytes: u64,
     /// What they do.
     pub states: States,
-    /// What those wait for that are parked, by frequency; see [`wait_reasons`].
+    /// What those wait for that are parked, by frequency; see [`super::wait_reasons`].
     pub waits: Vec<(&'static str, u64)>,
     /// Since when the longest of them is parked at most, nanoseconds of the monotonic clock. A GC that finds a goroutine
     /// parked for the first time notes when the mark before had ended (`work.tstart`), so that it may have been parked up
