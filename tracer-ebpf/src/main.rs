@@ -8,6 +8,9 @@
 //! Least kernel 5.10: ring buffer (5.8), `bpf_probe_read_user` (5.5). Nothing newer may be used; `cargo xtask vm` loads
 //! and runs the object on 5.10.
 //!
+//! Programs may be preempted, by one another too, and by themselves for another thread of the target: nothing may be kept in
+//! a place of their CPU's while they run, their own stack included ([`maps::never_tail_call`]).
+//!
 //! Never add a return probe here: the kernel rewrites the return address, Go's stack copier finds it and the target
 //! crashes (iovisor/bcc issue 1320, golang/go issue 22008).
 #![no_std]
@@ -37,81 +40,88 @@ use tracer_ebpf::wire;
 #[uprobe]
 fn born(ctx: ProbeContext) -> u32 {
     sampler::born(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// On `runtime.freeSpecial(s, p, size)`: a sampled object is freed, or some other special of an object is.
 #[uprobe]
 fn freed(ctx: ProbeContext) -> u32 {
     sampler::freed(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// On `runtime.(*gcControllerState).startCycle`: marking begins.
 #[uprobe]
 fn gc_start(ctx: ProbeContext) -> u32 {
     gc::step(&ctx, wire::KIND_GC_START);
-    DONE
+    done(&ctx)
 }
 
 /// On `runtime.(*gcControllerState).resetLive(bytesMarked)`: marking has ended.
 #[uprobe]
 fn gc_marked(ctx: ProbeContext) -> u32 {
     gc::step(&ctx, wire::KIND_GC_MARKED);
-    DONE
+    done(&ctx)
 }
 
 /// In `runtime.mProf_Flush`, on the first call after `mProf_FlushLocked`: bucket counters may be read.
 #[uprobe]
 fn flushed(ctx: ProbeContext) -> u32 {
     gc::step(&ctx, wire::KIND_FLUSHED);
-    DONE
+    done(&ctx)
 }
 
 /// In `runtime.(*mcache).nextFree`, on the call of `nextFreeIndex` behind `refill`: a P has taken a span.
 #[uprobe]
 fn span(ctx: ProbeContext) -> u32 {
     spans::taken(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// In `runtime.(*mcache).allocLarge`, on the call of `(*spanSet).push`: a large object has its span.
 #[uprobe]
 fn large(ctx: ProbeContext) -> u32 {
     spans::large(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// Behind the call of `(*mheap).alloc` in the same, on its nil check, where that of `push` is inlined.
 #[uprobe]
 fn large_result(ctx: ProbeContext) -> u32 {
     spans::large_result(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// On `runtime.mallocgc(size, typ, needzero)` and its kin: an allocation.
 #[uprobe]
 fn alloc(ctx: ProbeContext) -> u32 {
     exact::allocated(&ctx);
-    DONE
+    done(&ctx)
 }
 
 /// On a function of the target itself: it is called.
 #[uprobe]
 fn call(ctx: ProbeContext) -> u32 {
     calls::called(&ctx, wire::KIND_CALL);
-    DONE
+    done(&ctx)
 }
 
 /// On a second one.
 #[uprobe]
 fn other_call(ctx: ProbeContext) -> u32 {
     calls::called(&ctx, wire::KIND_OTHER_CALL);
-    DONE
+    done(&ctx)
 }
 
 /// What every program returns: 0 tells perf not to write a sample of its own.
 const DONE: u32 = 0;
+
+/// Ends a program, which so has a tail call and with it the kernel stack of its own thread: see [`maps::never_tail_call`].
+#[inline(always)]
+fn done(ctx: &ProbeContext) -> u32 {
+    maps::never_tail_call(ctx);
+    DONE
+}
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -8,7 +8,11 @@ use aya_ebpf::{
         BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
     },
     macros::map,
-    maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, ring_buf::RingBufEntry},
+    maps::{
+        Array, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
+        ring_buf::RingBufEntry,
+    },
+    programs::ProbeContext,
 };
 use tracer_ebpf::wire::{self, CountKey, KIND_GC_MARKED, N_KINDS, RecordHeader};
 
@@ -41,6 +45,9 @@ static JBE_FILTER: Global<u64> = Global::new(0);
 static SWEEPGEN: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static LOG: Global<u64> = Global::new(0);
+/// Never set: see [`never_tail_call`].
+#[unsafe(no_mangle)]
+static TAIL_CALLS: Global<u64> = Global::new(0);
 
 /// Twice the keys of [`COUNTS`]: every stack that is counted should be remembered as sent, and an LRU map of the kernel
 /// begins to forget before it is full. 2.5 MiB.
@@ -193,6 +200,27 @@ pub(crate) fn log_enabled() -> bool {
 #[inline(always)]
 pub(crate) fn count_hit(kind: u32) {
     count(&HITS, kind);
+}
+
+/// Nothing is ever put into it.
+#[map]
+static NO_PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// The instruction of a tail call, which is never run.
+///
+/// A kernel of 6.13 or later gives programs of this type with 64 bytes of stack or more one stack for each CPU, since it
+/// does not let probes of the kernel interrupt themselves. Those of programs it does: on a kernel that preempts, two
+/// threads of the target then use one stack, records tell of the wrong allocation, and a pointer that was spilled becomes
+/// an address of the other thread's, which kills the thread in the kernel (seen on 7.2). A program with a tail call keeps
+/// to the stack of its thread, on every kernel: the callee would need one too.
+///
+/// Source: `check_max_stack_depth`, `bpf_enable_priv_stack`, `kernel/bpf/verifier.c`; `bpf_prog_run_array_uprobe`,
+/// `include/linux/bpf.h`.
+#[inline(always)]
+pub(crate) fn never_tail_call(ctx: &ProbeContext) {
+    if TAIL_CALLS.load() != 0 {
+        regs::tail_call(&NO_PROGRAMS, ctx);
+    }
 }
 
 /// Counts a record that will not be delivered.

@@ -7,6 +7,7 @@ use core::arch::asm;
 
 use aya_ebpf::{
     helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_probe_read_user},
+    maps::ProgramArray,
     programs::ProbeContext,
 };
 
@@ -94,6 +95,13 @@ pub(crate) fn read_pair(address: u64) -> Option<[u64; 2]> {
 pub(crate) fn read_u64(address: u64) -> Option<u64> {
     // SAFETY: as in `read_u8`.
     unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// Goes on with the first program of a table; returns where there is none.
+#[inline(always)]
+pub(crate) fn tail_call(table: &ProgramArray, ctx: &ProbeContext) {
+    // SAFETY: the kernel passes a valid context for the whole run of the program, and the verifier checks both arguments.
+    unsafe { table.tail_call(ctx, 0) };
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -448,6 +448,29 @@ mod tests {
         );
     }
 
+    /// Without one a kernel that preempts may give two threads one stack: `maps::never_tail_call` of the programs.
+    #[test]
+    fn each_program_has_a_tail_call() {
+        const TAIL_CALL: [u8; 8] = [0x85, 0, 0, 0, 12, 0, 0, 0];
+        let bytes = fs::read(crate::root().join(OBJECT)).unwrap();
+        let object = object::File::parse(&*bytes).unwrap();
+        let code = object.section_by_name("uprobe").unwrap();
+        let programs = programs::BY_KIND
+            .into_iter()
+            .chain([programs::LARGE_RESULT]);
+        for name in programs {
+            let symbol = object.symbols().find(|symbol| symbol.name() == Ok(name));
+            let symbol = symbol.unwrap_or_else(|| panic!("no symbol {name}"));
+            let from = usize::try_from(symbol.address()).unwrap();
+            let len = usize::try_from(symbol.size()).unwrap();
+            let instructions = code.data().unwrap()[from..from + len].chunks_exact(8);
+            assert!(
+                instructions.into_iter().any(|one| one == TAIL_CALL),
+                "{name}"
+            );
+        }
+    }
+
     /// The names are strings to userspace: this is what keeps them from going their own way.
     #[test]
     fn the_object_has_every_name_that_wire_promises() {
