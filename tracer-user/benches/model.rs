@@ -24,6 +24,8 @@ const BUCKETS: u64 = 10_000;
 const LIVE: usize = 5_000;
 const CYCLE: usize = 20_000;
 const RUNS: usize = 7;
+/// The last cycle at the attach.
+const FIRST_CYCLE: u64 = 1;
 const FIRST_BUCKET: u64 = 0x7f00_0000_0000;
 const FIRST_OBJECT: u64 = 0xc0_0000_0000;
 
@@ -48,9 +50,12 @@ fn stream() -> Vec<Vec<u8>> {
         // 1 µs apart.
         let at_ns = 1_000 * records.len() as u64;
         match records.len() % CYCLE {
-            0 => records.push(record(at_ns, KIND_GC_START, &[0])),
-            1 => records.push(record(at_ns, KIND_GC_MARKED, &[64 << 20])),
-            2 => records.push(record(at_ns, KIND_FLUSHED, &[0])),
+            0 => records.push(record(at_ns, KIND_GC_START, &[0, 0])),
+            1 => {
+                let cycle = FIRST_CYCLE + 1 + (records.len() / CYCLE) as u64;
+                records.push(record(at_ns, KIND_GC_MARKED, &[64 << 20, cycle]));
+            }
+            2 => records.push(record(at_ns, KIND_FLUSHED, &[0, 0])),
             _ if live.len() >= LIVE => {
                 let (object, bucket) = live.pop_front().unwrap();
                 records.push(record(at_ns, KIND_FREED, &[object, bucket]));
@@ -96,7 +101,7 @@ fn attached() -> Model {
     model.apply(Event::Heap(HeapRead {
         at_ns: 0,
         runtime: Some(HeapFigures {
-            gc_cycles: 1,
+            gc_cycles: FIRST_CYCLE as u32,
             live_bytes: 64 << 20,
             goal_bytes: None,
             rate_bytes: 512 << 10,
