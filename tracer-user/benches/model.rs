@@ -25,7 +25,7 @@ const LIVE: usize = 5_000;
 const CYCLE: usize = 20_000;
 const RUNS: usize = 7;
 /// The last cycle at the attach.
-const FIRST_CYCLE: u64 = 1;
+const FIRST_CYCLE: u32 = 1;
 const FIRST_BUCKET: u64 = 0x7f00_0000_0000;
 const FIRST_OBJECT: u64 = 0xc0_0000_0000;
 
@@ -52,7 +52,7 @@ fn stream() -> Vec<Vec<u8>> {
         match records.len() % CYCLE {
             0 => records.push(record(at_ns, KIND_GC_START, &[0, 0])),
             1 => {
-                let cycle = FIRST_CYCLE + 1 + (records.len() / CYCLE) as u64;
+                let cycle = u64::from(FIRST_CYCLE) + 1 + (records.len() / CYCLE) as u64;
                 records.push(record(at_ns, KIND_GC_MARKED, &[64 << 20, cycle]));
             }
             2 => records.push(record(at_ns, KIND_FLUSHED, &[0, 0])),
@@ -101,7 +101,7 @@ fn attached() -> Model {
     model.apply(Event::Heap(HeapRead {
         at_ns: 0,
         runtime: Some(HeapFigures {
-            gc_cycles: FIRST_CYCLE as u32,
+            gc_cycles: FIRST_CYCLE,
             live_bytes: 64 << 20,
             goal_bytes: None,
             rate_bytes: 512 << 10,
