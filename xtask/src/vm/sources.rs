@@ -10,10 +10,8 @@ use crate::{mixed::Site, watch::site};
 /// As `init.sh` runs them.
 pub(super) const ALL: [&str; 3] = ["spans", "arm", "exact"];
 
-/// Objects of a site, and of all, that may be counted elsewhere: seen on 7.2 alone, up to three of 50 000; 5.10 to 6.18 count
-/// exactly. The likely reason is that newer kernels give programs a stack for each CPU, which the probe of another task
-/// uses meanwhile; it is not proven.
-const MOST_MISPLACED: f64 = 5.5;
+/// Counts are told as whole numbers, and every allocation is counted.
+const EXACT: f64 = 0.5;
 /// All sites together must be told within this part of the truth. At the runtime's own rate a few dozen samples are all
 /// there is, so there it is wider.
 const TOLERANCE: f64 = 0.25;
@@ -80,7 +78,7 @@ pub(super) fn verdict(source: &str, facts: &Facts) -> Result<String, Vec<String>
         for (function, site) in &truth {
             let counted = told(function, "alloc_objects").unwrap_or(0.0);
             counted_in_all += counted;
-            if (counted - site.alloc_objects as f64).abs() > MOST_MISPLACED {
+            if (counted - site.alloc_objects as f64).abs() > EXACT {
                 faults.push(format!(
                     "{function} allocated {} objects, and {counted} are counted",
                     site.alloc_objects
@@ -88,7 +86,7 @@ pub(super) fn verdict(source: &str, facts: &Facts) -> Result<String, Vec<String>
             }
         }
         let all: u64 = truth.values().map(|site| site.alloc_objects).sum();
-        if (counted_in_all - all as f64).abs() > MOST_MISPLACED {
+        if (counted_in_all - all as f64).abs() > EXACT {
             faults.push(format!(
                 "{all} objects were allocated, and {counted_in_all} are counted"
             ));
