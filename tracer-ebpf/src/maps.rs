@@ -208,11 +208,11 @@ static NO_PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The instruction of a tail call, which is never run.
 ///
-/// A kernel of 6.13 or later gives programs of this type with 64 bytes of stack or more one stack for each CPU, since it
-/// does not let probes of the kernel interrupt themselves. Those of programs it does: on a kernel that preempts, two
-/// threads of the target then use one stack, records tell of the wrong allocation, and a pointer that was spilled becomes
-/// an address of the other thread's, which kills the thread in the kernel (seen on 7.2). A program with a tail call keeps
-/// to the stack of its thread, on every kernel: the callee would need one too.
+/// A kernel of 6.13 or later gives programs of this type with 64 bytes of stack or more one stack for each CPU, since no
+/// probe on the kernel interrupts itself. Probes on user code can be preempted: where they are, two threads of the target
+/// use one stack, records tell of the wrong allocation, and a pointer that was spilled becomes the other thread's number,
+/// which kills the thread in the kernel (seen on 7.2). A program with a tail call keeps to the stack of its thread, on
+/// every kernel.
 ///
 /// Source: `check_max_stack_depth`, `bpf_enable_priv_stack`, `kernel/bpf/verifier.c`; `bpf_prog_run_array_uprobe`,
 /// `include/linux/bpf.h`.

@@ -448,6 +448,12 @@ mod tests {
         );
     }
 
+    fn all_programs() -> impl Iterator<Item = &'static str> {
+        programs::BY_KIND
+            .into_iter()
+            .chain([programs::LARGE_RESULT])
+    }
+
     /// Without one a kernel that preempts may give two threads one stack: `maps::never_tail_call` of the programs.
     #[test]
     fn each_program_has_a_tail_call() {
@@ -455,10 +461,7 @@ mod tests {
         let bytes = fs::read(crate::root().join(OBJECT)).unwrap();
         let object = object::File::parse(&*bytes).unwrap();
         let code = object.section_by_name("uprobe").unwrap();
-        let programs = programs::BY_KIND
-            .into_iter()
-            .chain([programs::LARGE_RESULT]);
-        for name in programs {
+        for name in all_programs() {
             let symbol = object.symbols().find(|symbol| symbol.name() == Ok(name));
             let symbol = symbol.unwrap_or_else(|| panic!("no symbol {name}"));
             let from = usize::try_from(symbol.address()).unwrap();
@@ -489,10 +492,7 @@ mod tests {
                 .unwrap()
                 .to_owned()
         };
-        for name in programs::BY_KIND
-            .into_iter()
-            .chain([programs::LARGE_RESULT])
-        {
+        for name in all_programs() {
             assert_eq!(section_of(name), "uprobe", "{name}");
         }
         for name in [maps::EVENTS, maps::LOST, maps::HITS] {

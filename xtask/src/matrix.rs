@@ -24,13 +24,11 @@ use crate::{
     go::Go,
     mixed,
     progress::say,
+    test::MOST_UNSTEADY,
     user::{self, Privilege},
 };
 use cell::{Measure, SOURCES, Source};
 use table::Found;
-
-/// Most cells that may fail and pass when they run again: more at once have one cause, which is no accident.
-const MOST_UNSTEADY: usize = 2;
 
 /// Arguments of `cargo xtask matrix`.
 #[derive(clap::Args)]

@@ -1,6 +1,7 @@
 //! One goroutine as its `g` has it.
 
 use crate::go::facts::GoroutineFacts;
+use crate::go::pclntab::u64_at;
 
 /// Offsets of `g` beyond this are no offsets; the struct has 456 bytes in go1.27.
 const MAX_G_BYTES: u64 = 4096;
@@ -71,26 +72,22 @@ pub(super) struct G {
 
 impl G {
     pub(super) fn parse(bytes: &[u8], facts: &GoroutineFacts) -> Option<Self> {
-        let u64_at = |offset: u64| {
-            let at = usize::try_from(offset).ok()?;
-            let word = bytes.get(at..at.checked_add(8)?)?;
-            Some(u64::from_le_bytes(word.try_into().ok()?))
-        };
+        let word = |offset: u64| u64_at(bytes, usize::try_from(offset).ok()?);
         let low_half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).ok();
-        let [wait_reason, ..] = u64_at(facts.waitreason)?.to_le_bytes();
-        let since = u64_at(facts.waitsince)?;
+        let [wait_reason, ..] = word(facts.waitreason)?.to_le_bytes();
+        let since = word(facts.waitsince)?;
         Some(Self {
-            status: low_half(u64_at(facts.status)?)?,
-            goid: u64_at(facts.goid)?,
-            stack_lo: u64_at(facts.stack_lo)?,
-            stack_hi: u64_at(facts.stack_hi)?,
-            sp: u64_at(facts.sched_sp)?,
-            pc: u64_at(facts.sched_pc)?,
-            bp: u64_at(facts.sched_bp)?,
+            status: low_half(word(facts.status)?)?,
+            goid: word(facts.goid)?,
+            stack_lo: word(facts.stack_lo)?,
+            stack_hi: word(facts.stack_hi)?,
+            sp: word(facts.sched_sp)?,
+            pc: word(facts.sched_pc)?,
+            bp: word(facts.sched_bp)?,
             waiting_since_ns: (since != 0 && i64::try_from(since).is_ok()).then_some(since),
             wait_reason,
-            created_pc: u64_at(facts.gopc)?,
-            start_pc: u64_at(facts.startpc)?,
+            created_pc: word(facts.gopc)?,
+            start_pc: word(facts.startpc)?,
         })
     }
 
