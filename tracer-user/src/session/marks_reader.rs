@@ -11,17 +11,13 @@ use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::plan::{Kind, ProbePlan};
 use crate::probe::detach::{self, Detaching};
+use crate::source::due::{MarksDue, Try};
 use crate::source::governor::{Governor, Turn};
 use crate::source::{self, Lookup, Source, Window};
 
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
 /// the next look.
 const MAX_CHECKS: usize = 3;
-/// How long the hook of a cycle that is over is waited for, before it counts as lost: a thread of the target that loses
-/// its processor amid a record, to others or to the quota of its cgroup, gets it back within some tenths of a second.
-const HOOK_WITHIN_NS: u64 = 1_000_000_000;
-/// Readings of one cycle's marks that may leave objects undecided: then it is told with these alive.
-const MAX_UNDECIDED: u32 = 4;
 /// After a check heaptop rests so many times what it took of a CPU: with a cycle every few ms not each is checked.
 const REST_PER_CHECK: u64 = 4;
 /// Yet rows are never older than this, and what a check takes.
@@ -36,33 +32,13 @@ const MOST_TIMED_NS: u64 = 10_000_000_000;
 /// Traps that a mean is taken from, at least.
 const MIN_TIMED_HITS: f64 = 50.0;
 
-/// What came of a try to read the marks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Try {
-    /// Those of the last cycle were read, and told.
-    Done,
-    /// A cycle ends, or ended meanwhile: what was found is of no one cycle.
-    Again,
-    /// At the next look.
-    Later,
-}
-
 /// Follows objects.
 #[derive(Debug)]
 pub(super) struct MarksReader {
     source: Source,
     plan: ProbePlan,
     governor: Governor,
-    /// The cycle whose marks were read last.
-    checked_cycle: Option<u32>,
-    /// The last cycle whose hook came: the world was stopped then, and its marks not yet in force.
-    marked_cycle: u32,
-    /// Marks are to be read: a cycle has ended since, or some of the last could not be.
-    due: bool,
-    /// Readings of the last cycle's marks that left some object undecided.
-    undecided: u32,
-    /// Since when a cycle is over whose hook has not come.
-    hookless_ns: Option<u64>,
+    due: MarksDue,
     /// That marks were read, while it cannot be told yet.
     unsettled: Option<Event>,
     rest_until_ns: u64,
@@ -99,11 +75,7 @@ impl MarksReader {
             source: Source::new(kind, counters),
             plan,
             governor: Governor::new(max_cpu_fraction, at_ns, 0),
-            checked_cycle: None,
-            marked_cycle: 0,
-            due: false,
-            undecided: 0,
-            hookless_ns: None,
+            due: MarksDue::default(),
             unsettled: None,
             rest_until_ns: 0,
             window_ns: at_ns,
@@ -167,7 +139,7 @@ impl MarksReader {
         events.extend(edge.probes().map(|probes| Event::Kernel(probes.counters())));
         events.push(Event::Heap(heap));
         let now = monotonic_ns();
-        self.checked_cycle = heap.runtime.map(|figures| figures.gc_cycles);
+        self.due = MarksDue::after(heap.runtime.map(|figures| figures.gc_cycles));
         events.push(Event::Buckets(BucketsRead {
             from_ns: now,
             to_ns: now,
@@ -184,12 +156,10 @@ impl MarksReader {
     pub(super) fn look(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
         self.window(edge, batch);
         let heap = edge.read_heap();
-        if let Some(figures) = heap.runtime
-            && self.checked_cycle != Some(figures.gc_cycles)
-        {
-            self.due = true;
+        if let Some(figures) = heap.runtime {
+            self.due.counted(figures.gc_cycles);
         }
-        if self.due && monotonic_ns() >= self.rest_until_ns {
+        if self.due.is_due() && monotonic_ns() >= self.rest_until_ns {
             self.check(edge, batch);
         }
         self.settle(batch);
@@ -223,8 +193,7 @@ impl MarksReader {
         let events = self.source.window(window, &Tables(edge));
         for event in &events {
             if let Event::Probe(ProbeEvent::GcMarked { cycle, .. }) = event {
-                self.due = true;
-                self.marked_cycle = self.marked_cycle.max(cycle.unwrap_or(0));
+                self.due.hooked(*cycle);
             }
         }
         batch.extend(events);
@@ -252,19 +221,8 @@ impl MarksReader {
         let cycle = gc_cycles(edge)?;
         // Behind the look at the cycle: whatever was born before its marks were complete is followed now.
         self.window(edge, batch);
-        if cycle < self.marked_cycle {
-            // The hook comes before the marks are in force. What was born since those of the cycle before would pass for
-            // dead.
-            return Ok(Try::Again);
-        }
-        if cycle > self.marked_cycle {
-            // A busy record of another CPU hides it, and births that have to be held against these marks.
-            let now = monotonic_ns();
-            if now < *self.hookless_ns.get_or_insert(now) + HOOK_WITHIN_NS {
-                return Ok(Try::Later);
-            }
-        } else {
-            self.hookless_ns = None;
+        if let Some(hindered) = self.due.hindered(cycle, monotonic_ns()) {
+            return Ok(hindered);
         }
         let program = &edge.go.program;
         let followed = self.source.followed();
@@ -284,20 +242,15 @@ impl MarksReader {
             dead, being_swept, ..
         } = checked;
         batch.push(self.source.dead(now, dead));
-        if self.checked_cycle.replace(cycle) != Some(cycle) {
-            self.undecided = 0;
+        let came = self.due.read(cycle, being_swept);
+        if came == Try::Done {
+            self.unsettled = Some(Event::MarksRead {
+                at_ns: now,
+                number: cycle,
+            });
+            self.settle(batch);
         }
-        if being_swept > 0 && self.undecided < MAX_UNDECIDED {
-            self.undecided += 1;
-            return Ok(Try::Later);
-        }
-        self.due = false;
-        self.unsettled = Some(Event::MarksRead {
-            at_ns: now,
-            number: cycle,
-        });
-        self.settle(batch);
-        Ok(Try::Done)
+        Ok(came)
     }
 
     /// Tells that the marks of a cycle were read, once nothing that was born before it is still to come: what was

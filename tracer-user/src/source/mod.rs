@@ -5,6 +5,7 @@
 //! keeps the followed objects with the identity of their spans, and says which of them died. Pure: memory of the target
 //! is read by the edge, through [`Lookup`] and [`Source::followed`].
 
+pub mod due;
 mod followed;
 pub mod governor;
 mod shares;
