@@ -58,6 +58,17 @@ impl Side {
         self.objects += weight.objects;
         self.objects_sq += weight.objects * weight.objects;
     }
+
+    /// Variance of `bytes` as an estimate, in bytes², where all samples are of objects of one size. One that stands for w
+    /// objects was drawn with the chance 1/w, which makes Σ(w² − w) objects²: large objects, all of which are drawn, add
+    /// nothing, however much they weigh.
+    pub fn sampling_variance(&self) -> f64 {
+        if self.objects_sq > 0.0 {
+            self.bytes_sq * (1.0 - self.objects / self.objects_sq).max(0.0)
+        } else {
+            0.0
+        }
+    }
 }
 
 impl AddAssign for Side {

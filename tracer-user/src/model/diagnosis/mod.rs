@@ -187,11 +187,7 @@ impl Model {
             .collect();
         diagnosis.tracks.look(clock, &flows);
         if let Some(unseen) = &mut diagnosis.unseen {
-            let mut whole = Flow::default();
-            for (_, flow) in &flows {
-                whole += *flow;
-            }
-            unseen.look(&whole);
+            unseen.look(flows.iter().map(|(_, flow)| flow));
             diagnosis.tracks.hold(unseen);
         }
         self.judge_resident();

@@ -14,20 +14,26 @@ const MAX_LOOKS: usize = 360;
 const MARGIN: f64 = 1.25;
 /// And so many standard errors of the comparison beyond it.
 const ERRORS: f64 = 2.0;
+/// Of what came by samples, so much may have come beside it untold, which hides as much of what went: `spans` tells 3 to 7 %
+/// too little in programs of small objects.
+const UNTOLD: f64 = 0.07;
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     /// Bytes of the live heap that no sample explains.
     bytes: f64,
-    /// Variance of what came and went by samples, cumulative.
+    /// Bytes of it that samples stand for.
+    sampled_bytes: f64,
+    /// Variance of what came and went by samples, as an estimate of bytes, cumulative.
     variance: f64,
 }
 
 /// The live heap that no sample explains, look by look.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
-    latest: Option<f64>,
+    /// Live bytes after the last cycle that no sample explains, and that samples stand for.
+    latest: Option<(f64, f64)>,
     variance: f64,
     looks: VecDeque<Option<Rest>>,
 }
@@ -35,17 +41,23 @@ pub(super) struct Unseen {
 impl Unseen {
     /// After a final cycle: bytes that the runtime marked, and bytes that live samples stand for.
     pub(super) fn cycle(&mut self, live_bytes: f64, sampled_bytes: f64) {
-        self.latest = Some(live_bytes - sampled_bytes);
+        self.latest = Some((live_bytes - sampled_bytes, sampled_bytes));
     }
 
-    /// A look; `whole` is what came and went in it.
-    pub(super) fn look(&mut self, whole: &Flow) {
-        let [level, ..] = &whole.levels;
-        self.variance += level.arrived.bytes_sq + level.departed.bytes_sq;
-        self.looks.push_back(self.latest.map(|bytes| Rest {
-            bytes,
-            variance: self.variance,
-        }));
+    /// A look; `flows` are what came and went in it, each of objects of one size.
+    pub(super) fn look<'a>(&mut self, flows: impl Iterator<Item = &'a Flow>) {
+        self.variance += flows
+            .map(|flow| {
+                let [level, ..] = &flow.levels;
+                level.arrived.sampling_variance() + level.departed.sampling_variance()
+            })
+            .sum::<f64>();
+        self.looks
+            .push_back(self.latest.map(|(bytes, sampled_bytes)| Rest {
+                bytes,
+                sampled_bytes,
+                variance: self.variance,
+            }));
         if self.looks.len() > MAX_LOOKS {
             self.looks.pop_front();
         }
@@ -77,7 +89,7 @@ impl Unseen {
         Some((held, perhaps))
     }
 
-    /// Bytes that went unseen within the window of `evidence`, at least 0, and one standard error.
+    /// Bytes that may have gone unseen within the window of `evidence`, at least 0, and one standard error.
     fn lost(&self, evidence: &Evidence) -> Option<(f64, f64)> {
         let newest = (*self.looks.back()?)?;
         let back_ns = evidence.minutes * 60e9 + f64::from(evidence.age_seconds) * 1e9;
@@ -89,7 +101,8 @@ impl Unseen {
         )]
         let first = self.looks.len().saturating_sub(1 + back.ceil() as usize);
         let oldest = self.looks.range(first..).find_map(|rest| *rest)?;
-        let lost = (oldest.bytes - newest.bytes).max(0.0);
+        let untold = UNTOLD * (newest.sampled_bytes - oldest.sampled_bytes).max(0.0);
+        let lost = (oldest.bytes - newest.bytes + untold).max(0.0);
         Some((lost, (newest.variance - oldest.variance).max(0.0).sqrt()))
     }
 }
@@ -97,7 +110,7 @@ impl Unseen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Estimate, Slope};
+    use crate::verdict::{Estimate, Slope, Weight};
 
     const MIB: f64 = 1_048_576.0;
 
@@ -136,7 +149,7 @@ mod tests {
             let old = 100.0 - old_goes_mib_per_min * minutes;
             let new = grows_mib_per_min * minutes;
             unseen.cycle((old + new) * MIB, new * MIB);
-            unseen.look(&Flow::default());
+            unseen.look(std::iter::empty());
         }
         unseen
     }
@@ -145,7 +158,8 @@ mod tests {
     fn a_full_cache_that_renews_itself_does_not_grow() {
         let (held, lost) = heap(3.0, 3.0).instead(&growing(3.0)).expect("replacement");
         assert_eq!(held.word, Word::Collecting);
-        assert!((lost / MIB - MARGIN * 12.0).abs() < 1e-6, "{lost}");
+        let most = MARGIN * (12.0 + UNTOLD * 12.0);
+        assert!((lost / MIB - most).abs() < 1e-6, "{lost}");
         assert_eq!(held.evidence.per_min, None);
     }
 
@@ -163,9 +177,47 @@ mod tests {
 
     #[test]
     fn nothing_is_held_where_nothing_went() {
-        assert!(heap(7.5, 0.0).instead(&growing(0.1)).is_none());
-        assert!(heap(7.5, 0.0).instead(&growing_by_load(0.1)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing(7.5)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing(1.0)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing_by_load(1.0)).is_none());
         assert!(Unseen::default().instead(&growing(0.1)).is_none());
+    }
+
+    /// What goes of a cache of 0.4 MiB/min is hidden by what samples do not tell of a leak of 9 MiB/min.
+    #[test]
+    fn a_small_cache_that_renews_itself_is_held_beside_a_leak_of_which_some_is_untold() {
+        let mut unseen = Unseen::default();
+        for look in 0..40 {
+            let minutes = f64::from(look) / 4.0;
+            let told = 0.4 * minutes + (1.0 - 0.05) * 9.0 * minutes;
+            let live = 100.0 + 9.0 * minutes;
+            unseen.cycle(live * MIB, told * MIB);
+            unseen.look(std::iter::empty());
+        }
+        assert!(unseen.instead(&growing(0.4)).is_some(), "the cache");
+        assert!(unseen.instead(&growing(9.0)).is_none(), "the leak");
+    }
+
+    /// An array that grows by copies is worth more than all samples beside it, and in the sample for certain.
+    #[test]
+    fn large_objects_make_the_comparison_no_rougher() {
+        let flow_of = |objects: f64, object_bytes: f64| {
+            let mut flow = Flow::default();
+            let [level, ..] = &mut flow.levels;
+            level.arrived.add(Weight {
+                objects,
+                bytes: objects * object_bytes,
+            });
+            flow
+        };
+        let error = |flow: &Flow| {
+            let mut unseen = heap(7.5, 0.0);
+            unseen.look(std::iter::once(flow));
+            unseen.variance.sqrt() / MIB
+        };
+        assert!(error(&flow_of(1.0, 16.0 * MIB)) < 1e-9);
+        let small = error(&flow_of(8192.0, 64.0));
+        assert!((small - 0.5).abs() < 1e-3, "{small}");
     }
 
     #[test]
