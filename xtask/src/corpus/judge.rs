@@ -30,6 +30,13 @@ pub(super) struct Look {
     pub(super) process: Option<Process>,
 }
 
+impl Look {
+    /// Whether both lines of it were read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.sites.is_some() && self.process.is_some()
+    }
+}
+
 /// Adds a line to the looks.
 pub(super) fn add(looks: &mut Vec<Look>, at_s: f64, line: Line) {
     let is_new = looks.last().is_none_or(|look| {
