@@ -38,12 +38,14 @@ pub(super) struct ExactGrowth {
     looks_against: u32,
     grows: bool,
     slope: Option<Interval>,
+    rises: bool,
 }
 
 impl ExactGrowth {
     /// Judges a series of (nanoseconds, bytes), oldest first, beside a resident set of `rss_bytes`.
     pub(super) fn look(&mut self, series: &[(u64, u64)], rss_bytes: u64) {
         let slope = judge(series, rss_bytes as f64);
+        self.rises = rises(series, rss_bytes as f64);
         if slope.is_some() {
             self.looks_for = self.looks_for.saturating_add(1);
             self.looks_against = 0;
@@ -63,6 +65,27 @@ impl ExactGrowth {
     pub(super) fn bytes_per_min(&self) -> Option<Interval> {
         self.slope.filter(|_| self.grows)
     }
+
+    /// Whether it came far higher within the last minutes than it ever was: that need not go on, but nobody can call it
+    /// level.
+    pub(super) fn rises(&self) -> bool {
+        self.rises
+    }
+}
+
+/// What is worth speaking of beside so large a resident set.
+fn least_bytes(rss_bytes: f64) -> f64 {
+    MIN_BYTES.max(MIN_SHARE * rss_bytes)
+}
+
+/// See [`ExactGrowth::rises`].
+fn rises(series: &[(u64, u64)], rss_bytes: f64) -> bool {
+    let [minutes, ..] = WINDOWS_MIN;
+    series.last().is_some_and(|&(last, bytes)| {
+        let begin = last as f64 - minutes * MINUTE_NS;
+        value_at(series, begin).is_some_and(|then| bytes as f64 - then >= least_bytes(rss_bytes))
+            && is_record(series, begin + minutes * MINUTE_NS / 3.0)
+    })
 }
 
 /// The slope of the longest window that speaks; a longer one whose growth comes to an end silences those within.
@@ -150,7 +173,7 @@ fn grows(increments: &[f64; N_BLOCKS], minutes: f64, rss_bytes: f64) -> Option<I
     let speaks = increments.iter().all(|&x| x > 0.0)
         && last >= MIN_LASTING * first
         && mean >= T_GROWS * error
-        && sum >= MIN_BYTES.max(MIN_SHARE * rss_bytes);
+        && sum >= least_bytes(rss_bytes);
     let per_min = |bytes: f64| bytes * n / minutes;
     speaks.then(|| Interval {
         value: per_min(mean),
@@ -236,6 +259,23 @@ mod tests {
         );
         assert!(!ever(30, |_| 50.0).0, "nothing");
         assert!(!ever(30, |t| 50.0 + 0.05 * t).0, "a trifle");
+    }
+
+    /// Half of what it grew came in the first third: too uneven for a slope, and not level either.
+    #[test]
+    fn what_slows_down_rises_until_it_is_level() {
+        let (ever, growth) = ever(5, |t| 8.0 * t + 12.0 * t.min(2.5));
+        assert!(!ever && growth.rises());
+        let stood = |minutes| self::ever(minutes, |t| 8.0 * t.min(5.0)).1.rises();
+        assert!(stood(6), "not yet level");
+        assert!(!stood(9), "for four minutes");
+    }
+
+    #[test]
+    fn waves_and_trifles_rise_once_at_most() {
+        assert!(!ever(30, |t| 100.0 - 20.0 * (t / 0.8).sin()).1.rises());
+        assert!(!ever(31, |t| 50.0 + 0.5 * t).1.rises(), "a trifle");
+        assert!(!ever(30, |_| 50.0).1.rises(), "nothing");
     }
 
     #[test]

@@ -69,23 +69,21 @@ impl Model {
         } = growing;
         let under = group.created_by.as_ref().unwrap_or(&group.start).clone();
         let mut linked = Vec::new();
-        if let Some(per_min) = evidence.objects_per_min {
-            let functions: Vec<&str> = [Some(&group.start), group.created_by.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(|frame| &*frame.function)
-                .collect();
-            let goroutines = Growth {
-                per_min,
-                functions: &functions,
-            };
-            for leak in heap
-                .iter_mut()
-                .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
-            {
-                leak.in_step.push(letter);
-                linked.push(leak.letter);
-            }
+        let functions: Vec<&str> = [Some(&group.start), group.created_by.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|frame| &*frame.function)
+            .collect();
+        let goroutines = Growth {
+            per_min: evidence.objects_per_min,
+            functions: &functions,
+        };
+        for leak in heap
+            .iter_mut()
+            .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
+        {
+            leak.in_step.push(letter);
+            linked.push(leak.letter);
         }
         Leak {
             letter,
@@ -106,17 +104,14 @@ impl Model {
 
     fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak, by_site: &BySite) -> bool {
         leak.sites.iter().any(|site| {
-            let Some(per_min) = site.evidence.objects_per_min else {
-                return false;
-            };
             let largest = site.row.and_then(|row| by_site.largest(row.0));
             let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.tracks.frames(idx));
             let functions: Vec<&str> = frames.iter().map(|frame| &*frame.function).collect();
             let site = Growth {
-                per_min,
+                per_min: site.evidence.objects_per_min,
                 functions: &functions,
             };
-            in_step(goroutines, &site).is_some()
+            in_step(goroutines, &site)
         })
     }
 

@@ -42,6 +42,14 @@ impl Resident {
         self.outside.look(&series(Part::Anon), rss);
         self.stacks.look(&series(Part::Stacks), rss);
     }
+
+    /// The part beside the heap that is not level, though nothing says that it goes on.
+    fn rising(&self) -> Option<Part> {
+        let of = [(Part::Anon, &self.outside), (Part::Stacks, &self.stacks)];
+        of.into_iter()
+            .find(|(_, growth)| growth.rises())
+            .map(|(part, _)| part)
+    }
 }
 
 /// The word on what a process keeps that throws most away: a server always does, and that says nothing of what it keeps.
@@ -157,6 +165,14 @@ impl Model {
             process.kind = Some(Kind::Stacks);
         } else if process.word != Word::Growing {
             process.kind = grown_kind(anatomy, &process.parts);
+            if let Some(part) = self.diagnosis.resident.rising()
+                && matches!(process.word, Word::Steady | Word::Idle)
+            {
+                // The heap is level, the process is not.
+                process.word = Word::Collecting;
+                process.steady_below_bytes_per_min = None;
+                process.kind.get_or_insert(kind(part, anatomy.has_c));
+            }
         }
         // What warms still grows, at most at its last pace.
         let warms = whole.word == Word::Warming && findings.process.live_bytes_per_min.is_some();

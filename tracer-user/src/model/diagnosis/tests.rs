@@ -6,9 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::Model;
-use super::super::findings::{Findings, Word};
+use super::super::findings::{Findings, Kind, Word};
 use super::super::rows::{GroupBy, Query, SiteRow, Source, Target};
-use crate::event::{Birth, BucketsRead, Event, HeapRead, ProbeEvent};
+use crate::event::{AnatomyRead, Birth, BucketsRead, Event, HeapRead, ProbeEvent};
 use crate::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use crate::go::frame::Frame;
 use crate::go::memstats::HeapFigures;
@@ -559,6 +559,43 @@ fn a_fill_that_has_stopped_is_no_leak_any_more() {
     world.run(240);
     assert!(world.findings().leaks.is_empty(), "{:?}", world.findings());
     assert_ne!(world.findings().process.word, Word::Growing);
+}
+
+/// A process whose heap only turns over, and whose stacks have `mib` MiB after so many minutes: its word, and what it is
+/// said to grow by, at each reading.
+fn words_beside_stacks(mib: impl Fn(f64) -> f64) -> Vec<(Word, Option<Kind>)> {
+    let turns_over = vec![(vec!["gateway/json.Encode", SERVE, CONN], churns(60.0))];
+    let mut world = World::new(Source::Sampler, turns_over);
+    let mut words = Vec::new();
+    for reading in 0..120 {
+        world.run(GC_S);
+        let mut read = AnatomyRead {
+            at_ns: world.at_ns(),
+            ..AnatomyRead::default()
+        };
+        let minutes = f64::from(reading) * GC_S as f64 / 60.0;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a test's bytes"
+        )]
+        let stacks = (mib(minutes) * 1_048_576.0) as u64;
+        read.census.stacks.resident_bytes = stacks;
+        read.kernel.rss_bytes = stacks;
+        world.apply(Event::Anatomy(Box::new(read)));
+        let process = &world.findings().process;
+        words.push((process.word, process.kind));
+    }
+    words
+}
+
+#[test]
+fn a_process_is_not_steady_while_its_stacks_rise() {
+    let level = words_beside_stacks(|_| 20.0);
+    assert_eq!(level.last(), Some(&(Word::Steady, None)));
+    let uneven = words_beside_stacks(|t| 20.0 + 5.0 * t + 4.0 * (t * 1.3).sin());
+    assert!(uneven.iter().all(|(word, _)| *word != Word::Steady));
+    assert_eq!(uneven.last(), Some(&(Word::Collecting, Some(Kind::Stacks))));
 }
 
 proptest! {

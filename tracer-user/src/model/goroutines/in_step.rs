@@ -5,50 +5,59 @@ use super::super::findings::Interval;
 /// How something grows, for [`in_step`].
 #[derive(Clone, Debug)]
 pub struct Growth<'a> {
-    /// Goroutines or objects a minute, with the interval that holds the truth in 90 of 100 cases.
-    pub per_min: Interval,
+    /// Goroutines or objects a minute, with the interval that holds the truth in 90 of 100 cases; `None` where it keeps step
+    /// with the load alone.
+    pub per_min: Option<Interval>,
     /// Functions: of a goroutine group the one it starts with and the one that creates it; of a heap site those of its
     /// stacks.
     pub functions: &'a [&'a str],
+}
+
+impl Growth<'_> {
+    /// Whether a stack of the site holds a function of the goroutines. `main.main` says nothing.
+    fn shares_function(&self, site: &Self) -> bool {
+        let shares = |name: &&str| *name != "main.main" && self.functions.contains(name);
+        site.functions.iter().any(shares)
+    }
 }
 
 /// Most objects of one site that one goroutine plausibly holds; beyond it equal growth is no sign.
 const MAX_PER_GOROUTINE: f64 = 64.0;
 /// Fewer objects than this for each goroutine, and most of the goroutines leak without any.
 const MIN_PER_GOROUTINE: f64 = 0.5;
+/// More than this share of an object between low and high, and any growth is near a whole number.
+const MAX_BLUR: f64 = 1.0 / 3.0;
 
-/// How many objects of a site come with each goroutine of a group that grows, where they grow in step; else `None`.
+/// Whether a site grows in step with goroutines; both are known to grow.
 ///
-/// Both must surely grow. Then either is enough:
-/// * a stack of the site holds the function that the goroutines start with, or the one that creates them (`main.main`
-///   says nothing), and the objects are not too few or too many for each goroutine: what leaks is made by the goroutine
-///   or on the way to it;
+/// Either is enough:
+/// * a stack of the site holds the function that the goroutines start with, or the one that creates them, and the objects
+///   are not too few or too many for each goroutine, as far as that is known: what leaks is made by the goroutine or on
+///   the way to it;
 /// * the site grows by a whole number of objects for each goroutine, within the errors of both, and these are so small
 ///   that this says something: less than a third of one object apart.
 ///
 /// What goroutines hold is also made elsewhere, before they are started, so that equal growth counts without a common
 /// function. It may still be chance: two leaks by request grow in step. The words say "in step", not "held by".
-pub fn in_step(goroutines: &Growth<'_>, site: &Growth<'_>) -> Option<f64> {
-    /// More than this share of an object between low and high, and any growth is near a whole number.
-    const MAX_BLUR: f64 = 1.0 / 3.0;
-    let grows = |growth: &Growth<'_>| growth.per_min.low > 0.0 && growth.per_min.high.is_finite();
-    if !grows(goroutines) || !grows(site) {
-        return None;
+pub fn in_step(goroutines: &Growth<'_>, site: &Growth<'_>) -> bool {
+    let shares = goroutines.shares_function(site);
+    let (Some(of_goroutines), Some(of_site)) = (goroutines.per_min, site.per_min) else {
+        return shares;
+    };
+    let grows = |per_min: Interval| per_min.low > 0.0 && per_min.high.is_finite();
+    if !grows(of_goroutines) || !grows(of_site) {
+        return false;
     }
-    let ratio = site.per_min.value / goroutines.per_min.value;
-    let shares = |name: &&str| *name != "main.main" && goroutines.functions.contains(name);
-    if site.functions.iter().any(shares) && (MIN_PER_GOROUTINE..=MAX_PER_GOROUTINE).contains(&ratio)
-    {
-        return Some(ratio);
+    let ratio = of_site.value / of_goroutines.value;
+    if shares && (MIN_PER_GOROUTINE..=MAX_PER_GOROUTINE).contains(&ratio) {
+        return true;
     }
     // Relative errors of a quotient add in squares.
-    let error = |growth: &Growth<'_>| {
-        (growth.per_min.high - growth.per_min.low) / 2.0 / growth.per_min.value
-    };
-    let blur = ratio * error(goroutines).hypot(error(site));
+    let error = |per_min: Interval| (per_min.high - per_min.low) / 2.0 / per_min.value;
+    let blur = ratio * error(of_goroutines).hypot(error(of_site));
     let whole = ratio.round();
     let is_whole = (1.0..=MAX_PER_GOROUTINE).contains(&whole) && (ratio - whole).abs() <= blur;
-    (is_whole && 2.0 * blur <= MAX_BLUR).then_some(ratio)
+    is_whole && 2.0 * blur <= MAX_BLUR
 }
 
 #[cfg(test)]
@@ -57,11 +66,18 @@ mod tests {
 
     fn growth<'a>(value: f64, error: f64, functions: &'a [&'a str]) -> Growth<'a> {
         Growth {
-            per_min: Interval {
+            per_min: Some(Interval {
                 value,
                 low: value - error,
                 high: value + error,
-            },
+            }),
+            functions,
+        }
+    }
+
+    fn by_load<'a>(functions: &'a [&'a str]) -> Growth<'a> {
+        Growth {
+            per_min: None,
             functions,
         }
     }
@@ -74,36 +90,48 @@ mod tests {
             300.0,
             &["otto.newObject", "otto.(*Otto).Run", "main.main"],
         );
-        let ratio = in_step(&goroutines, &site).expect("in step");
-        assert!((ratio - 12.95).abs() < 0.01, "{ratio}");
+        assert!(in_step(&goroutines, &site));
+        let too_many = growth(60.0 * 65.0, 300.0, site.functions);
+        assert!(!in_step(&goroutines, &too_many));
     }
 
     #[test]
     fn equal_growth_links_where_it_is_known_well_enough() {
         let goroutines = growth(3600.0, 10.0, &["main.wait"]);
         let other: &[&str] = &["main.make"];
-        assert!(in_step(&goroutines, &growth(3590.0, 60.0, other)).is_some());
-        assert!(in_step(&goroutines, &growth(7210.0, 60.0, other)).is_some());
+        assert!(in_step(&goroutines, &growth(3590.0, 60.0, other)));
+        assert!(in_step(&goroutines, &growth(7210.0, 60.0, other)));
         // Half an object each, one and a half, or nobody knows.
-        assert!(in_step(&goroutines, &growth(1800.0, 60.0, other)).is_none());
-        assert!(in_step(&goroutines, &growth(5400.0, 60.0, other)).is_none());
-        assert!(in_step(&goroutines, &growth(3600.0, 1500.0, other)).is_none());
+        assert!(!in_step(&goroutines, &growth(1800.0, 60.0, other)));
+        assert!(!in_step(&goroutines, &growth(5400.0, 60.0, other)));
+        assert!(!in_step(&goroutines, &growth(3600.0, 1500.0, other)));
+    }
+
+    #[test]
+    fn what_keeps_step_with_the_load_alone_is_linked_by_a_function() {
+        let goroutines = growth(60.0, 1.0, &["main.serve"]);
+        let by_load_alone = by_load(&["main.serve", "main.main"]);
+        assert!(in_step(&goroutines, &by_load_alone));
+        assert!(!in_step(&goroutines, &by_load(&["main.other"])));
+        assert!(in_step(&by_load_alone, &growth(5.0, 1.0, &["main.serve"])));
+        let main = by_load(&["main.main"]);
+        assert!(!in_step(&main, &main));
     }
 
     #[test]
     fn what_may_not_grow_is_in_step_with_nothing() {
         let both: &[&str] = &["main.f"];
-        assert!(in_step(&growth(5.0, 6.0, both), &growth(5.0, 1.0, both)).is_none());
-        assert!(in_step(&growth(5.0, 1.0, both), &growth(-5.0, 1.0, both)).is_none());
-        assert!(in_step(&growth(0.0, 0.0, both), &growth(5.0, 1.0, both)).is_none());
+        assert!(!in_step(&growth(5.0, 6.0, both), &growth(5.0, 1.0, both)));
+        assert!(!in_step(&growth(5.0, 1.0, both), &growth(-5.0, 1.0, both)));
+        assert!(!in_step(&growth(0.0, 0.0, both), &growth(5.0, 1.0, both)));
         let unknown = Growth {
-            per_min: Interval {
+            per_min: Some(Interval {
                 value: f64::NAN,
                 low: f64::NAN,
                 high: f64::INFINITY,
-            },
+            }),
             functions: both,
         };
-        assert!(in_step(&unknown, &growth(5.0, 1.0, both)).is_none());
+        assert!(!in_step(&unknown, &growth(5.0, 1.0, both)));
     }
 }
