@@ -27,6 +27,8 @@ pub struct MarksDue {
     read: Option<u32>,
     /// The last cycle whose hook came.
     hooked: u32,
+    /// A hook came whose cycle is not known: it may be that of any.
+    is_blind: bool,
     /// A cycle has ended since, or some marks of the last could not be read.
     is_due: bool,
     /// Readings of the last cycle's marks that left some object undecided.
@@ -57,7 +59,10 @@ impl MarksDue {
     /// The hook of a cycle came, with its number where the probe could read it.
     pub fn hooked(&mut self, cycle: Option<u32>) {
         self.is_due = true;
-        self.hooked = self.hooked.max(cycle.unwrap_or(0));
+        match cycle {
+            Some(cycle) => self.hooked = self.hooked.max(cycle),
+            None => self.is_blind = true,
+        }
     }
 
     /// Why the marks of `cycle`, the last that is in force, are not to be read at `now_ns`; `None` if they are.
@@ -66,7 +71,7 @@ impl MarksDue {
             // The next one's are not in force yet: what was born since those of this cycle would pass for dead.
             return Some(Try::Again);
         }
-        if cycle == self.hooked {
+        if cycle == self.hooked || self.is_blind {
             self.hookless_ns = None;
             return None;
         }
@@ -85,6 +90,7 @@ impl MarksDue {
             return Try::Later;
         }
         self.is_due = false;
+        self.is_blind = false;
         self.hookless_ns = None;
         Try::Done
     }
@@ -145,11 +151,13 @@ mod tests {
 
     /// A probe that cannot read the number tells that a cycle ended, and the runtime's count which one.
     #[test]
-    fn a_hook_without_a_number_makes_marks_due() {
+    fn a_hook_without_a_number_is_that_of_the_last_cycle() {
         let mut due = MarksDue::after(Some(7));
         due.hooked(None);
         assert!(due.is_due());
-        assert_eq!(due.hindered(8, 0), Some(Try::Later));
+        assert_eq!(due.hindered(8, 0), None);
+        assert_eq!(due.read(8, 0), Try::Done);
+        assert_eq!(due.hindered(9, 0), Some(Try::Later), "that of the next");
     }
 
     #[test]

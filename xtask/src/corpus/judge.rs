@@ -15,8 +15,8 @@ const FALLS_WITHIN_S: f64 = 240.0;
 const CURVED_FALLS_WITHIN_S: f64 = 60.0;
 /// GC gaps until a sample's death is known.
 const GAPS_TO_FALL: f64 = 2.0;
-/// Lines that come this close to each other are of one look.
-const ONE_LOOK_S: f64 = 3.0;
+/// Lines that come this close to each other are of one look: a third of the time between two.
+const ONE_LOOK_S: f64 = 5.0;
 /// Of the looks from the first right one on, so many must be right unless the last is: one right look by chance names nothing.
 const STAYS_AT_LEAST: f64 = 0.8;
 /// Kinds that do not end by themselves: a process that is honest must not be said to grow by them.
@@ -34,6 +34,11 @@ impl Look {
     /// Whether both lines of it were read.
     pub(super) fn is_whole(&self) -> bool {
         self.sites.is_some() && self.process.is_some()
+    }
+
+    /// Whether a line of it may still come, seconds since the first line.
+    pub(super) fn is_open(&self, at_s: f64) -> bool {
+        !self.is_whole() && at_s - self.at_s <= ONE_LOOK_S
     }
 }
 

@@ -26,50 +26,64 @@ const MIN_LASTING: f64 = 0.75;
 const MIN_BYTES: f64 = 4.0 * 1_048_576.0;
 /// And below this share of the whole resident set nobody asks.
 const MIN_SHARE: f64 = 0.01;
-/// `growing` begins after so many looks in a row.
+/// A word begins after so many looks in a row.
 const ENTER: u32 = 2;
 /// And ends after so many without.
 const LEAVE: u32 = 4;
+/// What rises does so within the shortest window, beyond all of so many minutes, which are some waves.
+const RISES_BEYOND_MIN: f64 = 12.0;
+
+/// What was seen at some looks in a row, and not yet missed at some.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lasting {
+    looks_for: u32,
+    looks_against: u32,
+    holds: bool,
+}
+
+impl Lasting {
+    fn look(&mut self, is_seen: bool) {
+        if is_seen {
+            self.looks_for = self.looks_for.saturating_add(1);
+            self.looks_against = 0;
+        } else {
+            self.looks_for = 0;
+            self.looks_against = self.looks_against.saturating_add(1);
+        }
+        self.holds = if self.holds {
+            self.looks_against < LEAVE
+        } else {
+            self.looks_for >= ENTER
+        };
+    }
+}
 
 /// Growth of one series, remembered from look to look.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExactGrowth {
-    looks_for: u32,
-    looks_against: u32,
-    grows: bool,
+    grows: Lasting,
     slope: Option<Interval>,
-    rises: bool,
+    rises: Lasting,
 }
 
 impl ExactGrowth {
     /// Judges a series of (nanoseconds, bytes), oldest first, beside a resident set of `rss_bytes`.
     pub(super) fn look(&mut self, series: &[(u64, u64)], rss_bytes: u64) {
         let slope = judge(series, rss_bytes as f64);
-        self.rises = rises(series, rss_bytes as f64);
-        if slope.is_some() {
-            self.looks_for = self.looks_for.saturating_add(1);
-            self.looks_against = 0;
-            self.slope = slope;
-        } else {
-            self.looks_for = 0;
-            self.looks_against = self.looks_against.saturating_add(1);
-        }
-        self.grows = if self.grows {
-            self.looks_against < LEAVE
-        } else {
-            self.looks_for >= ENTER
-        };
+        self.grows.look(slope.is_some());
+        self.slope = slope.or(self.slope);
+        self.rises.look(rises(series, rss_bytes as f64));
     }
 
     /// Bytes a minute, while it grows.
     pub(super) fn bytes_per_min(&self) -> Option<Interval> {
-        self.slope.filter(|_| self.grows)
+        self.slope.filter(|_| self.grows.holds)
     }
 
-    /// Whether it came far higher within the last minutes than it ever was: that need not go on, but nobody can call it
+    /// Whether it came far higher within the last minutes than it was before: that need not go on, but nobody can call it
     /// level.
     pub(super) fn rises(&self) -> bool {
-        self.rises
+        self.rises.holds
     }
 }
 
@@ -83,8 +97,10 @@ fn rises(series: &[(u64, u64)], rss_bytes: f64) -> bool {
     let [minutes, ..] = WINDOWS_MIN;
     series.last().is_some_and(|&(last, bytes)| {
         let begin = last as f64 - minutes * MINUTE_NS;
+        let oldest = last as f64 - RISES_BEYOND_MIN * MINUTE_NS;
+        let recent = series.partition_point(|&(ns, _)| (ns as f64) < oldest);
         value_at(series, begin).is_some_and(|then| bytes as f64 - then >= least_bytes(rss_bytes))
-            && is_record(series, begin + minutes * MINUTE_NS / 3.0)
+            && is_record(&series[recent..], begin + minutes * MINUTE_NS / 3.0)
     })
 }
 
@@ -268,14 +284,24 @@ mod tests {
         assert!(!ever && growth.rises());
         let stood = |minutes| self::ever(minutes, |t| 8.0 * t.min(5.0)).1.rises();
         assert!(stood(6), "not yet level");
-        assert!(!stood(9), "for four minutes");
+        assert!(!stood(10), "for five minutes");
     }
 
     #[test]
-    fn waves_and_trifles_rise_once_at_most() {
-        assert!(!ever(30, |t| 100.0 - 20.0 * (t / 0.8).sin()).1.rises());
-        assert!(!ever(31, |t| 50.0 + 0.5 * t).1.rises(), "a trifle");
-        assert!(!ever(30, |_| 50.0).1.rises(), "nothing");
+    fn what_fell_at_first_rises_later() {
+        let (_, growth) = ever(30, |t| {
+            let fallen = 100.0 - 80.0 * t.min(1.0);
+            fallen + 10.0 * t + 6.0 * (t * 1.3).sin()
+        });
+        assert!(growth.rises());
+    }
+
+    #[test]
+    fn waves_and_trifles_do_not_rise() {
+        let rises = |mib: &dyn Fn(f64) -> f64| (20..30).any(|minutes| ever(minutes, mib).1.rises());
+        assert!(!rises(&|t| 100.0 - 20.0 * (t / 0.8).sin()), "a wave");
+        assert!(!rises(&|t| 50.0 + 0.5 * t), "a trifle");
+        assert!(!rises(&|_| 50.0), "nothing");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::letters::Identity;
 use crate::go::frame::Frame;
 use crate::go::symbol;
 use crate::model::Model;
-use crate::model::findings::{Evidence, Kind, Leak, LeakSite};
-use crate::model::goroutines::{GoroutineGroup, Growth, in_step};
+use crate::model::findings::{Evidence, GrowsWith, Kind, Leak, LeakSite};
+use crate::model::goroutines::{GoroutineGroup, Growth, Pace, in_step};
 use crate::verdict::Word;
 
 /// Set in identities of goroutines: labels of sites are below.
@@ -19,6 +19,15 @@ pub(super) struct GrowingGroup {
     pub(super) identity: Identity,
     group: GoroutineGroup,
     evidence: Evidence,
+}
+
+/// How fast what the evidence is of grows; `None` where it is not known to grow.
+fn pace(evidence: &Evidence) -> Option<Pace> {
+    let with_load = || (evidence.grows_with == Some(GrowsWith::Load)).then_some(Pace::WithLoad);
+    evidence
+        .objects_per_min
+        .map(Pace::PerMin)
+        .or_else(with_load)
 }
 
 impl Model {
@@ -69,21 +78,23 @@ impl Model {
         } = growing;
         let under = group.created_by.as_ref().unwrap_or(&group.start).clone();
         let mut linked = Vec::new();
-        let functions: Vec<&str> = [Some(&group.start), group.created_by.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|frame| &*frame.function)
-            .collect();
-        let goroutines = Growth {
-            per_min: evidence.objects_per_min,
-            functions: &functions,
-        };
-        for leak in heap
-            .iter_mut()
-            .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
-        {
-            leak.in_step.push(letter);
-            linked.push(leak.letter);
+        if let Some(pace) = pace(&evidence) {
+            let functions: Vec<&str> = [Some(&group.start), group.created_by.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|frame| &*frame.function)
+                .collect();
+            let goroutines = Growth {
+                pace,
+                functions: &functions,
+            };
+            for leak in heap
+                .iter_mut()
+                .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
+            {
+                leak.in_step.push(letter);
+                linked.push(leak.letter);
+            }
         }
         Leak {
             letter,
@@ -104,11 +115,20 @@ impl Model {
 
     fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak, by_site: &BySite) -> bool {
         leak.sites.iter().any(|site| {
+            let Some(pace) = pace(&site.evidence) else {
+                return false;
+            };
             let largest = site.row.and_then(|row| by_site.largest(row.0));
             let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.tracks.frames(idx));
-            let functions: Vec<&str> = frames.iter().map(|frame| &*frame.function).collect();
+            // All handlers of a server come through functions of the standard library: without a ratio these say nothing.
+            let has_ratio = matches!((goroutines.pace, pace), (Pace::PerMin(_), Pace::PerMin(_)));
+            let functions: Vec<&str> = frames
+                .iter()
+                .filter(|frame| has_ratio || !self.diagnosis.origin.is_standard(frame))
+                .map(|frame| &*frame.function)
+                .collect();
             let site = Growth {
-                per_min: site.evidence.objects_per_min,
+                pace,
                 functions: &functions,
             };
             in_step(goroutines, &site)

@@ -131,7 +131,8 @@ impl Model {
         *self.diagnosis = Diagnosis {
             clock: Some(Clock::new(at_ns, self.load_before(), None)),
             origin: Origin::new(self.target.main_module.as_deref()),
-            unseen: (self.target.history != History::SinceStart).then(Unseen::default),
+            unseen: (self.target.history != History::SinceStart)
+                .then(|| Unseen::new(self.target.source)),
             // What the probes told until they went away has no deaths any more.
             feed: if counters { Feed::default() } else { feed },
             ..Diagnosis::default()

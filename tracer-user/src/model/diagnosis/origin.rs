@@ -36,6 +36,11 @@ impl Origin {
             _ => !is_standard(package) && !is_of_another_module(package, &frame.file),
         }
     }
+
+    /// Whether the frame is of the standard library, and not of a main module whose path looks like it.
+    pub(super) fn is_standard(&self, frame: &Frame) -> bool {
+        !self.is_main_module(frame) && is_standard(symbol::package(&frame.function))
+    }
 }
 
 /// A package path as the linker writes it at the head of a symbol: dots behind the last slash become `%2e`.
@@ -49,7 +54,7 @@ fn escaped(path: &str) -> String {
 
 /// Whether a package is of the standard library: the first element of its path has no dot, as no module's that can be
 /// fetched. `main` is not.
-pub(super) fn is_standard(package: &str) -> bool {
+fn is_standard(package: &str) -> bool {
     let first = package.split('/').next().unwrap_or(package);
     package != "main" && !first.contains(['.', '%']) || package.starts_with("vendor/")
 }

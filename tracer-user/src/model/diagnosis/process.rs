@@ -6,7 +6,7 @@
 use super::exact::ExactGrowth;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
+use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit, Missing};
 use crate::model::gc::SECOND_NS;
 use crate::model::stated::{growth, missing, stated};
 use crate::verdict::{self, Word};
@@ -19,6 +19,8 @@ const MIN_BYTES: i64 = 8 << 20;
 const MIN_SHARE: f64 = 0.05;
 /// A part that is this much of the growth is what grows.
 const MOST: f64 = 0.5;
+/// A part that rises by itself has to be this much of the growth to be told.
+const MUCH: f64 = 0.2;
 
 /// Parts of the resident set that are judged by their readings.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +45,17 @@ impl Resident {
         self.stacks.look(&series(Part::Stacks), rss);
     }
 
-    /// The part beside the heap that is not level, though nothing says that it goes on.
-    fn rising(&self) -> Option<Part> {
+    /// What is not level beside the heap, though nothing says that it goes on, and is a good part of the growth.
+    fn rising(&self, parts: &[GrowthPart], has_c: bool) -> Option<Kind> {
         let of = [(Part::Anon, &self.outside), (Part::Stacks, &self.stacks)];
-        of.into_iter()
-            .find(|(_, growth)| growth.rises())
-            .map(|(part, _)| part)
+        let rises = |grown: &&GrowthPart| {
+            grown.share >= MUCH
+                && of
+                    .iter()
+                    .any(|(part, growth)| kind(*part, has_c) == grown.kind && growth.rises())
+        };
+        // The largest is the first.
+        parts.iter().find(rises).map(|grown| grown.kind)
     }
 }
 
@@ -165,13 +172,15 @@ impl Model {
             process.kind = Some(Kind::Stacks);
         } else if process.word != Word::Growing {
             process.kind = grown_kind(anatomy, &process.parts);
-            if let Some(part) = self.diagnosis.resident.rising()
+            let resident = &self.diagnosis.resident;
+            if let Some(kind) = resident.rising(&process.parts, anatomy.has_c)
                 && matches!(process.word, Word::Steady | Word::Idle)
             {
                 // The heap is level, the process is not.
                 process.word = Word::Collecting;
+                process.kind = Some(kind);
+                process.missing = Some(Missing::default());
                 process.steady_below_bytes_per_min = None;
-                process.kind.get_or_insert(kind(part, anatomy.has_c));
             }
         }
         // What warms still grows, at most at its last pace.

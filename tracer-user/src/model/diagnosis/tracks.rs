@@ -8,7 +8,7 @@ use crate::go::symbol;
 use crate::verdict::{Clock, Flow, Track, Verdict, Word};
 
 use super::grouping::{Recent, Stack};
-use super::origin::{Origin, is_standard};
+use super::origin::Origin;
 use super::partition::{Entity, Partition};
 use super::unseen::Unseen;
 use crate::model::bucket::Bucket;
@@ -392,5 +392,5 @@ fn can_explain(frame: &Frame, origin: &Origin) -> bool {
         && frame.entry != u64::MAX
         && !symbol::is_runtime(function)
         && function != "main.main"
-        && (origin.is_main_module(frame) || !is_standard(symbol::package(function)))
+        && !origin.is_standard(frame)
 }

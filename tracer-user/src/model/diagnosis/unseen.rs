@@ -1,30 +1,40 @@
 //! What lives from before the attach where the source keeps no history: nobody has a sample of it, so nobody sees it die.
 //!
 //! A full cache that renews itself then looks like growth: what comes is seen, what goes is not. But the runtime tells the
-//! live heap as a whole, so that the part of it which no sample explains is known after each cycle. That part can only
-//! shrink, by just what went unseen. Growth that is not clearly more than this may be nothing but replacement.
+//! live heap as a whole, so that the part of it which no sample explains is known after each cycle. That part shrinks by
+//! just what went unseen, and grows by what a source leaves untold of what came. Growth that is not clearly more than what
+//! may have gone may be nothing but replacement.
 
 use std::collections::VecDeque;
 
+use crate::model::rows::Source;
 use crate::verdict::{Evidence, Flow, LOOK_NS, Verdict, Word};
 
 /// Looks that are remembered: the 60 minutes that verdicts look back, and the 30 that the oldest level lags behind.
 const MAX_LOOKS: usize = 360;
+/// Nanoseconds of a minute.
+const MINUTE_NS: f64 = 60e9;
 /// A site's growth has to be so many times what went unseen: the same margin as for what is seen to die.
 const MARGIN: f64 = 1.25;
 /// And so many standard errors of the comparison beyond it.
 const ERRORS: f64 = 2.0;
-/// Of what came by samples, so much may have come beside it untold, which hides as much of what went: `spans` tells 3 to 7 %
-/// too little in programs of small objects.
-const UNTOLD: f64 = 0.07;
+/// What `spans` leaves untold of the growth of the live heap, as a share of what it tells: it hides as much of what went.
+/// Measured on programs of the corpus against the runtime's own records, 3 to 7 %; other sources are unbiased.
+const UNTOLD_BY_SPANS: f64 = 0.07;
+
+/// The live heap after a cycle.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    /// Bytes that no sample explains.
+    rest: f64,
+    /// Bytes that samples stand for.
+    sampled: f64,
+}
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
-struct Rest {
-    /// Bytes of the live heap that no sample explains.
-    bytes: f64,
-    /// Bytes of it that samples stand for.
-    sampled_bytes: f64,
+struct Look {
+    live: Live,
     /// Variance of what came and went by samples, as an estimate of bytes, cumulative.
     variance: f64,
 }
@@ -32,16 +42,31 @@ struct Rest {
 /// The live heap that no sample explains, look by look.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
-    /// Live bytes after the last cycle that no sample explains, and that samples stand for.
-    latest: Option<(f64, f64)>,
+    latest: Option<Live>,
     variance: f64,
-    looks: VecDeque<Option<Rest>>,
+    looks: VecDeque<Option<Look>>,
+    /// See [`UNTOLD_BY_SPANS`].
+    untold: f64,
 }
 
 impl Unseen {
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            untold: if source == Source::Spans {
+                UNTOLD_BY_SPANS
+            } else {
+                0.0
+            },
+            ..Self::default()
+        }
+    }
+
     /// After a final cycle: bytes that the runtime marked, and bytes that live samples stand for.
     pub(super) fn cycle(&mut self, live_bytes: f64, sampled_bytes: f64) {
-        self.latest = Some((live_bytes - sampled_bytes, sampled_bytes));
+        self.latest = Some(Live {
+            rest: live_bytes - sampled_bytes,
+            sampled: sampled_bytes,
+        });
     }
 
     /// A look; `flows` are what came and went in it, each of objects of one size.
@@ -52,12 +77,9 @@ impl Unseen {
                 level.arrived.sampling_variance() + level.departed.sampling_variance()
             })
             .sum::<f64>();
+        let variance = self.variance;
         self.looks
-            .push_back(self.latest.map(|(bytes, sampled_bytes)| Rest {
-                bytes,
-                sampled_bytes,
-                variance: self.variance,
-            }));
+            .push_back(self.latest.map(|live| Look { live, variance }));
         if self.looks.len() > MAX_LOOKS {
             self.looks.pop_front();
         }
@@ -92,7 +114,8 @@ impl Unseen {
     /// Bytes that may have gone unseen within the window of `evidence`, at least 0, and one standard error.
     fn lost(&self, evidence: &Evidence) -> Option<(f64, f64)> {
         let newest = (*self.looks.back()?)?;
-        let back_ns = evidence.minutes * 60e9 + f64::from(evidence.age_seconds) * 1e9;
+        let age_min = f64::from(evidence.age_seconds) / 60.0;
+        let back_ns = (evidence.minutes + age_min) * MINUTE_NS;
         let back = (back_ns / LOOK_NS as f64).clamp(0.0, MAX_LOOKS as f64);
         #[allow(
             clippy::cast_possible_truncation,
@@ -100,9 +123,13 @@ impl Unseen {
             reason = "clamped"
         )]
         let first = self.looks.len().saturating_sub(1 + back.ceil() as usize);
-        let oldest = self.looks.range(first..).find_map(|rest| *rest)?;
-        let untold = UNTOLD * (newest.sampled_bytes - oldest.sampled_bytes).max(0.0);
-        let lost = (oldest.bytes - newest.bytes + untold).max(0.0);
+        let oldest = self.looks.range(first..).find_map(|look| *look)?;
+        // The veterans' growth is that of the window, and the heap's that of all the time in which they became such.
+        let grown = (newest.live.sampled - oldest.live.sampled).max(0.0);
+        let untold = self.untold * grown * evidence.minutes / (evidence.minutes + age_min);
+        // No more went than there was.
+        let there = oldest.live.rest.max(0.0);
+        let lost = (oldest.live.rest - newest.live.rest + untold).clamp(0.0, there);
         Some((lost, (newest.variance - oldest.variance).max(0.0).sqrt()))
     }
 }
@@ -143,7 +170,11 @@ mod tests {
 
     /// Ten minutes of a heap of which 100 MiB are older than the watch.
     fn heap(grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
-        let mut unseen = Unseen::default();
+        heap_by(Source::Exact, grows_mib_per_min, old_goes_mib_per_min)
+    }
+
+    fn heap_by(source: Source, grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
+        let mut unseen = Unseen::new(source);
         for look in 0..40 {
             let minutes = f64::from(look) / 4.0;
             let old = 100.0 - old_goes_mib_per_min * minutes;
@@ -158,8 +189,7 @@ mod tests {
     fn a_full_cache_that_renews_itself_does_not_grow() {
         let (held, lost) = heap(3.0, 3.0).instead(&growing(3.0)).expect("replacement");
         assert_eq!(held.word, Word::Collecting);
-        let most = MARGIN * (12.0 + UNTOLD * 12.0);
-        assert!((lost / MIB - most).abs() < 1e-6, "{lost}");
+        assert!((lost / MIB - MARGIN * 12.0).abs() < 1e-6, "{lost}");
         assert_eq!(held.evidence.per_min, None);
     }
 
@@ -177,16 +207,15 @@ mod tests {
 
     #[test]
     fn nothing_is_held_where_nothing_went() {
-        assert!(heap(7.5, 0.0).instead(&growing(7.5)).is_none());
-        assert!(heap(7.5, 0.0).instead(&growing(1.0)).is_none());
-        assert!(heap(7.5, 0.0).instead(&growing_by_load(1.0)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing(0.1)).is_none());
+        assert!(heap(7.5, 0.0).instead(&growing_by_load(0.1)).is_none());
         assert!(Unseen::default().instead(&growing(0.1)).is_none());
     }
 
     /// What goes of a cache of 0.4 MiB/min is hidden by what samples do not tell of a leak of 9 MiB/min.
     #[test]
     fn a_small_cache_that_renews_itself_is_held_beside_a_leak_of_which_some_is_untold() {
-        let mut unseen = Unseen::default();
+        let mut unseen = Unseen::new(Source::Spans);
         for look in 0..40 {
             let minutes = f64::from(look) / 4.0;
             let told = 0.4 * minutes + (1.0 - 0.05) * 9.0 * minutes;
@@ -196,6 +225,29 @@ mod tests {
         }
         assert!(unseen.instead(&growing(0.4)).is_some(), "the cache");
         assert!(unseen.instead(&growing(9.0)).is_none(), "the leak");
+    }
+
+    /// A window of 2 minutes of what has lived for 30 is held against what may be untold of 2 minutes.
+    #[test]
+    fn what_is_untold_is_that_of_the_window() {
+        let unseen = heap_by(Source::Spans, 7.5, 0.0);
+        let mut old = growing(7.5);
+        old.evidence.minutes = 2.0;
+        old.evidence.age_seconds = 30 * 60;
+        old.evidence.net_bytes = Some(2.0 * 7.5 * MIB);
+        assert!(unseen.instead(&old).is_none());
+    }
+
+    #[test]
+    fn no_more_went_than_was_there() {
+        let mut unseen = Unseen::new(Source::Spans);
+        for look in 0..40 {
+            let told = 50.0 * f64::from(look) / 4.0;
+            unseen.cycle((2.0 + told) * MIB, told * MIB);
+            unseen.look(std::iter::empty());
+        }
+        assert!(unseen.instead(&growing(1.0)).is_none(), "4 MiB of it");
+        assert!(unseen.instead(&growing(0.5)).is_some(), "2 MiB of it");
     }
 
     /// An array that grows by copies is worth more than all samples beside it, and in the sample for certain.
@@ -223,9 +275,9 @@ mod tests {
     #[test]
     fn a_small_growth_is_held_where_the_comparison_is_too_rough_for_it() {
         let mut rough = heap(7.5, 0.0);
-        for (rest, n) in rough.looks.iter_mut().flatten().zip(0..) {
+        for (look, n) in rough.looks.iter_mut().flatten().zip(0..) {
             // One standard error of 2 MiB over the 4 minutes.
-            rest.variance = f64::from(n) / 16.0 * (2.0 * MIB).powi(2);
+            look.variance = f64::from(n) / 16.0 * (2.0 * MIB).powi(2);
         }
         assert!(rough.instead(&growing(0.3)).is_some(), "1.2 MiB of it");
         assert!(rough.instead(&growing(7.5)).is_none(), "30 MiB of it");

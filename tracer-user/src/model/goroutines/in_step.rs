@@ -2,12 +2,20 @@
 
 use super::super::findings::Interval;
 
+/// How fast something grows.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// Goroutines or objects a minute, with the interval that holds the truth in 90 of 100 cases.
+    PerMin(Interval),
+    /// It keeps step with the load, at no steady rate by the clock.
+    WithLoad,
+}
+
 /// How something grows, for [`in_step`].
 #[derive(Clone, Debug)]
 pub struct Growth<'a> {
-    /// Goroutines or objects a minute, with the interval that holds the truth in 90 of 100 cases; `None` where it keeps step
-    /// with the load alone.
-    pub per_min: Option<Interval>,
+    /// How fast.
+    pub pace: Pace,
     /// Functions: of a goroutine group the one it starts with and the one that creates it; of a heap site those of its
     /// stacks.
     pub functions: &'a [&'a str],
@@ -32,8 +40,8 @@ const MAX_BLUR: f64 = 1.0 / 3.0;
 ///
 /// Either is enough:
 /// * a stack of the site holds the function that the goroutines start with, or the one that creates them, and the objects
-///   are not too few or too many for each goroutine, as far as that is known: what leaks is made by the goroutine or on
-///   the way to it;
+///   are not too few or too many for each goroutine, which is not known where one keeps step with the load alone: what
+///   leaks is made by the goroutine or on the way to it;
 /// * the site grows by a whole number of objects for each goroutine, within the errors of both, and these are so small
 ///   that this says something: less than a third of one object apart.
 ///
@@ -41,7 +49,7 @@ const MAX_BLUR: f64 = 1.0 / 3.0;
 /// function. It may still be chance: two leaks by request grow in step. The words say "in step", not "held by".
 pub fn in_step(goroutines: &Growth<'_>, site: &Growth<'_>) -> bool {
     let shares = goroutines.shares_function(site);
-    let (Some(of_goroutines), Some(of_site)) = (goroutines.per_min, site.per_min) else {
+    let (Pace::PerMin(of_goroutines), Pace::PerMin(of_site)) = (goroutines.pace, site.pace) else {
         return shares;
     };
     let grows = |per_min: Interval| per_min.low > 0.0 && per_min.high.is_finite();
@@ -66,7 +74,7 @@ mod tests {
 
     fn growth<'a>(value: f64, error: f64, functions: &'a [&'a str]) -> Growth<'a> {
         Growth {
-            per_min: Some(Interval {
+            pace: Pace::PerMin(Interval {
                 value,
                 low: value - error,
                 high: value + error,
@@ -77,13 +85,13 @@ mod tests {
 
     fn by_load<'a>(functions: &'a [&'a str]) -> Growth<'a> {
         Growth {
-            per_min: None,
+            pace: Pace::WithLoad,
             functions,
         }
     }
 
     #[test]
-    fn a_common_function_links_whatever_the_ratio() {
+    fn a_common_function_links_what_one_goroutine_may_hold() {
         let goroutines = growth(60.0, 1.0, &["otto.(*Otto).Run.func1", "otto.(*Otto).Run"]);
         let site = growth(
             777.0,
@@ -125,7 +133,7 @@ mod tests {
         assert!(!in_step(&growth(5.0, 1.0, both), &growth(-5.0, 1.0, both)));
         assert!(!in_step(&growth(0.0, 0.0, both), &growth(5.0, 1.0, both)));
         let unknown = Growth {
-            per_min: Some(Interval {
+            pace: Pace::PerMin(Interval {
                 value: f64::NAN,
                 low: f64::NAN,
                 high: f64::INFINITY,

@@ -16,7 +16,7 @@ use super::findings::{Interval, Verdict};
 use super::names::Names;
 use crate::go::frame::Frame;
 use crate::go::goroutines::{Oldest, Others, States};
-pub use in_step::{Growth, in_step};
+pub use in_step::{Growth, Pace, in_step};
 use state::{GoroutineState, Known};
 
 /// All goroutines of the last reading, and how they got there.
