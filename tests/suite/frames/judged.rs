@@ -228,6 +228,17 @@ fn steady_and_warming_say_how_sure_that_is() {
         };
         process(reading, verdict);
     });
+    all_sizes("rising", &story, "", &|reading| {
+        judge(reading, Word::Steady);
+        let verdict = ProcessVerdict {
+            word: Word::Steady,
+            kind: Some(Kind::Stacks),
+            rising: Some(Kind::Stacks),
+            steady_below_bytes_per_min: Some(0.9 * MI),
+            ..ProcessVerdict::default()
+        };
+        process(reading, verdict);
+    });
     all_sizes("warming", &story, "", &|reading| {
         judge(reading, Word::Warming);
         let verdict = ProcessVerdict {

@@ -196,6 +196,8 @@ pub struct ProcessVerdict {
     pub rss_factor: Option<f64>,
     /// What the resident set grew by since the baseline, largest first; empty if it did not.
     pub parts: Vec<GrowthPart>,
+    /// What rose within the last minutes beside a level heap: it is not known whether that goes on.
+    pub rising: Option<Kind>,
     /// What is missing, while collecting.
     pub missing: Option<Missing>,
     /// Upper bound of growth, bytes a minute; always known while steady.

@@ -27,8 +27,6 @@ pub struct MarksDue {
     read: Option<u32>,
     /// The last cycle whose hook came.
     hooked: u32,
-    /// A hook came whose cycle is not known: it may be that of any.
-    is_blind: bool,
     /// A cycle has ended since, or some marks of the last could not be read.
     is_due: bool,
     /// Readings of the last cycle's marks that left some object undecided.
@@ -59,10 +57,8 @@ impl MarksDue {
     /// The hook of a cycle came, with its number where the probe could read it.
     pub fn hooked(&mut self, cycle: Option<u32>) {
         self.is_due = true;
-        match cycle {
-            Some(cycle) => self.hooked = self.hooked.max(cycle),
-            None => self.is_blind = true,
-        }
+        // One without a number may be that of a cycle whose marks are not in force yet: it ends no wait.
+        self.hooked = self.hooked.max(cycle.unwrap_or(0));
     }
 
     /// Why the marks of `cycle`, the last that is in force, are not to be read at `now_ns`; `None` if they are.
@@ -71,7 +67,7 @@ impl MarksDue {
             // The next one's are not in force yet: what was born since those of this cycle would pass for dead.
             return Some(Try::Again);
         }
-        if cycle == self.hooked || self.is_blind {
+        if cycle == self.hooked {
             self.hookless_ns = None;
             return None;
         }
@@ -90,7 +86,6 @@ impl MarksDue {
             return Try::Later;
         }
         self.is_due = false;
-        self.is_blind = false;
         self.hookless_ns = None;
         Try::Done
     }
@@ -151,13 +146,13 @@ mod tests {
 
     /// A probe that cannot read the number tells that a cycle ended, and the runtime's count which one.
     #[test]
-    fn a_hook_without_a_number_is_that_of_the_last_cycle() {
+    fn a_hook_without_a_number_makes_marks_due() {
         let mut due = MarksDue::after(Some(7));
         due.hooked(None);
         assert!(due.is_due());
-        assert_eq!(due.hindered(8, 0), None);
-        assert_eq!(due.read(8, 0), Try::Done);
-        assert_eq!(due.hindered(9, 0), Some(Try::Later), "that of the next");
+        assert_eq!(due.hindered(7, 0), Some(Try::Later));
+        assert_eq!(due.hindered(8, 0), Some(Try::Later));
+        assert_eq!(due.hindered(8, HOOK_WITHIN_NS), None);
     }
 
     #[test]

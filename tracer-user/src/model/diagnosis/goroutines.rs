@@ -7,7 +7,7 @@ use super::letters::Identity;
 use crate::go::frame::Frame;
 use crate::go::symbol;
 use crate::model::Model;
-use crate::model::findings::{Evidence, GrowsWith, Kind, Leak, LeakSite};
+use crate::model::findings::{Evidence, Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Growth, Pace, in_step};
 use crate::verdict::Word;
 
@@ -23,7 +23,8 @@ pub(super) struct GrowingGroup {
 
 /// How fast what the evidence is of grows; `None` where it is not known to grow.
 fn pace(evidence: &Evidence) -> Option<Pace> {
-    let with_load = || (evidence.grows_with == Some(GrowsWith::Load)).then_some(Pace::WithLoad);
+    // What once grew by the clock is still said to, when only that of the load sees it.
+    let with_load = || evidence.grows_with.map(|_| Pace::WithLoad);
     evidence
         .objects_per_min
         .map(Pace::PerMin)
@@ -120,11 +121,11 @@ impl Model {
             };
             let largest = site.row.and_then(|row| by_site.largest(row.0));
             let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.tracks.frames(idx));
-            // All handlers of a server come through functions of the standard library: without a ratio these say nothing.
+            // All handlers of a server come through functions of its libraries: without a ratio these say nothing.
             let has_ratio = matches!((goroutines.pace, pace), (Pace::PerMin(_), Pace::PerMin(_)));
             let functions: Vec<&str> = frames
                 .iter()
-                .filter(|frame| has_ratio || !self.diagnosis.origin.is_standard(frame))
+                .filter(|frame| has_ratio || self.diagnosis.origin.is_main_module(frame))
                 .map(|frame| &*frame.function)
                 .collect();
             let site = Growth {

@@ -6,7 +6,7 @@
 use super::exact::ExactGrowth;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit, Missing};
+use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
 use crate::model::gc::SECOND_NS;
 use crate::model::stated::{growth, missing, stated};
 use crate::verdict::{self, Word};
@@ -172,15 +172,11 @@ impl Model {
             process.kind = Some(Kind::Stacks);
         } else if process.word != Word::Growing {
             process.kind = grown_kind(anatomy, &process.parts);
-            let resident = &self.diagnosis.resident;
-            if let Some(kind) = resident.rising(&process.parts, anatomy.has_c)
-                && matches!(process.word, Word::Steady | Word::Idle)
-            {
-                // The heap is level, the process is not.
-                process.word = Word::Collecting;
-                process.kind = Some(kind);
-                process.missing = Some(Missing::default());
-                process.steady_below_bytes_per_min = None;
+            // Where the heap is level, all of the process need not be.
+            if matches!(process.word, Word::Steady | Word::Idle) {
+                let resident = &self.diagnosis.resident;
+                process.rising = resident.rising(&process.parts, anatomy.has_c);
+                process.kind = process.rising.or(process.kind);
             }
         }
         // What warms still grows, at most at its last pace.

@@ -123,13 +123,22 @@ impl Unseen {
             reason = "clamped"
         )]
         let first = self.looks.len().saturating_sub(1 + back.ceil() as usize);
-        let oldest = self.looks.range(first..).find_map(|look| *look)?;
-        // The veterans' growth is that of the window, and the heap's that of all the time in which they became such.
+        let (at, oldest) = (first..)
+            .zip(self.looks.range(first..))
+            .find_map(|(at, look)| Some((at, (*look)?)))?;
+        let fell = oldest.live.rest - newest.live.rest;
         let grown = (newest.live.sampled - oldest.live.sampled).max(0.0);
-        let untold = self.untold * grown * evidence.minutes / (evidence.minutes + age_min);
+        let hidden = fell + self.untold * grown;
+        // What is hidden is that of all looks, in which veterans became such; the growth is that of the window alone.
+        let looks_min = (self.looks.len() - 1 - at) as f64 * LOOK_NS as f64 / MINUTE_NS;
+        let share = if looks_min > evidence.minutes {
+            evidence.minutes / looks_min
+        } else {
+            1.0
+        };
         // No more went than there was.
         let there = oldest.live.rest.max(0.0);
-        let lost = (oldest.live.rest - newest.live.rest + untold).clamp(0.0, there);
+        let lost = fell.max(hidden * share).clamp(0.0, there);
         Some((lost, (newest.variance - oldest.variance).max(0.0).sqrt()))
     }
 }
@@ -168,21 +177,22 @@ mod tests {
         verdict
     }
 
-    /// Ten minutes of a heap of which 100 MiB are older than the watch.
-    fn heap(grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
-        heap_by(Source::Exact, grows_mib_per_min, old_goes_mib_per_min)
-    }
-
-    fn heap_by(source: Source, grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
+    /// A heap of which 100 MiB are older than the watch, after so many minutes: what samples tell of it grows by `told`
+    /// MiB/min, and all of it by `grows`.
+    fn watched(source: Source, minutes: u32, grows: f64, told: f64) -> Unseen {
         let mut unseen = Unseen::new(source);
-        for look in 0..40 {
+        for look in 0..=4 * minutes {
             let minutes = f64::from(look) / 4.0;
-            let old = 100.0 - old_goes_mib_per_min * minutes;
-            let new = grows_mib_per_min * minutes;
-            unseen.cycle((old + new) * MIB, new * MIB);
+            unseen.cycle((100.0 + grows * minutes) * MIB, told * minutes * MIB);
             unseen.look(std::iter::empty());
         }
         unseen
+    }
+
+    /// Ten minutes of a heap whose old part goes, all of the rest being told.
+    fn heap(grows_mib_per_min: f64, old_goes_mib_per_min: f64) -> Unseen {
+        let grows = grows_mib_per_min - old_goes_mib_per_min;
+        watched(Source::Exact, 10, grows, grows_mib_per_min)
     }
 
     #[test]
@@ -215,22 +225,26 @@ mod tests {
     /// What goes of a cache of 0.4 MiB/min is hidden by what samples do not tell of a leak of 9 MiB/min.
     #[test]
     fn a_small_cache_that_renews_itself_is_held_beside_a_leak_of_which_some_is_untold() {
-        let mut unseen = Unseen::new(Source::Spans);
-        for look in 0..40 {
-            let minutes = f64::from(look) / 4.0;
-            let told = 0.4 * minutes + (1.0 - 0.05) * 9.0 * minutes;
-            let live = 100.0 + 9.0 * minutes;
-            unseen.cycle(live * MIB, told * MIB);
-            unseen.look(std::iter::empty());
+        for untold in [0.05, 0.07] {
+            let unseen = watched(Source::Spans, 70, 9.0, (1.0 - untold) * 9.0 + 0.4);
+            for (minutes, age_seconds) in [(4.0, 15), (24.0, 15), (16.0, 600), (24.0, 1800)] {
+                let of = |mib_per_min: f64| {
+                    let mut verdict = growing(mib_per_min);
+                    verdict.evidence.minutes = minutes;
+                    verdict.evidence.age_seconds = age_seconds;
+                    verdict.evidence.net_bytes = Some(minutes * mib_per_min * MIB);
+                    unseen.instead(&verdict)
+                };
+                assert!(of(0.4).is_some(), "the cache at {minutes}, {age_seconds}");
+                assert!(of(9.0).is_none(), "the leak at {minutes}, {age_seconds}");
+            }
         }
-        assert!(unseen.instead(&growing(0.4)).is_some(), "the cache");
-        assert!(unseen.instead(&growing(9.0)).is_none(), "the leak");
     }
 
     /// A window of 2 minutes of what has lived for 30 is held against what may be untold of 2 minutes.
     #[test]
     fn what_is_untold_is_that_of_the_window() {
-        let unseen = heap_by(Source::Spans, 7.5, 0.0);
+        let unseen = watched(Source::Spans, 40, 7.5, 7.5);
         let mut old = growing(7.5);
         old.evidence.minutes = 2.0;
         old.evidence.age_seconds = 30 * 60;

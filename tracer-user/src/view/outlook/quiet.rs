@@ -9,6 +9,7 @@ use crate::view::limit::seconds;
 use crate::view::names::width;
 use crate::view::screen::Role;
 use crate::view::ui_state::UiState;
+use crate::view::words::kind_words;
 
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
 const QUIET_GC_S: f64 = 120.0;
@@ -96,7 +97,8 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             let text = format::sentence_per_minute(bytes);
             format!("growth below {}", text.trim_start_matches('+'))
         });
-    let (text, below) = match (word, change) {
+    let rising = reading.findings.process.rising;
+    let (mut text, mut below) = match (word, change) {
         (Word::Warming, Some(change)) => (
             format!("live heap {change}"),
             "each step is smaller than the one before".to_owned(),
@@ -122,6 +124,10 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             bound.clone().unwrap_or_default(),
         ),
     };
+    if let Some(kind) = rising {
+        text = format!("live heap flat; rising: {}", kind_words(kind));
+        "whether that goes on is not known yet".clone_into(&mut below);
+    }
     // Where both fit in one line, the line below is free for the peak.
     let both = format!("{text}, {below}");
     let (text, mut below) = if !below.is_empty() && width(&both) <= room {
@@ -142,7 +148,7 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
         text,
         below,
         badge,
-        role: if word == Word::Warming {
+        role: if word == Word::Warming || rising.is_some() {
             Role::Warn
         } else {
             Role::Dim

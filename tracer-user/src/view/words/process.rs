@@ -19,7 +19,9 @@ pub fn process(findings: &Findings) -> String {
              bound. Near it the word may change between warming and growing.{}",
             grew_beside(process)
         ),
-        Word::Steady | Word::Churn | Word::Idle => flat(process) + &grew_beside(process),
+        Word::Steady | Word::Churn | Word::Idle => {
+            flat(process) + &rises_beside(process) + &grew_beside(process)
+        }
         Word::Collecting => {
             let mut text = format!(
                 "COLLECTING. Too early to say what grows: {}.",
@@ -33,6 +35,16 @@ pub fn process(findings: &Findings) -> String {
             text + &grew_beside(process)
         }
     }
+}
+
+/// What is not level beside the live heap.
+fn rises_beside(process: &ProcessVerdict) -> String {
+    process.rising.map_or_else(String::new, |kind| {
+        format!(
+            " But {} rose within the last minutes: whether that goes on is not known yet.",
+            kind_words(kind)
+        )
+    })
 }
 
 /// What the resident set grew by beside the live heap, where that is most of its growth and no slope goes on.
@@ -227,7 +239,9 @@ pub(in crate::view) fn may_grow(findings: &Findings) -> bool {
     }
     match findings.process.word {
         Word::Growing | Word::Warming | Word::Collecting => true,
-        Word::Steady | Word::Churn | Word::Idle => !findings.leaks.is_empty(),
+        Word::Steady | Word::Churn | Word::Idle => {
+            !findings.leaks.is_empty() || findings.process.rising.is_some()
+        }
     }
 }
 

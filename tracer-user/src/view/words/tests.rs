@@ -489,6 +489,28 @@ fn growth_beside_the_heap_is_told_by_its_parts() {
         }),
     );
     add(
+        "rising beside",
+        &with_process(ProcessVerdict {
+            word: Word::Steady,
+            kind: Some(Kind::Stacks),
+            rising: Some(Kind::Stacks),
+            parts: vec![
+                GrowthPart {
+                    kind: Kind::Stacks,
+                    bytes: 45.0 * MI,
+                    share: 0.60,
+                },
+                GrowthPart {
+                    kind: Kind::Garbage,
+                    bytes: 30.0 * MI,
+                    share: 0.40,
+                },
+            ],
+            steady_below_bytes_per_min: Some(0.9 * MI),
+            ..ProcessVerdict::default()
+        }),
+    );
+    add(
         "not the heap",
         &with_process(ProcessVerdict {
             parts: vec![
