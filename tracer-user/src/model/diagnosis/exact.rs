@@ -6,10 +6,9 @@
 //! beyond the highest level before it by more than the deepest fall from that, be worth speaking of, and hold for two
 //! looks in a row.
 
+use super::MINUTE_NS;
 use crate::model::findings::Interval;
 
-/// Nanoseconds of a minute.
-const MINUTE_NS: f64 = 60e9;
 /// Blocks of a window.
 const N_BLOCKS: usize = 6;
 /// Lengths of windows, minutes: at three minutes a block is half a minute, a few readings long.

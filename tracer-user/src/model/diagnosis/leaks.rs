@@ -3,19 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::Entity;
 use super::grouping::{self, Group, Growing, Recent, Stack, births_by_label};
 use super::letters::{Identity, MAX_LETTERS};
 use super::process::plus;
+use super::{Entity, MINUTE_NS};
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite};
 use crate::model::rows::RowId;
 use crate::model::stated::{evidence, stated};
 use crate::verdict::{Survivors, Word};
-
-/// Nanoseconds of a minute.
-const MINUTE_NS: f64 = 60e9;
 
 /// Of all sites: growth by label, the sum over those that grow, the stack that grew most, and who survived.
 pub(super) struct BySite {

@@ -36,6 +36,9 @@ use partition::Entity;
 use tracks::Tracks;
 use unseen::Unseen;
 
+/// Nanoseconds of a minute.
+const MINUTE_NS: f64 = 60e9;
+
 /// [`super::findings::Evidence::survivors`] and [`super::findings::Evidence::oldest_cycles`].
 type Survived = (Option<(u64, u64)>, Option<u32>);
 

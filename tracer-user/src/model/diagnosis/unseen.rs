@@ -7,13 +7,12 @@
 
 use std::collections::VecDeque;
 
+use super::MINUTE_NS;
 use crate::model::rows::Source;
 use crate::verdict::{Evidence, Flow, LOOK_NS, Verdict, Word};
 
 /// Looks that are remembered: the 60 minutes that verdicts look back, and the 30 that the oldest level lags behind.
 const MAX_LOOKS: usize = 360;
-/// Nanoseconds of a minute.
-const MINUTE_NS: f64 = 60e9;
 /// A site's growth has to be so many times what went unseen: the same margin as for what is seen to die.
 const MARGIN: f64 = 1.25;
 /// And so many standard errors of the comparison beyond it.
@@ -131,11 +130,7 @@ impl Unseen {
         let hidden = fell + self.untold * grown;
         // What is hidden is that of all looks, in which veterans became such; the growth is that of the window alone.
         let looks_min = (self.looks.len() - 1 - at) as f64 * LOOK_NS as f64 / MINUTE_NS;
-        let share = if looks_min > evidence.minutes {
-            evidence.minutes / looks_min
-        } else {
-            1.0
-        };
+        let share = (evidence.minutes / looks_min).min(1.0);
         // No more went than there was.
         let there = oldest.live.rest.max(0.0);
         let lost = fell.max(hidden * share).clamp(0.0, there);

@@ -98,36 +98,36 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             format!("growth below {}", text.trim_start_matches('+'))
         });
     let rising = reading.findings.process.rising;
-    let (mut text, mut below) = match (word, change) {
-        (Word::Warming, Some(change)) => (
+    let (text, below) = match (rising, word, change) {
+        (Some(kind), ..) => (
+            format!("live heap flat; rising: {}", kind_words(kind)),
+            "whether that goes on is not known yet".to_owned(),
+        ),
+        (_, Word::Warming, Some(change)) => (
             format!("live heap {change}"),
             "each step is smaller than the one before".to_owned(),
         ),
-        (Word::Warming, None) => (
+        (_, Word::Warming, None) => (
             "live heap rises".to_owned(),
             "each step is smaller than the one before".to_owned(),
         ),
-        (Word::Idle, _) => (
+        (_, Word::Idle, _) => (
             "nothing was born and nothing died for 8 min".to_owned(),
             String::new(),
         ),
-        (Word::Churn, _) => (
+        (_, Word::Churn, _) => (
             "much is allocated, nothing is kept".to_owned(),
             bound.clone().unwrap_or_default(),
         ),
-        (_, Some(change)) => (
+        (_, _, Some(change)) => (
             format!("live heap flat ({change})"),
             bound.clone().unwrap_or_default(),
         ),
-        (_, None) => (
+        (_, _, None) => (
             "live heap flat".to_owned(),
             bound.clone().unwrap_or_default(),
         ),
     };
-    if let Some(kind) = rising {
-        text = format!("live heap flat; rising: {}", kind_words(kind));
-        "whether that goes on is not known yet".clone_into(&mut below);
-    }
     // Where both fit in one line, the line below is free for the peak.
     let both = format!("{text}, {below}");
     let (text, mut below) = if !below.is_empty() && width(&both) <= room {
