@@ -55,7 +55,7 @@ impl Program {
     fn read(&self) -> (AnatomyRead, Anatomy) {
         let go = GoProcess::open(self.child.id()).expect("a Go process");
         let read = AnatomyReader::new(&go).read().expect("it runs");
-        let mut model = Model::new(Target::default());
+        let mut model = Model::replay([Event::attached(Target::default())]);
         model.apply(Event::Anatomy(Box::new(read.clone())));
         let anatomy = model.anatomy().expect("just read").clone();
         (read, anatomy)

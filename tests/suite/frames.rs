@@ -142,7 +142,7 @@ impl Story {
     /// A process that heaptop has just begun to watch: nothing is read yet.
     fn attaching(source: Source) -> Self {
         let target = Target {
-            pid: 4121,
+            pid: Some(4121),
             name: "tyk".to_owned(),
             go: "go1.24.6".to_owned(),
             started_unix_ns: ATTACH_UNIX_NS - 29_400_000_000_000,
@@ -153,7 +153,7 @@ impl Story {
             ..Target::default()
         };
         Self {
-            model: Model::new(target),
+            model: Model::replay([Event::attached(target)]),
             sites: Vec::new(),
             now_ns: ATTACH_NS,
             cycle: 900,
@@ -219,33 +219,39 @@ impl Story {
             })
         };
         for (index, site) in story.sites.clone().iter().enumerate() {
-            story.model.apply(Event::Named(vec![
-                (
-                    addr(index) + 1,
-                    frame("runtime.mallocgc", "/go/src/runtime/malloc.go", 1055, false),
-                ),
-                (addr(index) + 2, frame(site.0, site.1, site.2, true)),
-                (
-                    addr(index) + 3,
-                    frame(
-                        "net/http.HandlerFunc.ServeHTTP",
-                        "/go/src/net/http/server.go",
-                        2294,
-                        false,
+            story.model.apply(Event::Named {
+                at_ns: 0,
+                names: vec![
+                    (
+                        addr(index) + 1,
+                        frame("runtime.mallocgc", "/go/src/runtime/malloc.go", 1055, false),
                     ),
-                ),
-                (
-                    addr(index) + 4,
-                    frame(
-                        "net/http.(*conn).serve",
-                        "/go/src/net/http/server.go",
-                        2102,
-                        false,
+                    (addr(index) + 2, frame(site.0, site.1, site.2, true)),
+                    (
+                        addr(index) + 3,
+                        frame(
+                            "net/http.HandlerFunc.ServeHTTP",
+                            "/go/src/net/http/server.go",
+                            2294,
+                            false,
+                        ),
                     ),
-                ),
-            ]));
+                    (
+                        addr(index) + 4,
+                        frame(
+                            "net/http.(*conn).serve",
+                            "/go/src/net/http/server.go",
+                            2102,
+                            false,
+                        ),
+                    ),
+                ],
+            });
         }
-        story.model.apply(Event::HitCost { ns: 14_000.0 });
+        story.model.apply(Event::HitCost {
+            at_ns: 0,
+            ns: 14_000.0,
+        });
         story
     }
 
@@ -255,7 +261,7 @@ impl Story {
         let mut target = story.model.target().clone();
         target.history = History::SinceAttach;
         target.notes = notes.iter().copied().map(Into::into).collect();
-        story.model = Model::new(target);
+        story.model = Model::replay([Event::attached(target)]);
         story.rate_bytes = 0;
         story.sites = sites.to_vec();
         story.alive = vec![Vec::new(); sites.len()];
@@ -280,7 +286,10 @@ impl Story {
             go_type: (source.has_types() && index % 4 != 3).then(|| types[index % 3].into()),
         };
         let buckets = story.sites.iter().enumerate().map(bucket).collect();
-        story.model.apply(Event::Sites(buckets));
+        story.model.apply(Event::Sites {
+            at_ns: 0,
+            sites: buckets,
+        });
         for (index, site) in story.sites.clone().iter().enumerate() {
             let frame = Frame {
                 function: site.0.into(),
@@ -291,9 +300,15 @@ impl Story {
                 ..Frame::unnamed(1)
             };
             let pc = 0x1000 * (index as u64 + 1) + 1;
-            story.model.apply(Event::Named(vec![(pc, Arc::new(frame))]));
+            story.model.apply(Event::Named {
+                at_ns: 0,
+                names: vec![(pc, Arc::new(frame))],
+            });
         }
-        story.model.apply(Event::HitCost { ns: 1_400.0 });
+        story.model.apply(Event::HitCost {
+            at_ns: 0,
+            ns: 1_400.0,
+        });
         story
     }
 
@@ -788,7 +803,7 @@ fn an_armed_target_says_from_when_on_it_is_known() {
     target.history = History::SinceArmed;
     target.notes =
         vec!["armed at 02:58:40: what was allocated before is not in the figures".into()];
-    let mut armed = Story::attached_as(Model::new(target), TYK);
+    let mut armed = Story::attached_as(Model::replay([Event::attached(target)]), TYK);
     armed.tick(9 * SECOND);
     snapshots("armed", &armed, "");
     armed.gc();

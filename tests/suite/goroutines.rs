@@ -147,7 +147,7 @@ fn is_true(release: &str, kind: Kind) {
         );
         assert_eq!(
             group.waits,
-            [(wait_words(release, words), n)],
+            [(wait_words(release, words).into(), n)],
             "{name}: {what}"
         );
         assert_eq!(
@@ -356,7 +356,8 @@ fn readings_are_whole_while_the_program_goes_on() {
         for _ in 0..READS {
             let found = read(&go);
             let constant = found.groups.iter().filter(|group| {
-                group.waits == [("chan receive", 700)] || group.waits == [("chan receive", 20)]
+                group.waits == [("chan receive".into(), 700)]
+                    || group.waits == [("chan receive".into(), 20)]
             });
             assert_eq!(constant.count(), 2, "go{release}: {found:#?}");
             unreadable += found.unreadable;

@@ -97,7 +97,7 @@ fn run(stream: &[Vec<u8>]) -> f64 {
 
 /// A model that knows all buckets.
 fn attached() -> Model {
-    let mut model = Model::new(Target::default());
+    let mut model = Model::replay([Event::attached(Target::default())]);
     model.apply(Event::Heap(HeapRead {
         at_ns: 0,
         runtime: Some(HeapFigures {

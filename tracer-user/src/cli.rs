@@ -55,6 +55,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Write one pprof heap profile from the target's own records, without probes
     Snapshot(SnapshotArgs),
+    /// Replay a trace that --trace wrote, one line per evaluation; for `cargo xtask replay`
+    #[command(hide = true)]
+    Replay(ReplayArgs),
 }
 
 /// Arguments of `watch`.
@@ -135,6 +138,9 @@ pub struct WatchArgs {
     /// Size of the ring buffer in bytes, a power of two of at least 4096
     #[arg(long, value_name = "BYTES", hide = true, value_parser = parse_ring_bytes)]
     pub ring_bytes: Option<u32>,
+    /// Write every event of the watch to a new file, for `cargo xtask replay`
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub trace: Option<PathBuf>,
 }
 
 impl WatchArgs {
@@ -314,6 +320,29 @@ pub enum SourceChoice {
     Exact,
     /// The runtime's records alone: as --no-probes
     Buckets,
+}
+
+/// Arguments of `replay`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// Trace to replay
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Attach this long after the start of the trace, such as 40s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub attach_at: Option<Duration>,
+    /// End this long after the attach
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Uptime of the process at the start of the trace, where the trace does not state it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub uptime: Option<Duration>,
+    /// The lines of JSON that `heaptop --json` would have printed at each evaluation
+    #[arg(long)]
+    pub json: bool,
+    /// The text that `heaptop diagnose` would have printed at the end
+    #[arg(long, conflicts_with = "json")]
+    pub diagnose: bool,
 }
 
 /// Arguments of `snapshot`.

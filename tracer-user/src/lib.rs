@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod session;
 pub mod source;
 pub mod symbolize;
+pub mod trace;
 pub mod ui;
 pub mod verdict;
 pub mod view;
@@ -48,6 +49,7 @@ pub fn run(cli: cli::Cli) -> anyhow::Result<exit::Exit> {
         Some(cli::Command::Ps(args)) => cmd::ps::run(&args),
         Some(cli::Command::Doctor(args)) => cmd::doctor::run(&args),
         Some(cli::Command::Diagnose(args)) => cmd::diagnose::run(&args),
+        Some(cli::Command::Replay(args)) => cmd::replay::run(&args),
         Some(cli::Command::Watch(args)) => cmd::watch::run(&args),
         None => cmd::watch::run(&cli.watch),
     }

@@ -16,6 +16,7 @@ mod processes;
 mod progress;
 mod test;
 mod torture;
+mod trace;
 mod traps;
 mod user;
 mod vm;
@@ -55,6 +56,10 @@ enum Task {
     Wild(wild::Args),
     /// Ask heaptop of many small programs whether they leak, and compare with what is true
     Corpus(corpus::Args),
+    /// Watch a process and write every event to a file
+    Trace(trace::TraceArgs),
+    /// Print the verdicts of a trace, evaluation by evaluation
+    Replay(trace::ReplayArgs),
     /// Write the table of Go's struct offsets from the DWARF of real toolchains
     Offsets(offsets::Args),
 }
@@ -72,6 +77,8 @@ fn main() -> ExitCode {
         Task::Torture(args) => torture::run(&args).map(succeeded),
         Task::Wild(args) => wild::run(&args).map(succeeded),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Trace(args) => trace::trace(&args),
+        Task::Replay(args) => trace::replay(&args),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),
     };
     done.unwrap_or_else(|err| {

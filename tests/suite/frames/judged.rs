@@ -473,7 +473,10 @@ fn goroutines(story: &mut Story, at: u64, grown: u64) {
         };
         (pc, Arc::new(frame))
     });
-    story.model.apply(Event::Named(frames.to_vec()));
+    story.model.apply(Event::Named {
+        at_ns: 0,
+        names: frames.to_vec(),
+    });
     let group = |start_pc, created_pc, count: u64, reason, since| Group {
         created_pc,
         start_pc,
@@ -497,11 +500,11 @@ fn goroutines(story: &mut Story, at: u64, grown: u64) {
             0xf_0001,
             0xf_0002,
             grown,
-            "chan receive",
+            "chan receive".into(),
             ATTACH_NS - 900 * SECOND,
         ),
-        group(0xf_0003, 0xf_0004, 96, "IO wait", at - 72 * SECOND),
-        group(0xf_0005, 0xf_0006, 64, "select", at - 72 * SECOND),
+        group(0xf_0003, 0xf_0004, 96, "IO wait".into(), at - 72 * SECOND),
+        group(0xf_0005, 0xf_0006, 64, "select".into(), at - 72 * SECOND),
     ];
     let total = groups.iter().map(|group| group.count).sum();
     let all = AllGoroutines {

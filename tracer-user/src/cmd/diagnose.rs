@@ -27,6 +27,7 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<Exit> {
             per: args.per.wanted(),
             log: args.debug_log.is_some(),
             ring_bytes: None,
+            trace: None,
         };
         let session = begin::attach(pid, &args.target, &settings).await?;
         diagnose::run(session, signals, args).await

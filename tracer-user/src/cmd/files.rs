@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 const MAX_NAME_TRIES: u32 = 100;
 
 /// `heaptop-NAME-PID-TIME.pb.gz`, the time in the local zone.
-pub fn profile_name(name: &str, pid: u32, at_unix_ns: i64) -> PathBuf {
+pub fn profile_name(name: &str, pid: &str, at_unix_ns: i64) -> PathBuf {
     let at = Timestamp::from_nanosecond(i128::from(at_unix_ns)).unwrap_or_default();
     let at = at
         .to_zoned(TimeZone::system())

@@ -7,5 +7,6 @@ pub mod files;
 pub mod patience;
 pub mod pick;
 pub mod ps;
+pub mod replay;
 pub mod snapshot;
 pub mod watch;

@@ -59,7 +59,7 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
             path.clone()
         }
         None => files::create_new(
-            &files::profile_name(go.process.name(), pid, at_unix_ns),
+            &files::profile_name(go.process.name(), &pid.to_string(), at_unix_ns),
             &bytes,
         )?,
     };

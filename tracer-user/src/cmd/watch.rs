@@ -55,13 +55,14 @@ async fn watch(pid: u32, signals: Signals, args: &WatchArgs) -> anyhow::Result<E
         per: args.per.wanted(),
         log: args.debug_log.is_some(),
         ring_bytes: args.ring_bytes,
+        trace: args.trace.clone(),
     };
     let by_pid = pid.to_string();
     let target = args.target.as_deref().unwrap_or(&by_pid);
     // Before the attach: what replaces the process while it lasts is not to be missed.
     let follow = args
         .follow
-        .then(|| Follow::of(target, pid, settings.clone()));
+        .then(|| Follow::of(target, pid, settings.without_trace()));
     let on_screen = !args.json && std::io::stdout().is_terminal();
     if on_screen {
         // In the background the screen would stop heaptop as soon as its probes are in.

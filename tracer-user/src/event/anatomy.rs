@@ -1,13 +1,15 @@
 //! What one anatomy read found: where the resident memory of the target lies, by its page tables and by its runtime,
 //! and what its cgroup and the machine say. Plain data; [`crate::model::anatomy`] makes parts of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::go::accounts::Accounts;
 use crate::go::census::Census;
 
 /// One reading of where the target's memory is, a few times a minute.
 ///
 /// Its pieces are read one after the other within [`AnatomyRead::took_ns`], while the target runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnatomyRead {
     /// When it began.
     pub at_ns: u64,
@@ -30,7 +32,7 @@ pub struct AnatomyRead {
 }
 
 /// `/proc/PID/status`: resident memory as the kernel counts it. `rss_bytes` is the sum of the three kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelMemory {
     /// `VmRSS`.
     pub rss_bytes: u64,
@@ -47,7 +49,7 @@ pub struct KernelMemory {
 }
 
 /// Resident anonymous memory outside of the Go heap's arenas, by the page tables (`/proc/PID/pagemap`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageTables {
     /// Global variables of the executable (`.data`, `.bss`, relocated tables).
     pub globals_bytes: u64,
@@ -65,7 +67,7 @@ pub struct PageTables {
 }
 
 /// A memory cgroup, v2 or v1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupRead {
     /// `memory.current`: what counts against the limit, page cache included.
     pub usage_bytes: u64,
@@ -86,7 +88,7 @@ pub struct CgroupRead {
 }
 
 /// A limit of a cgroup, with what counts against it: the cgroup may be one above that of the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupLimit {
     /// The limit.
     pub limit_bytes: u64,
@@ -95,7 +97,7 @@ pub struct CgroupLimit {
 }
 
 /// `memory.events`: counters since the cgroup was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupEvents {
     /// Times that usage was about to go over `memory.max`.
     pub max: u64,
@@ -108,7 +110,7 @@ pub struct CgroupEvents {
 }
 
 /// `/proc/meminfo`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineRead {
     /// `MemTotal`.
     pub total_bytes: u64,

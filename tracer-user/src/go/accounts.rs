@@ -6,6 +6,8 @@
 //!
 //! Source: `runtime/mstats.go`, `readmemstats_m`, go1.19 to go1.27.
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::Facts;
 use super::heap_stats::Deltas;
 use super::memory::{Memory, Unreadable};
@@ -14,7 +16,7 @@ use super::pclntab::u64_at;
 use super::variables::Variables;
 
 /// What `runtime.MemStats` holds, bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounts {
     /// Bytes that the last GC cycle marked (`gcController.heapMarked`).
     pub live_bytes: u64,

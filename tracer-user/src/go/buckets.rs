@@ -5,6 +5,8 @@
 //!
 //! Source: `src/runtime/mprof.go`, go1.19 to go1.27.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use super::blocks::Blocks;
@@ -35,7 +37,7 @@ mod bucket {
 }
 
 /// What never changes in a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewBucket {
     /// Address of the `runtime.bucket`: its identity for the life of the process.
     pub addr: u64,
@@ -57,7 +59,7 @@ impl NewBucket {
 }
 
 /// Allocations and frees, in samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Samples born.
     pub allocs: u64,
@@ -102,7 +104,7 @@ pub struct MemRecord {
 }
 
 /// `runtime.mProfCycle`: the number of the profile cycle, and whether it was flushed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfCycle(pub u32);
 
 impl ProfCycle {
@@ -118,7 +120,7 @@ impl ProfCycle {
 }
 
 /// A bucket's counters at one moment, as the model wants them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketCounts {
     /// All samples up to now.
     pub total: Counts,

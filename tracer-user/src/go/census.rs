@@ -13,6 +13,8 @@
 //! Source: `mspan` and `initSpan` in `runtime/mheap.go`, `stackalloc` in `stack.go`, `getempty` in `mgcwork.go`, go1.19 to
 //! go1.27.
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{Facts, MspanFacts};
 use super::memory::{Batch, Memory, Unreadable};
 use super::pclntab::u64_at;
@@ -239,7 +241,7 @@ fn retry<T>(mut read: impl FnMut() -> Result<T, Unreadable>) -> Result<T, Unread
 }
 
 /// What lies in the arenas of the Go heap. Its resident bytes sum up: objects + waste + stacks + work + idle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Census {
     /// Address space of all arenas.
     pub arena_bytes: u64,
@@ -258,7 +260,7 @@ pub struct Census {
 }
 
 /// Spans of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpanSum {
     /// Spans.
     pub spans: u64,
@@ -279,7 +281,7 @@ impl SpanSum {
 /// Spans of one size class.
 ///
 /// Where pages of a span are not resident, they are taken from its free slots first: those were likelier never written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCensus {
     /// Spans, their bytes, and what of them is resident.
     pub sum: SpanSum,

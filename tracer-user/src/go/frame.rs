@@ -1,9 +1,11 @@
 //! One line of a stack, in the words that the runtime itself would use.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 /// A function on a stack, with the position of the call (or of the allocation) in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
     /// Name as `runtime.Frame.Function` has it, type arguments of generics shown as `[...]`:
     /// `main.(*cache[...]).put`.

@@ -6,6 +6,10 @@
 //!
 //! Source: `allgs`, `allgadd`, `forEachGRace`, Go `src/runtime/proc.go`; `g`, `src/runtime/runtime2.go`, go1.19 to go1.27.
 
+use serde::{Deserialize, Serialize};
+
+use std::borrow::Cow;
+
 use super::facts::Facts;
 use super::memory::Memory;
 use super::variables::Variables;
@@ -41,7 +45,7 @@ const CHUNK: u64 = 1 << 16;
 const MAX_MOVES: usize = 8;
 
 /// All goroutines at about one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllGoroutines {
     /// By creation site and start function, largest first; at most [`MAX_GROUPS`].
     pub groups: Vec<Group>,
@@ -65,7 +69,7 @@ pub struct AllGoroutines {
 }
 
 /// A random part of the goroutines, the same from read to read: by their ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     /// Each stands for 2^shift of them; 0 is all. Never smaller than in the read before. Where it rises there is room for
     /// [`ROOM`] times as many, so that it seldom does.
@@ -75,7 +79,7 @@ pub struct Tracked {
 }
 
 /// A goroutine that is followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedGoroutine {
     /// Unique for the life of the process.
     pub goid: u64,
@@ -93,7 +97,7 @@ pub fn is_tracked(goid: u64, shift: u32) -> bool {
 }
 
 /// Goroutines beyond the bound of groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Others {
     /// How many.
     pub count: u64,
@@ -102,7 +106,7 @@ pub struct Others {
 }
 
 /// Goroutines that one `go` statement started with one function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Return address of the `go` statement (`gopc`); 0 for those that the runtime starts by itself.
     pub created_pc: u64,
@@ -115,7 +119,7 @@ pub struct Group {
     /// What they do.
     pub states: States,
     /// What those wait for that are parked, by frequency; see [`super::wait_reasons`].
-    pub waits: Vec<(&'static str, u64)>,
+    pub waits: Vec<(Cow<'static, str>, u64)>,
     /// Since when the longest of them is parked at most, nanoseconds of the monotonic clock. A GC that finds a goroutine
     /// parked for the first time notes when the mark before had ended (`work.tstart`), so that it may have been parked up
     /// to one GC later. `None` where no GC has found any since it was parked, or only the first of the process.
@@ -125,7 +129,7 @@ pub struct Group {
 }
 
 /// Goroutines by what they do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct States {
     /// Ready, and waiting for a P.
     pub runnable: u64,
@@ -140,7 +144,7 @@ pub struct States {
 }
 
 /// A parked goroutine as an example for its group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Oldest {
     /// Its id.
     pub goid: u64,

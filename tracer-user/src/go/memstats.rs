@@ -2,6 +2,8 @@
 //!
 //! Source: `src/runtime/mstats.go`, `mgcpacer.go`, `mgcsweep.go`, go1.19 to go1.27.
 
+use serde::{Deserialize, Serialize};
+
 use super::buckets::ProfCycle;
 use super::facts::Facts;
 use super::memory::{Batch, Memory, Unreadable};
@@ -21,7 +23,7 @@ const LIMIT_HEADROOM_PERCENT: u64 = 3;
 const LIMIT_MIN_HEADROOM: u64 = 1 << 20;
 
 /// The heap as the runtime accounts for it, at one moment (fields are read one after the other).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapFigures {
     /// Completed GC cycles (`memstats.numgc`).
     pub gc_cycles: u32,

@@ -1,5 +1,7 @@
 //! A heap profile as plain data: what is read or worked out, and what the exports write.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use super::buckets::Counts;
@@ -16,7 +18,7 @@ pub struct Record {
 }
 
 /// An executable mapping of the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedFile {
     /// First address.
     pub start: u64,

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+pub use crate::event::Lost;
 use crate::go::buckets::{BucketCounts, Counts};
 
 use super::history::Steps;
@@ -23,15 +24,6 @@ pub enum Agreement {
     /// Repaired, and not looked at since: what was in flight beside the loss may be taken back, which is
     /// settling.
     Repaired,
-}
-
-/// Records lost in the kernel, of the two kinds that move a bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// Births.
-    pub born: u64,
-    /// Frees.
-    pub freed: u64,
 }
 
 /// What a comparison of a read with the events came to.

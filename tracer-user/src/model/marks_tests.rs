@@ -44,11 +44,11 @@ fn site(addr: u64, go_type: Option<&str>) -> NewBucket {
 }
 
 fn attached(source: Source) -> Model {
-    let mut model = Model::new(Target {
+    let mut model = Model::replay([Event::attached(Target {
         source,
         attached_ns: START_NS,
         ..Target::default()
-    });
+    })]);
     model.apply(heap(START_NS, FIRST_CYCLE));
     model.apply(Event::Buckets(BucketsRead {
         from_ns: START_NS,
@@ -57,10 +57,10 @@ fn attached(source: Source) -> Model {
         complete: true,
         ..BucketsRead::default()
     }));
-    model.apply(Event::Sites(vec![
-        site(CACHE, Some("main.Entry")),
-        site(PARSE, None),
-    ]));
+    model.apply(Event::Sites {
+        at_ns: 0,
+        sites: vec![site(CACHE, Some("main.Entry")), site(PARSE, None)],
+    });
     let frame = |function: &str| {
         Arc::new(Frame {
             function: function.into(),
@@ -68,10 +68,13 @@ fn attached(source: Source) -> Model {
             ..Frame::unnamed(1)
         })
     };
-    model.apply(Event::Named(vec![
-        (CACHE * 16, frame("main.cache")),
-        (PARSE * 16, frame("main.parse")),
-    ]));
+    model.apply(Event::Named {
+        at_ns: 0,
+        names: vec![
+            (CACHE * 16, frame("main.cache")),
+            (PARSE * 16, frame("main.parse")),
+        ],
+    });
     model
 }
 
@@ -417,16 +420,19 @@ fn counted_allocations_are_exact_until_they_are_sampled_in_time() {
 #[test]
 fn rows_by_type_gather_whoever_allocates_it() {
     let mut model = attached(Source::Exact);
-    model.apply(Event::Sites(vec![
-        NewBucket {
-            pcs: [PARSE * 16].into(),
-            ..site(3, Some("main.Entry"))
-        },
-        NewBucket {
-            pcs: [UNKNOWN_STACK_PC].into(),
-            ..site(4, None)
-        },
-    ]));
+    model.apply(Event::Sites {
+        at_ns: 0,
+        sites: vec![
+            NewBucket {
+                pcs: [PARSE * 16].into(),
+                ..site(3, Some("main.Entry"))
+            },
+            NewBucket {
+                pcs: [UNKNOWN_STACK_PC].into(),
+                ..site(4, None)
+            },
+        ],
+    });
     model.apply(Event::Births(vec![
         birth(1, 0x100, CACHE, 10.0),
         birth(1, 0x200, PARSE, 1.0),
@@ -472,7 +478,7 @@ fn a_profile_holds_whole_objects_that_nobody_unsamples_again() {
     ]));
     mark(&mut model, 2);
     marks_read(&mut model, 3, FIRST_CYCLE + 1, &[0x200]);
-    let profile = model.heap_profile(Vec::new());
+    let profile = model.heap_profile();
     assert_eq!(profile.rate_bytes, 1);
     let record = profile.records.last().unwrap();
     assert_eq!((record.counts.allocs, record.counts.live()), (14, 10));

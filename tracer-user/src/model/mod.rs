@@ -34,8 +34,9 @@ mod weighted;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::{Event, HeapRead, KernelCounters, ProbeEvent};
+use crate::event::{Attached, Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
+use crate::go::profile::MappedFile;
 use bucket::Bucket;
 use calls::CallHistory;
 use diagnosis::Diagnosis;
@@ -48,12 +49,14 @@ use names::Names;
 pub use reconcile::ReadRequest;
 use reconcile::Reconcile;
 use resident::Resident;
-use rows::{Baseline, Liveness, Status, Target};
+use rows::{Baseline, Liveness, Note, Status, Target};
 use samples::{LiveSample, LiveSamples};
 use timeline::Timeline;
 
 /// Most baselines kept: more than one remembers the meaning of.
 pub const MAX_BASELINES: usize = 9;
+/// Most notes kept; a watch that has more shows the latest.
+pub const MAX_NOTES: usize = 256;
 /// Hits per second are taken over this long.
 const HITS_WINDOW_NS: u64 = 5 * SECOND_NS;
 
@@ -61,6 +64,9 @@ const HITS_WINDOW_NS: u64 = 5 * SECOND_NS;
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     target: Target,
+    mappings: Vec<MappedFile>,
+    notes: VecDeque<Note>,
+    notes_dropped: u64,
     now_ns: u64,
     status: Status,
     buckets: Vec<Bucket>,
@@ -139,18 +145,19 @@ impl Touched {
 }
 
 impl Model {
-    /// A model of `target` that knows nothing yet.
-    pub fn new(target: Target) -> Self {
-        Self {
-            now_ns: target.attached_ns,
-            target,
-            ..Self::default()
+    /// Builds a model from a stream of events.
+    pub fn replay(events: impl IntoIterator<Item = Event>) -> Self {
+        let mut model = Self::default();
+        for event in events {
+            model.apply(event);
         }
+        model
     }
 
-    /// Changes the model: the only way to do so.
+    /// Applies one event: the only way to change the model.
     pub fn apply(&mut self, event: Event) {
         match event {
+            Event::Attached(attached) => self.apply_attached(*attached),
             Event::Probe(probe) => self.apply_probe(probe),
             Event::Kernel(counters) => self.apply_kernel(counters),
             Event::Buckets(read) => self.apply_buckets(read),
@@ -158,7 +165,7 @@ impl Model {
             Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
-                let uptime_ns = self.uptime_ns(read.at_ns);
+                let uptime_ns = self.target.uptime_ns(read.at_ns);
                 self.goroutines.apply(read, uptime_ns);
                 self.goroutines.named(&self.names);
             }
@@ -176,7 +183,8 @@ impl Model {
                     }
                 }
             }
-            Event::Named(names) => {
+            Event::Named { at_ns, names } => {
+                self.saw(at_ns);
                 for (pc, frame) in names {
                     self.names.insert(pc, frame);
                 }
@@ -184,7 +192,10 @@ impl Model {
                 self.place_tracks();
                 self.goroutines.named(&self.names);
             }
-            Event::Sites(sites) => self.apply_sites(sites),
+            Event::Sites { at_ns, sites } => {
+                self.saw(at_ns);
+                self.apply_sites(sites);
+            }
             Event::Births(births) => self.apply_births(births),
             Event::Dead { at_ns, objects } => self.apply_dead(at_ns, &objects),
             Event::MarksRead { at_ns, number } => self.apply_marks_read(at_ns, number),
@@ -201,7 +212,10 @@ impl Model {
                 self.saw(read.at_ns);
                 self.calls.apply(read);
             }
-            Event::HitCost { ns } => self.hit_cost_ns = Some(ns),
+            Event::HitCost { at_ns, ns } => {
+                self.saw(at_ns);
+                self.hit_cost_ns = Some(ns);
+            }
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
                 self.detached = true;
@@ -214,12 +228,13 @@ impl Model {
                 self.saw(at_ns);
                 self.mark_baseline(at_ns);
             }
-            Event::UseBaseline(i) => {
-                if i < self.baselines.len() {
-                    self.active_baseline = i;
-                    self.resident.use_baseline(i);
-                    self.generation += 1;
-                }
+            Event::UseBaseline { at_ns, index } => {
+                self.saw(at_ns);
+                self.use_baseline(index);
+            }
+            Event::Note { at_ns, text } => {
+                self.saw(at_ns);
+                self.note(at_ns, text);
             }
             Event::Tick { at_ns } => self.saw(at_ns),
             Event::Exited { at_ns, how } => {
@@ -229,16 +244,38 @@ impl Model {
         }
     }
 
+    /// Number of evaluations since the attach, those that fell into a gap of the events included.
+    pub fn evaluations(&self) -> u32 {
+        self.diagnosis.evaluations()
+    }
+
     /// What the diagnosis says now; shared, so that asking at each frame costs nothing.
     pub fn findings(&self) -> Arc<Findings> {
         self.findings.clone()
     }
 
-    /// How long the process had run at a moment; `None` where its start is not known.
-    fn uptime_ns(&self, at_ns: u64) -> Option<u64> {
-        let started = self.target.started_unix_ns;
-        let since = self.target.unix_ns(at_ns).checked_sub(started)?;
-        u64::try_from(since).ok().filter(|_| started > 0)
+    fn apply_attached(&mut self, attached: Attached) {
+        let Attached { target, mappings } = attached;
+        self.now_ns = target.attached_ns;
+        self.target = target;
+        self.mappings = mappings;
+    }
+
+    fn use_baseline(&mut self, index: usize) {
+        if index < self.baselines.len() {
+            self.active_baseline = index;
+            self.resident.use_baseline(index);
+            self.generation += 1;
+        }
+    }
+
+    fn note(&mut self, at_ns: u64, text: String) {
+        if self.notes.len() == MAX_NOTES {
+            self.notes.pop_front();
+            self.notes_dropped += 1;
+        }
+        self.notes.push_back(Note { at_ns, text });
+        self.generation += 1;
     }
 
     /// Time has come to `at_ns`: a look that is due comes before whatever happens then.

@@ -1,11 +1,11 @@
 //! What the view and the exports ask of the model: rows, stacks and their figures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::go::buckets::Counts;
 use crate::go::frame::Frame;
-use crate::go::profile::{HeapProfile, MappedFile, Record};
+use crate::go::profile::{HeapProfile, Record};
 
 use super::bucket::Bucket;
 use super::estimate::UNITS_PER_OBJECT;
@@ -15,10 +15,10 @@ use super::rows::{GroupBy, Liveness, Query, RowId, SiteRow, StackRow, Status};
 use super::{Model, each_once};
 
 impl Model {
-    /// The rows of `query`, in no order. Buckets whose names are still looked up are not in them.
+    /// Returns the rows of `query`, by label. Buckets whose names are still looked up are not in them.
     pub fn sites(&self, query: &Query) -> Vec<SiteRow> {
         let window = self.window();
-        let mut rows: HashMap<u32, Row> = HashMap::new();
+        let mut rows: BTreeMap<u32, Row> = BTreeMap::new();
         for (idx, bucket) in self.buckets.iter().enumerate() {
             for (label, frame) in self.labels(bucket, *query) {
                 rows.entry(label)
@@ -90,7 +90,7 @@ impl Model {
     }
 
     /// The profile of this moment as the rows show it: counts after the last final GC cycle.
-    pub fn heap_profile(&self, mappings: Vec<MappedFile>) -> HeapProfile {
+    pub fn heap_profile(&self) -> HeapProfile {
         let is_weighted = self.liveness() == Liveness::Marks;
         let record = |(idx, bucket): (u32, &Bucket)| Record {
             pcs: bucket.pcs.clone(),
@@ -117,7 +117,7 @@ impl Model {
                 self.sampling_rate_bytes
             },
             at_unix_ns: self.target.unix_ns(self.now_ns),
-            mappings,
+            mappings: self.mappings.clone(),
             // Those without an allocation have not been made by the program yet, as far as rows know.
             label_unused: false,
         }

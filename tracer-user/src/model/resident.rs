@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn parts_peak_baseline_and_limits_are_told() {
-        let mut model = Model::new(Target::default());
+        let mut model = Model::replay([Event::attached(Target::default())]);
         model.apply(Event::MarkBaseline { at_ns: 1 });
         model.apply(read(2, 0));
         model.apply(read(3, 50));
@@ -274,14 +274,14 @@ mod tests {
             [(LimitKind::MemoryMax, 600), (LimitKind::Machine, 900)]
         );
         // The first baseline was marked before the first read, which stands for it.
-        model.apply(Event::UseBaseline(0));
+        model.apply(Event::UseBaseline { at_ns: 0, index: 0 });
         let baseline = model.anatomy().and_then(|anatomy| anatomy.baseline);
         assert_eq!(baseline.map(|moment| moment.at_ns), Some(2));
     }
 
     #[test]
     fn the_history_is_bounded_and_keeps_its_ends() {
-        let mut model = Model::new(Target::default());
+        let mut model = Model::replay([Event::attached(Target::default())]);
         for at_ns in 1..=5 * MAX_MOMENTS as u64 {
             model.apply(read(at_ns, 0));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::findings::Verdict;
+pub use crate::event::{History, Liveness, Source, Target};
 use crate::go::frame::Frame;
 
 /// Estimated bytes and objects, each with one standard error.
@@ -128,112 +129,6 @@ pub struct StackRow {
     pub growth: Option<Estimate>,
 }
 
-/// What heaptop watches: known at the attach and never changed.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    /// Process id in heaptop's own pid namespace.
-    pub pid: u32,
-    /// Base name of the executable.
-    pub name: String,
-    /// Version of Go as the binary gives it.
-    pub go: String,
-    /// Unix time of the process's start, nanoseconds.
-    pub started_unix_ns: i64,
-    /// Monotonic time of the attach, nanoseconds.
-    pub attached_ns: u64,
-    /// Unix time of the attach, nanoseconds.
-    pub attached_unix_ns: i64,
-    /// Path of the main module, where build information names one.
-    pub main_module: Option<String>,
-    /// Where samples come from.
-    pub source: Source,
-    /// From when on allocations are known.
-    pub history: History,
-    /// What was found at the attach and impairs what is shown, each a sentence: `no BPF rights: reads memory alone`.
-    pub notes: Vec<String>,
-}
-
-/// From when on a target's allocations are known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum History {
-    /// From its start: the runtime kept records all along.
-    #[default]
-    SinceStart,
-    /// From the attach: nothing was recorded before, and what lives from before is not in any figure.
-    SinceAttach,
-    /// From the moment when heaptop armed the sampler, which [`Target::notes`] tell.
-    SinceArmed,
-}
-
-impl Target {
-    /// Unix time, nanoseconds, of a monotonic moment.
-    pub fn unix_ns(&self, at_ns: u64) -> i64 {
-        let since = i128::from(at_ns) - i128::from(self.attached_ns);
-        i64::try_from(i128::from(self.attached_unix_ns) + since).unwrap_or(i64::MAX)
-    }
-}
-
-/// Where allocation samples come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Source {
-    /// Probes on the runtime's own sampler, reconciled with its buckets.
-    #[default]
-    Sampler,
-    /// Reads of the buckets alone.
-    Buckets,
-    /// Probes on spans taken to allocate from; the runtime's sampler is not used.
-    Spans,
-    /// Probes on every allocation.
-    Exact,
-}
-
-/// How a source learns that an object has died, and with it when values after a GC cycle are final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liveness {
-    /// Events of frees, sample by sample: final when sweeping has drained.
-    FreeEvents,
-    /// The mark bits of the target, held against followed objects after each cycle: final when they were read.
-    Marks,
-    /// Counters of the runtime alone: final when they were read after the sweep.
-    Counters,
-}
-
-impl Source {
-    /// The word for it on the screen and in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Sampler => "sampler",
-            Self::Buckets => "buckets",
-            Self::Spans => "spans",
-            Self::Exact => "exact",
-        }
-    }
-
-    /// How it learns of deaths.
-    pub fn liveness(self) -> Liveness {
-        match self {
-            Self::Sampler => Liveness::FreeEvents,
-            Self::Buckets => Liveness::Counters,
-            Self::Spans | Self::Exact => Liveness::Marks,
-        }
-    }
-
-    /// Whether probes run in the target: they cost, and their records can be lost.
-    pub fn has_probes(self) -> bool {
-        self.liveness() != Liveness::Counters
-    }
-
-    /// Whether it follows objects by the target's mark bits, with weights of their own.
-    pub fn is_by_marks(self) -> bool {
-        self.liveness() == Liveness::Marks
-    }
-
-    /// Whether it knows the Go types of objects.
-    pub fn has_types(self) -> bool {
-        self == Self::Exact
-    }
-}
-
 /// One completed GC cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cycle {
@@ -322,6 +217,15 @@ pub struct Baseline {
     pub live_bytes: Option<u64>,
     /// GC cycles completed then.
     pub gc_cycles: Option<u32>,
+}
+
+/// Something that happened to the watch itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Time of it, monotonic nanoseconds.
+    pub at_ns: u64,
+    /// One sentence.
+    pub text: String,
 }
 
 /// How the target stands.

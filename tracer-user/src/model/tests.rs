@@ -66,20 +66,23 @@ fn first_read(counts: Vec<(u64, BucketCounts)>, cycle: u32, swept: bool) -> Even
 }
 
 fn names() -> Event {
-    Event::Named(vec![
-        (LEAK + 1, frame("runtime.mallocgc")),
-        (LEAK + 2, frame("main.leak")),
-        (CHURN + 1, frame("main.churn")),
-        (CHURN + 2, frame("main.main")),
-    ])
+    Event::Named {
+        at_ns: 0,
+        names: vec![
+            (LEAK + 1, frame("runtime.mallocgc")),
+            (LEAK + 2, frame("main.leak")),
+            (CHURN + 1, frame("main.churn")),
+            (CHURN + 2, frame("main.main")),
+        ],
+    }
 }
 
 fn attached(source: Source) -> Model {
-    let mut model = Model::new(Target {
+    let mut model = Model::replay([Event::attached(Target {
         source,
         attached_ns: START_NS,
         ..Target::default()
-    });
+    })]);
     model.apply(Event::Heap(figures(7, true)));
     model.apply(first_read(
         vec![(LEAK, counts(10, 2, 1)), (CHURN, counts(50, 50, 0))],
@@ -249,7 +252,7 @@ fn a_baseline_moves_growth_and_not_in_use() {
     cycle(&mut model, 3, LEAK, 2, 0, 0);
     swept(&mut model, START_NS + 3 * SECOND_NS);
     assert_eq!(growth(&model), Some("2".into()));
-    model.apply(Event::UseBaseline(0));
+    model.apply(Event::UseBaseline { at_ns: 0, index: 0 });
     assert_eq!(
         growth(&model),
         Some("7".into()),
@@ -324,10 +327,10 @@ fn reads_alone_give_the_same_values_as_probes() {
 
 #[test]
 fn a_process_that_never_collected_shows_all_it_allocated() {
-    let mut model = Model::new(Target {
+    let mut model = Model::replay([Event::attached(Target {
         attached_ns: START_NS,
         ..Target::default()
-    });
+    })]);
     model.apply(Event::Heap(figures(0, true)));
     model.apply(first_read(vec![(LEAK, counts(4, 0, 4))], 0, true));
     model.apply(names());

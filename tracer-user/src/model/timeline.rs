@@ -135,10 +135,10 @@ mod tests {
     }
 
     fn watched(source: Source) -> Model {
-        let mut model = Model::new(Target {
+        let mut model = Model::replay([Event::attached(Target {
             source,
             ..Target::default()
-        });
+        })]);
         read(&mut model, 1000 * MS, figures(4));
         model
     }

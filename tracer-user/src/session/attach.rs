@@ -1,5 +1,6 @@
 //! From a pid to everything that a session runs on: which source fits, its probes, what the user has to know of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::calls::CallsReader;
@@ -48,10 +49,23 @@ pub struct AttachSettings {
     pub is_short: bool,
     /// Whose calls are counted.
     pub per: Per,
+    /// File to write a copy of every event to.
+    pub trace: Option<PathBuf>,
     /// Diagnostics of the kernel side.
     pub log: bool,
     /// Size of the ring buffer, bytes; `None` for the default.
     pub ring_bytes: Option<u32>,
+}
+
+impl AttachSettings {
+    /// Returns the settings for the next process of a followed target: a trace holds one process.
+    #[must_use]
+    pub fn without_trace(&self) -> Self {
+        Self {
+            trace: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// Whose calls are counted, so that growth can be told for each.
@@ -134,7 +148,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         (None, None) => History::SinceStart,
     };
     let target = Target {
-        pid,
+        pid: Some(pid),
         name: go.process.name().to_owned(),
         go: go.program.version.clone(),
         started_unix_ns: go.process.started_unix_ns(),
@@ -374,7 +388,8 @@ pub(super) fn unreadable(target: &Target, why: &str) -> Refusal {
     Refusal::new(
         format!(
             "cannot read the memory of {} (pid {})",
-            target.name, target.pid
+            target.name,
+            target.pid_text()
         ),
         why,
         "the process may have ended; else report this with its Go version",

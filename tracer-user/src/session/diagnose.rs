@@ -47,12 +47,9 @@ pub async fn run(
             _ = timer.tick() => progress.show(&session, begun.elapsed()),
             more = session.turn() => if !more { break None },
         }
-        if let Some(by) = session.disarmed() {
-            let pid = by.pid;
+        if let Some(note) = session.disarmed() {
             progress.clear();
-            say(&format!(
-                "heaptop {pid} has disarmed the target: no more samples come"
-            ));
+            say(&note);
         }
     };
     progress.clear();

@@ -45,11 +45,8 @@ pub async fn run(
                 (true, false)
             }
         };
-        if let Some(by) = session.disarmed() {
-            let pid = by.pid;
-            say(&format!(
-                "heaptop {pid} has disarmed the target: no more samples come"
-            ));
+        if let Some(note) = session.disarmed() {
+            say(&note);
         }
         blocks += 1;
         let cost_known = session.model().overhead();
@@ -121,7 +118,7 @@ fn block(session: &Session, args: &WatchArgs, (is_first, is_first_cost): (bool, 
 }
 
 /// Writes a block; `false` if nobody reads it.
-pub(super) fn write(text: &str) -> anyhow::Result<bool> {
+pub(crate) fn write(text: &str) -> anyhow::Result<bool> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
@@ -139,6 +136,6 @@ pub(super) fn write(text: &str) -> anyhow::Result<bool> {
 }
 
 /// Says something beside the blocks, where they are not in the way.
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "heaptop: {text}");
 }

@@ -129,7 +129,7 @@ impl MarksReader {
         let program_ns = timed.iter().map(|(hits, ns)| hits * ns).sum::<f64>() / n_hits;
         let ns = trap_ns + program_ns;
         self.governor.hit_costs(ns);
-        batch.push(Event::HitCost { ns });
+        batch.push(Event::HitCost { at_ns: now, ns });
     }
 
     /// The first events: nothing is followed yet, and that is all of it.

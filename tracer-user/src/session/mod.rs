@@ -21,7 +21,8 @@ mod stop;
 
 use tokio::sync::mpsc;
 
-use crate::event::Event;
+use crate::clock::monotonic_ns;
+use crate::event::{Attached, Event};
 use crate::export::pprof;
 use crate::model::Model;
 use crate::model::rows::{Query, RowId};
@@ -31,6 +32,7 @@ use crate::probe::leftovers::Noted;
 use crate::process::arm::{Armed, ArmedBy};
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
+use crate::trace::TraceWriter;
 pub use attach::{AttachSettings, Per};
 use collector::{Batches, MAX_BATCHES, Request};
 
@@ -51,7 +53,8 @@ pub struct Session {
     /// Boxed: it is large, and a session moves through many futures.
     model: Box<Model>,
     symbolizer: Symbolizer,
-    mappings: Vec<pprof::MappedFile>,
+    /// Copy of every event, where a trace was asked for.
+    trace: Option<TraceWriter>,
     batches: Batches,
     requests: mpsc::Sender<Request>,
     hit_cost: mpsc::Receiver<HitCost>,
@@ -98,9 +101,13 @@ impl Session {
             armed: attached.armed,
             armed_by: attached.armed_by,
             noted: attached.noted,
-            model: Box::new(Model::new(attached.target)),
+            model: Box::default(),
             symbolizer: attached.symbolizer,
-            mappings: attached.mappings,
+            trace: settings
+                .trace
+                .as_deref()
+                .map(TraceWriter::create)
+                .transpose()?,
             batches,
             requests,
             hit_cost,
@@ -109,6 +116,10 @@ impl Session {
             named: None,
             thinned: 0,
         };
+        session.apply(vec![Event::Attached(Box::new(Attached {
+            target: attached.target,
+            mappings: attached.mappings,
+        }))]);
         session.apply(first);
         session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));
         let requests = session.requests.downgrade();
@@ -127,10 +138,21 @@ impl Session {
         Ok(session)
     }
 
-    /// The other heaptop that had armed the target when this session began, where it has disarmed it since.
-    pub fn disarmed(&mut self) -> Option<ArmedBy> {
-        let off = self.model.rate_bytes() == Some(0);
-        if off { self.armed_by.take() } else { None }
+    /// Returns a note, once, if the heaptop that had armed the target before this attach has disarmed it.
+    pub fn disarmed(&mut self) -> Option<String> {
+        if self.model.rate_bytes() != Some(0) {
+            return None;
+        }
+        let by = self.armed_by.take()?;
+        let text = format!(
+            "heaptop {} has disarmed the target: no more samples come",
+            by.pid
+        );
+        self.take(Event::Note {
+            at_ns: monotonic_ns(),
+            text: text.clone(),
+        });
+        Some(text)
     }
 
     /// What is known.
@@ -147,7 +169,7 @@ impl Session {
                 None => return false,
             },
             Some(cost) = self.hit_cost.recv() => {
-                self.model.apply(Event::HitCost { ns: cost.record_ns });
+                self.take(Event::HitCost { at_ns: monotonic_ns(), ns: cost.record_ns });
                 let _ = self.requests.try_send(Request::HitCost(cost));
             }
         }
@@ -165,7 +187,7 @@ impl Session {
     /// Applies events, then gives the model the names that its call sites need.
     pub fn apply(&mut self, events: Vec<Event>) {
         for event in events {
-            self.model.apply(event);
+            self.take(event);
         }
         // Each round names one frame of each stack, and few stacks begin with more runtime frames.
         loop {
@@ -173,9 +195,24 @@ impl Session {
             if wanted.is_empty() {
                 return;
             }
-            self.model
-                .apply(Event::Named(self.symbolizer.names(&wanted)));
+            self.look_up(&wanted);
         }
+    }
+
+    /// Applies one event and writes it to the trace: no event reaches the model by another way.
+    fn take(&mut self, event: Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.write(&event);
+        }
+        self.model.apply(event);
+    }
+
+    fn look_up(&mut self, pcs: &[u64]) {
+        let names = self.symbolizer.names(pcs);
+        self.take(Event::Named {
+            at_ns: monotonic_ns(),
+            names,
+        });
     }
 
     /// Looks up the names that `interest` needs beyond those of call sites; at most 4096 a call, `true`
@@ -194,15 +231,14 @@ impl Session {
             return false;
         }
         let more = wanted.len() == MAX_NAMES;
-        self.model
-            .apply(Event::Named(self.symbolizer.names(&wanted)));
+        self.look_up(&wanted);
         more
     }
 
     /// The heap profile of this moment, as the rows show it, compressed.
     pub fn pprof(&mut self) -> std::io::Result<Vec<u8>> {
         while self.name(Interest::All) {}
-        let profile = self.model.heap_profile(self.mappings.clone());
+        let profile = self.model.heap_profile();
         let mut names = self.model.names_by_pc();
         let mut wanted = pprof::wanted_names(&profile.records);
         wanted.retain(|pc| !names.contains_key(pc));

@@ -143,7 +143,7 @@ async fn show(
                 *session = *next;
                 *ui = ui.anew();
                 let target = session.model().target();
-                ui.notify(format!("{} started again, pid {}", target.name, target.pid));
+                ui.notify(format!("{} started again, pid {}", target.name, target.pid_text()));
                 live = true;
             }
         }
@@ -181,7 +181,10 @@ fn act(
                 at_ns: monotonic_ns(),
             }]);
         }
-        Action::UseBaseline(index) => session.apply(vec![Event::UseBaseline(index)]),
+        Action::UseBaseline(index) => session.apply(vec![Event::UseBaseline {
+            at_ns: monotonic_ns(),
+            index,
+        }]),
         // The rest is done by who catches it: see `stop`.
         Action::Suspend => {
             terminal.give_back()?;
@@ -196,6 +199,6 @@ fn act(
 fn export(session: &mut Session) -> anyhow::Result<String> {
     let bytes = session.pprof()?;
     let target = session.model().target();
-    let name = files::profile_name(&target.name, target.pid, unix_ns());
+    let name = files::profile_name(&target.name, &target.pid_text(), unix_ns());
     Ok(files::create_new(&name, &bytes)?.display().to_string())
 }

@@ -11,7 +11,7 @@ pub mod governor;
 mod shares;
 mod sites;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Birth, Event, ProbeEvent, Record, SpanTaken};
@@ -71,7 +71,7 @@ pub struct Source {
     /// Records of allocations lost up to the window before.
     lost: u64,
     /// Buckets that were told to have counted something.
-    counted: HashMap<u64, f64>,
+    counted: BTreeMap<u64, f64>,
 }
 
 impl Source {
@@ -84,7 +84,7 @@ impl Source {
             shares: Shares::new(counters, matches!(kind, Kind::Exact { .. })),
             sampled_in_time: false,
             lost: 0,
-            counted: HashMap::new(),
+            counted: BTreeMap::new(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Source {
                     let weight = promises.next().map_or(1.0, |promise| worth.weight(promise));
                     let key = (alloc.stack, alloc.object_bytes, alloc.go_type);
                     let (bucket, new) = self.sites.bucket(key, lookup);
-                    events.site(new);
+                    events.site(alloc.at_ns, new);
                     self.objects.born(Followed {
                         object: alloc.object,
                         span_start: alloc.span_start,
@@ -157,7 +157,7 @@ impl Source {
     ) {
         let key = (taken.stack, taken.slot_bytes, 0);
         let (bucket, new) = self.sites.bucket(key, lookup);
-        events.site(new);
+        events.site(taken.at_ns, new);
         self.objects.born(Followed {
             object: taken.object,
             span_start: taken.start,
@@ -241,7 +241,7 @@ impl Source {
         };
         let mut sites = Vec::new();
         // What was told before and has moved to another bucket, as its stack came, is 0 now.
-        let mut counted: HashMap<u64, f64> = self.counted.keys().map(|&b| (b, 0.0)).collect();
+        let mut counted: BTreeMap<u64, f64> = self.counted.keys().map(|&b| (b, 0.0)).collect();
         let unknown = ((sites::UNKNOWN_STACK, 0, 0), overflow);
         let keyed = counts
             .iter()
@@ -255,7 +255,7 @@ impl Source {
         self.counted = counted;
         let mut events = Vec::new();
         if !sites.is_empty() {
-            events.push(Event::Sites(sites));
+            events.push(Event::Sites { at_ns, sites });
         }
         events.push(Event::Counted {
             at_ns,
@@ -277,12 +277,15 @@ impl Out {
         self.events.push(event);
     }
 
-    fn site(&mut self, new: Option<crate::go::buckets::NewBucket>) {
+    fn site(&mut self, at_ns: u64, new: Option<crate::go::buckets::NewBucket>) {
         let Some(new) = new else { return };
         // A site may be told before births that were gathered earlier: nothing names it yet.
         match self.events.last_mut() {
-            Some(Event::Sites(sites)) => sites.push(new),
-            _ => self.events.push(Event::Sites(vec![new])),
+            Some(Event::Sites { sites, .. }) => sites.push(new),
+            _ => self.events.push(Event::Sites {
+                at_ns,
+                sites: vec![new],
+            }),
         }
     }
 

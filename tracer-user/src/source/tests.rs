@@ -89,7 +89,7 @@ fn births_share_what_the_runtime_counted_and_stand_between_their_gc_steps() {
     let kinds: Vec<&str> = events
         .iter()
         .map(|event| match event {
-            Event::Sites(_) => "sites",
+            Event::Sites { .. } => "sites",
             Event::Births(_) => "births",
             Event::Probe(_) => "probe",
             Event::Dead { .. } => "dead",
@@ -124,7 +124,7 @@ fn a_stack_that_was_lost_counts_under_one_unknown_site() {
     let sites: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Sites(sites) => Some(sites),
+            Event::Sites { sites, .. } => Some(sites),
             _ => None,
         })
         .flatten()

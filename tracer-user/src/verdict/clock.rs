@@ -238,7 +238,7 @@ impl Clock {
     }
 
     /// Number of the last look.
-    pub(super) fn number(&self) -> u32 {
+    pub fn number(&self) -> u32 {
         self.number
     }
 

@@ -42,7 +42,7 @@ pub fn row_facts(ui: &UiState) -> Option<String> {
         alloc_per_second(row, false),
         freed(row),
         names::clean(&target.name),
-        target.pid,
+        target.pid_text(),
         names::clean(&target.go),
         format::time_of_day(target.unix_ns(reading.until_ns()), ui.options.utc_offset_s),
         format::duration(reading.until_ns().saturating_sub(target.attached_ns)),

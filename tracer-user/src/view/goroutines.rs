@@ -110,7 +110,7 @@ fn letter(ui: &UiState, group: &GoroutineGroup) -> Option<char> {
 }
 
 /// What most of them do: what they wait for, or that they do not.
-fn doing(group: &GoroutineGroup) -> &'static str {
+fn doing(group: &GoroutineGroup) -> &str {
     let States {
         runnable,
         running,

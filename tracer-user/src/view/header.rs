@@ -95,7 +95,7 @@ fn short(ui: &UiState, width: usize) -> Line {
         };
         let pid = format!(
             " {}{go} up {}",
-            reading.target.pid,
+            reading.target.pid_text(),
             format::coarse_duration(reading.uptime_ns())
         );
         let left_room = width.saturating_sub(right.width() + 1);
@@ -121,7 +121,7 @@ fn long(ui: &UiState, width: usize) -> Vec<Line> {
     first.push(
         format!(
             "  pid {}  {}  up {}",
-            reading.target.pid,
+            reading.target.pid_text(),
             names::clean(&reading.target.go),
             format::coarse_duration(reading.uptime_ns())
         ),

@@ -208,7 +208,7 @@ fn target() -> impl Strategy<Value = Target> {
     )
         .prop_map(
             |(pid, name, go, started_unix_ns, attached_ns, attached_unix_ns, attach)| Target {
-                pid,
+                pid: Some(pid),
                 name,
                 go,
                 started_unix_ns,
@@ -483,7 +483,7 @@ fn goroutines() -> impl Strategy<Value = Goroutines> {
                 running: counts.2,
                 ..States::default()
             },
-            waits: vec![("chan receive", counts.1)],
+            waits: vec![("chan receive".into(), counts.1)],
             longest_wait_ns: growth.map(i64::unsigned_abs),
             stack_bytes: counts.2,
             stack_growth_bytes: growth,
@@ -628,7 +628,7 @@ fn event() -> impl Strategy<Value = Event> {
         at.clone().prop_map(move |at| Event::Tick { at_ns: ns(at) }),
         at.clone()
             .prop_map(move |at| Event::MarkBaseline { at_ns: ns(at) }),
-        (0usize..4).prop_map(Event::UseBaseline),
+        (0usize..4).prop_map(|index| Event::UseBaseline { at_ns: 0, index }),
         (at.clone(), any::<u32>()).prop_map(move |(at, lost)| Event::Kernel(KernelCounters {
             at_ns: ns(at),
             undecodable: lost.into(),
@@ -659,12 +659,13 @@ fn event() -> impl Strategy<Value = Event> {
                     ..Frame::unnamed(1)
                 })
             };
-            Event::Named(
-                names
+            Event::Named {
+                at_ns: 0,
+                names: names
                     .into_iter()
                     .map(|(pc, name)| (pc, frame(name)))
                     .collect(),
-            )
+            }
         }),
         (at.clone(), any::<(u32, u32, u32, u32)>(), any::<bool>()).prop_map(
             move |(at, n, limited)| { Event::Anatomy(Box::new(anatomy(ns(at), n, limited))) }
@@ -768,7 +769,7 @@ proptest! {
         steps in prop::collection::vec((prop::collection::vec(event(), 0..12), prop::option::of(input())), 1..12),
         size in size(),
     ) {
-        let mut model = Model::new(Target::default());
+        let mut model = Model::replay([Event::attached(Target::default())]);
         let mut ui = UiState::new(Options::default());
         ui.refresh(&model, size);
         for (events, input) in steps {

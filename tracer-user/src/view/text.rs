@@ -198,7 +198,7 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
         "{} {} {}{verdict} live {} goal {} rss {} lost {lost} fixed {fixed}",
         format::time_of_day(target.unix_ns(at_ns), opts.utc_offset_s),
         names::clean(&target.name),
-        target.pid,
+        target.pid_text(),
         bytes(heap.live_bytes),
         bytes(heap.goal_bytes),
         bytes(heap.rss_bytes),

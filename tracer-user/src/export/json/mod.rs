@@ -30,16 +30,17 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(model: &'a Model) -> Self {
+    /// `None` for a stream that does not name its process.
+    fn of(model: &'a Model) -> Option<Self> {
         let target = model.target();
-        Self {
-            pid: target.pid,
+        Some(Self {
+            pid: target.pid?,
             name: &target.name,
             go: &target.go,
             started_at: timestamp(target.started_unix_ns),
             exited: *model.status() != Status::Live,
             notes: &target.notes,
-        }
+        })
     }
 }
 

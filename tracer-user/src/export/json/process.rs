@@ -20,7 +20,7 @@ const GOGC_OFF: i64 = -1;
 struct Line<'a> {
     schema: &'static str,
     at: String,
-    target: Target<'a>,
+    target: Option<Target<'a>>,
     verdict: Verdict,
     leaks: Vec<Leak<'a>>,
     leaks_omitted: u64,
@@ -141,7 +141,7 @@ struct Group<'a> {
     count: u64,
     growth: Option<i64>,
     verdict: Option<&'static str>,
-    wait_reason: Option<&'static str>,
+    wait_reason: Option<&'a str>,
     longest_wait_s: Option<f64>,
     stack_bytes: u64,
     leak: Option<char>,
@@ -350,7 +350,7 @@ fn group<'a>(group: &'a GoroutineGroup, findings: &Findings) -> Group<'a> {
         count: group.count,
         growth: group.growth,
         verdict: group.verdict.as_ref().map(|verdict| verdict.word.word()),
-        wait_reason: group.waits.first().map(|&(reason, _)| reason),
+        wait_reason: group.waits.first().map(|(reason, _)| &**reason),
         longest_wait_s: group.longest_wait_ns.map(|ns| ns as f64 / 1e9),
         stack_bytes: group.stack_bytes,
         leak: findings

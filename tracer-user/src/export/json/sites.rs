@@ -16,7 +16,7 @@ struct Line<'a> {
     at: String,
     source: &'static str,
     rate_bytes: Option<u64>,
-    target: Target<'a>,
+    target: Option<Target<'a>>,
     heap: Heap,
     overhead: Overhead,
     losses: Losses,

@@ -247,7 +247,10 @@ impl Gathering {
             }
         }
         waits.sort_by_key(|&(words, count)| (std::cmp::Reverse(count), words));
-        group.waits = waits;
+        group.waits = waits
+            .into_iter()
+            .map(|(words, n)| (words.into(), n))
+            .collect();
         group
     }
 }

@@ -92,7 +92,7 @@ fn groups_hold_what_their_goroutines_do() {
         (parked.count, parked.states.waiting, parked.stack_bytes),
         (11, 11, 11 * 2048)
     );
-    assert_eq!(parked.waits, [("chan receive", 11)]);
+    assert_eq!(parked.waits, [("chan receive".into(), 11)]);
     assert_eq!(parked.waiting_since_ns, Some(77));
     assert_eq!((other.states.running, other.states.syscall), (1, 1));
     assert_eq!(found.tracked.goroutines.len(), 13);

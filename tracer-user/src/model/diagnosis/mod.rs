@@ -92,6 +92,11 @@ impl Diagnosis {
         }
     }
 
+    /// Number of evaluations since the attach.
+    pub(super) fn evaluations(&self) -> u32 {
+        self.clock.as_ref().map_or(0, Clock::number)
+    }
+
     /// Whether a look is due at `at_ns`.
     pub(super) fn is_due(&self, at_ns: u64) -> bool {
         self.clock

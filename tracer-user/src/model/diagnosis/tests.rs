@@ -66,14 +66,14 @@ struct World {
 impl World {
     fn new(source: Source, stacks: Vec<(Vec<&'static str>, Behaviour)>) -> Self {
         let mut world = Self {
-            model: Model::new(Target {
+            model: Model::replay([Event::attached(Target {
                 source,
                 attached_ns: START_NS,
                 attached_unix_ns: 1_000 * 1_000_000_000,
                 started_unix_ns: 400 * 1_000_000_000,
                 main_module: Some("gateway".to_owned()),
                 ..Target::default()
-            }),
+            })]),
             source,
             second: 0,
             stacks,
@@ -104,7 +104,7 @@ impl World {
             complete: true,
             ..BucketsRead::default()
         }));
-        world.apply(Event::Sites(sites));
+        world.apply(Event::Sites { at_ns: 0, sites });
         world
     }
 
@@ -148,7 +148,10 @@ impl World {
                 ..Frame::unnamed(pc)
             };
             let named = wanted.iter().map(|&pc| (pc, Arc::new(frame(pc)))).collect();
-            self.model.apply(Event::Named(named));
+            self.model.apply(Event::Named {
+                at_ns: 0,
+                names: named,
+            });
         }
     }
 

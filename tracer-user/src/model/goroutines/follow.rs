@@ -6,7 +6,7 @@
 //! their ids, or else they would come in heaps that look like bursts. The load is what the process allocates. How many
 //! goroutines it starts would be no measure of it: where most of them leak, they would be their own load.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::super::findings::{Verdict, Word};
 use super::super::stated::stated;
@@ -31,10 +31,10 @@ pub(super) struct Follow {
     clock: Option<Clock>,
     veterans: Veterans,
     /// By id of goroutine: the number of the last reading that had it. At most [`Tracked`]'s bound.
-    alive: HashMap<u64, u32>,
+    alive: BTreeMap<u64, u32>,
     /// By id of group.
-    tracks: HashMap<u32, Judged>,
-    held: HashMap<u32, Verdict>,
+    tracks: BTreeMap<u32, Judged>,
+    held: BTreeMap<u32, Verdict>,
     held_looks: u32,
     reading: u32,
     shift: u32,
@@ -201,7 +201,7 @@ impl Follow {
             if !clock.look(look_ns, self.last_load - self.first_load + new) {
                 return;
             }
-            let mut flows: HashMap<u32, Flow> = self.veterans.look(look_ns).into_iter().collect();
+            let mut flows: BTreeMap<u32, Flow> = self.veterans.look(look_ns).into_iter().collect();
             for (id, track) in &mut self.tracks {
                 track.look(clock, &flows.remove(id).unwrap_or_default());
             }

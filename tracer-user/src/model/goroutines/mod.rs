@@ -9,6 +9,7 @@ pub(super) mod state;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Model;
@@ -95,7 +96,7 @@ pub struct GoroutineGroup {
     /// What they do.
     pub states: States,
     /// What the parked ones wait for, in the runtime's words, with counts, most frequent first.
-    pub waits: Vec<(&'static str, u64)>,
+    pub waits: Vec<(Cow<'static, str>, u64)>,
     /// How long the longest of them is parked, at most, and less by one GC at most: the runtime notes the GC before the one
     /// that first finds it so. `None` where no GC has. What heaptop saw parked in two readings may have run in between, and
     /// says nothing.

@@ -1,5 +1,6 @@
 //! What readings of goroutines leave behind: groups with their recent counts, baselines, and the history.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ pub(super) struct Known {
     pub(super) count: u64,
     pub(super) stack_bytes: u64,
     pub(super) states: States,
-    pub(super) waits: Vec<(&'static str, u64)>,
+    pub(super) waits: Vec<(Cow<'static, str>, u64)>,
     pub(super) waiting_since_ns: Option<u64>,
     pub(super) oldest: Option<Oldest>,
     /// Where its function calls from, seen on a parked stack; it stays when that is gone.

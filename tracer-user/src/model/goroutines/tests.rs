@@ -13,7 +13,7 @@ const CREATED: u64 = 0x1000;
 const START: u64 = 0x2000;
 
 fn model() -> Model {
-    Model::new(Target::default())
+    Model::replay([Event::attached(Target::default())])
 }
 
 fn group(created_pc: u64, start_pc: u64, count: u64) -> Group {
@@ -127,7 +127,10 @@ fn names_are_asked_for_and_a_wrapper_gives_way_to_what_it_calls() {
         (START + 1, "main.Serve.gowrap1"),
         (0x5001, "runtime.bgsweep"),
     ];
-    model.apply(Event::Named(names.map(|(pc, name)| named(pc, name)).into()));
+    model.apply(Event::Named {
+        at_ns: 0,
+        names: names.map(|(pc, name)| named(pc, name)).into(),
+    });
     assert!(model.wanted_names(100).is_empty());
     let all = model.goroutines().expect("known");
     let [serve, sweep] = &all.groups[..] else {
@@ -190,7 +193,7 @@ impl Simulated {
             ..Target::default()
         };
         Self {
-            model: Model::new(target),
+            model: Model::replay([Event::attached(target)]),
             now_ns: 1_000 * SECOND_NS,
             next_goid: 1,
             shift: 0,

@@ -79,7 +79,7 @@ fn heading(reading: &Reading, width: usize) -> Vec<String> {
         "heaptop {} diagnose: {}, pid {}, {}, up {}",
         env!("CARGO_PKG_VERSION"),
         clean(&target.name),
-        target.pid,
+        target.pid_text(),
         clean(&target.go),
         format::coarse_duration(reading.uptime_ns()),
     );

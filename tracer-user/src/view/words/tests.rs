@@ -152,7 +152,7 @@ fn reading(findings: Findings) -> Reading {
     let attached_ns = 1_000 * SECOND;
     let mut reading = Reading::default();
     reading.target = Target {
-        pid: 4121,
+        pid: Some(4121),
         name: "tyk".to_owned(),
         go: "go1.24.6".to_owned(),
         started_unix_ns: ATTACH_UNIX_NS - 29_400_000_000_000,
@@ -599,7 +599,7 @@ fn with_witnesses(mut reading: Reading) -> Reading {
             growth: Some(36_000),
             per_min: None,
             states: States::default(),
-            waits: vec![("chan receive", 647_000), ("select", 1_000)],
+            waits: vec![("chan receive".into(), 647_000), ("select".into(), 1_000)],
             longest_wait_ns: Some(10_800 * SECOND),
             stack_bytes: 1_331_439_861,
             stack_growth_bytes: None,
