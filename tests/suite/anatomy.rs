@@ -210,7 +210,7 @@ fn each_part_is_what_the_program_knows(release: &str) {
 }
 
 each_release! { each_part_is_what_the_program_knows;
-    go_1_19 "1.19.8", go_1_22 "1.22.10", go_1_25 "1.25.5", go_1_27 "1.27.3",
+    go_1_18 "1.18.10", go_1_19 "1.19.8", go_1_20 "1.20.14", go_1_22 "1.22.10", go_1_25 "1.25.5", go_1_27 "1.27.3",
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn wait_words(release: &str, words: &'static str) -> &'static str {
         .and_then(|n| n.parse().ok())
         .expect("1.N.P");
     match words {
-        "sync.Mutex.Lock" if minor < 21 => "semacquire",
+        "sync.Mutex.Lock" if minor < 20 => "semacquire",
         "sync.WaitGroup.Wait" if minor < 24 => "semacquire",
         _ => words,
     }

@@ -340,8 +340,8 @@ fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 }
 
 #[test]
-fn releases_that_nobody_has_measured_are_refused() {
-    for unknown in ["go1.20.6", "go1.18.6"] {
+fn an_unknown_release_is_refused_with_the_memory_of_the_process() {
+    for unknown in ["go1.17.6", "go1.16.6"] {
         let folder = tempfile::tempdir().expect("a folder");
         let change = |bytes: &mut Vec<u8>| replace_all(bytes, b"go1.26.6", unknown.as_bytes());
         let Some(truth) = changed(folder.path(), change) else {
@@ -350,9 +350,28 @@ fn releases_that_nobody_has_measured_are_refused() {
         for command in ["watch", "snapshot"] {
             let refused = refused(&heaptop(&[command, &truth.pid().to_string()]));
             let said = format!("{} {}", refused.what, refused.why);
-            assert!(said.contains(unknown), "{refused:?}");
-            assert!(said.contains("truth"), "{refused:?}");
+            for part in [
+                unknown,
+                "truth",
+                "Go 1.18 to 1.27",
+                "resident memory is",
+                "cgroup",
+            ] {
+                assert!(said.contains(part), "{part}: {refused:?}");
+            }
+            assert!(refused.next.contains("update heaptop"), "{refused:?}");
         }
+        let listed = heaptop(&["ps", "--json"]);
+        let text = String::from_utf8_lossy(&listed.stdout);
+        let mut lines = text.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            line
+        });
+        let line = lines.find(|line| line["pid"] == truth.pid());
+        let line = line.expect("listed in spite of its release");
+        let why = line["why"].as_str().unwrap_or_default();
+        assert!(why.contains(unknown), "{line}");
+        assert!(line["rss_bytes"].as_u64() > Some(1 << 20), "{line}");
     }
 }
 

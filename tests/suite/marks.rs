@@ -181,7 +181,7 @@ fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
     );
     assert_eq!((swept.unknown, swept.by_marks), (0, 0), "{name}");
 
-    // ReadMemStats has put all of them into the counters; printing allocates little.
+    // ReadMemStats has put all of them into the counters; printing allocates little, which only those of 1.18 count at once.
     let stats = marks.ask("stats");
     let mut stats = stats
         .split(' ')
@@ -189,11 +189,24 @@ fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
         .map(|field| field.parse::<u64>().expect("a number"));
     let counters = AllocCounters::read(&memory, facts, vars).expect("counters");
     let expected = (stats.next().expect("two"), stats.next().expect("two"));
-    assert_eq!((counters.objects(), counters.bytes()), expected, "{name}");
+    let printed = counters.objects().wrapping_sub(expected.0);
+    if facts.minor == 18 {
+        assert!(printed < MAX_PRINTED_OBJECTS, "{name}: {printed} objects");
+        let printed_bytes = counters.bytes().wrapping_sub(expected.1);
+        assert!(
+            printed_bytes < 1024 * MAX_PRINTED_OBJECTS,
+            "{name}: {printed_bytes} bytes"
+        );
+    } else {
+        assert_eq!((counters.objects(), counters.bytes()), expected, "{name}");
+    }
     let large = counters.large_allocs - counters.large_frees;
     assert!((1..1000).contains(&large), "{name}: {large} large objects");
     marked.by_marks > followed.len() / 4
 }
+
+/// Objects that printing a line may allocate.
+const MAX_PRINTED_OBJECTS: u64 = 8;
 
 /// While four threads allocate and cycles follow each other, checks fall on spans in all states, also on those that are
 /// swept while they are read.

@@ -85,6 +85,7 @@ fn every_kind_of_build_is_listed_with_what_fits_it() {
             "stripped",
             "sample_rate_bytes",
             "source",
+            "why",
             "rss_bytes",
         ];
         expected.sort_unstable();
@@ -94,6 +95,7 @@ fn every_kind_of_build_is_listed_with_what_fits_it() {
         assert_eq!(line["stripped"], kind.name != "plain");
         assert_eq!(line["sample_rate_bytes"], 65_536);
         assert_eq!(line["source"], "sampler");
+        assert!(line["why"].is_null(), "{line}");
         assert!(line["rss_bytes"].as_u64() > Some(1 << 20), "{line}");
         let line = line_of(&text, crowd.pids()[0]).expect("listed");
         assert_eq!(

@@ -28,6 +28,13 @@ impl Refusal {
         }
     }
 
+    /// Adds a fact about the target that is known in spite of it.
+    #[must_use]
+    pub fn with_fact(mut self, fact: &str) -> Self {
+        self.why = format!("{}; {}", self.why, printable(fact.to_owned()));
+        self
+    }
+
     /// Says that the kernel denied it to this user, if `lacks` holds.
     #[must_use]
     pub fn lacking_rights(mut self, lacks: bool) -> Self {

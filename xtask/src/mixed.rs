@@ -136,7 +136,7 @@ fn compile(
     out: &Path,
 ) -> Result<()> {
     create_folder(out.parent().context("a program lies in a folder")?)?;
-    let mut command = go.command(Some(release))?;
+    let mut command = go.command(Some(release));
     command
         .arg("build")
         .args(how.arguments)

@@ -224,7 +224,7 @@ fn build_heaptop() -> Result<PathBuf> {
 /// A statically linked fixture.
 fn build_fixture(source: &Path, out: &Path) -> Result<PathBuf> {
     let status = crate::go::Go::get()?
-        .command(None)?
+        .command(None)
         .args(["build", "-o"])
         .arg(out)
         .arg(".")

@@ -23,6 +23,8 @@ struct Line<'a> {
     stripped: Option<bool>,
     sample_rate_bytes: Option<u64>,
     source: &'static str,
+    /// Reason for the source `none`.
+    why: Option<&'a str>,
     rss_bytes: Option<u64>,
 }
 
@@ -60,6 +62,7 @@ fn json(process: &ListedProcess) -> serde_json::Result<String> {
         stripped: process.stripped,
         sample_rate_bytes: process.sample_rate_bytes,
         source: process.source.word(),
+        why: process.source.why(),
         rss_bytes: process.rss_bytes,
     };
     Ok(serde_json::to_string(&line)? + "\n")

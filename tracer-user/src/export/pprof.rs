@@ -1,6 +1,6 @@
 //! A heap profile as Go's own writer makes it, for `go tool pprof` and everything that reads its format.
 //!
-//! Source: `src/runtime/pprof/protomem.go` and `proto.go`, go1.19 to go1.27: types, order, period, label,
+//! Source: `src/runtime/pprof/protomem.go` and `proto.go`, go1.18 to go1.27: types, order, period, label,
 //! hidden runtime frames, inlined frames as lines of one location, addresses one before the return.
 
 use std::collections::HashMap;

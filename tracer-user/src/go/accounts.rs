@@ -4,15 +4,14 @@
 //! They tell what the runtime asked of the kernel, not what is resident: memory never written counts as used here and
 //! is not there. The parts of the resident set come from [`super::census`]; these stand beside them.
 //!
-//! Source: `runtime/mstats.go`, `readmemstats_m`, go1.19 to go1.27.
+//! Source: `runtime/mstats.go`, `readmemstats_m`, go1.18 to go1.27.
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
+use super::facts::{Facts, HeapFacts};
 use super::heap_stats::Deltas;
 use super::memory::{Memory, Unreadable};
 use super::memstats::read_words;
-use super::pclntab::u64_at;
 use super::variables::Variables;
 
 /// What `runtime.MemStats` holds, bytes.
@@ -49,7 +48,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Reads them, with two system calls.
+    /// Reads them, with three system calls.
     ///
     /// # Errors
     /// When the runtime's variables cannot be read: the process has ended.
@@ -62,10 +61,6 @@ impl Accounts {
             &[
                 controller(fields.heap_marked),
                 controller(fields.heap_live),
-                controller(fields.heap_in_use),
-                controller(fields.heap_free),
-                controller(fields.heap_released),
-                controller(fields.mapped_ready),
                 mstats(stats.stacks_sys),
                 mstats(stats.mspan_sys),
                 mstats(stats.mcache_sys),
@@ -77,10 +72,6 @@ impl Accounts {
         let [
             live,
             heap_live,
-            in_use,
-            free,
-            released,
-            ready,
             stacks,
             mspan,
             mcache,
@@ -89,7 +80,32 @@ impl Accounts {
             other,
         ] = words;
         let [in_stacks, in_work, in_bits] = deltas(memory, facts, vars)?;
-        Ok(Self {
+        // Where the runtime keeps no sum of what is mapped and ready, it is that of its parts.
+        let (in_use, free, released, ready) = match fields.heap {
+            HeapFacts::InController {
+                heap_in_use,
+                heap_free,
+                heap_released,
+                mapped_ready,
+                ..
+            } => {
+                let offsets = [heap_in_use, heap_free, heap_released, mapped_ready];
+                let [in_use, free, released, ready] = read_words(memory, &offsets.map(controller))?;
+                (in_use, free, released, Some(ready))
+            }
+            HeapFacts::InMstats {
+                heap_sys,
+                heap_in_use,
+                heap_released,
+                ..
+            } => {
+                let offsets = [heap_sys, heap_in_use, heap_released];
+                let [sys, in_use, released] = read_words(memory, &offsets.map(mstats))?;
+                let free = sys.saturating_sub(in_use).saturating_sub(released);
+                (in_use, free, released, None)
+            }
+        };
+        let mut accounts = Self {
             live_bytes: live,
             heap_live_bytes: heap_live,
             heap_in_use_bytes: in_use,
@@ -103,8 +119,22 @@ impl Accounts {
             buckhash_sys_bytes: buckhash,
             gc_misc_sys_bytes: gc_misc,
             other_sys_bytes: other,
-            mapped_ready_bytes: ready,
-        })
+            mapped_ready_bytes: 0,
+        };
+        accounts.mapped_ready_bytes = ready.unwrap_or_else(|| accounts.ready_bytes());
+        Ok(accounts)
+    }
+
+    /// `Sys` − `HeapReleased` by its parts.
+    fn ready_bytes(&self) -> u64 {
+        [
+            self.heap_in_use_bytes,
+            self.heap_free_bytes,
+            self.stacks_bytes,
+            self.work_bytes,
+        ]
+        .into_iter()
+        .fold(self.metadata_bytes(), u64::saturating_add)
     }
 
     /// What the runtime accounts for outside of the heap's arenas, whether it is resident or not.
@@ -127,12 +157,7 @@ impl Accounts {
 fn deltas(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<[u64; 3], Unreadable> {
     let fields = &facts.heap_stats;
     let deltas = Deltas::read(memory, facts, vars)?;
-    let sum = |field: u64| {
-        let at = usize::try_from(field).ok()?;
-        let mut words = deltas.iter().map(|delta| u64_at(delta, at));
-        let sum = words.try_fold(0_u64, |sum, word| Some(sum.wrapping_add(word?)));
-        sum.filter(|sum| sum.cast_signed() >= 0)
-    };
+    let sum = |field: u64| deltas.sum(field);
     Ok([
         sum(fields.in_stacks).unwrap_or(0),
         sum(fields.in_work_bufs).unwrap_or(0),

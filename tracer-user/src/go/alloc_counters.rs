@@ -4,11 +4,14 @@
 //! a P has allocated from spans that it still holds are not in them yet. So they run behind by at most a span for each
 //! class and P, and never ahead. Large objects count at once.
 //!
-//! Source: `consistentHeapStats` and `(*mcache).refill`, `runtime/mstats.go` and `mcache.go`, go1.19 to go1.27.
+//! Go 1.18 counts all free slots of a span when a P takes it, and subtracts those left over when the P gives it up. Here
+//! the slots that are still free in the spans of all Ps are subtracted, so that its counters do not run ahead either.
+//!
+//! Source: `consistentHeapStats` and `(*mcache).refill`, `runtime/mstats.go` and `mcache.go`, go1.18 to go1.27.
 
 use super::facts::{Facts, HeapStatsFacts};
 use super::heap_stats::Deltas;
-use super::memory::{Memory, Unreadable};
+use super::memory::{Batch, Memory, Unreadable};
 use super::pclntab::u64_at;
 use super::size_classes::{CLASS_BYTES, N_CLASSES};
 use super::variables::Variables;
@@ -50,18 +53,108 @@ impl Default for AllocCounters {
 /// CPU in between, milliseconds. A torn reading is off by the whole history.
 const MOST_BETWEEN_READINGS: u64 = 100_000;
 
+/// Span classes: each size class with and without pointers.
+const N_SPAN_CLASSES: usize = 2 * N_CLASSES;
+/// Largest number of Ps that is believed: GOMAXPROCS is one for each CPU, of which Linux supports 8192.
+const MAX_PS: u64 = 8192;
+/// Readings of which two in a row may be torn before the last is taken as it is.
+const MAX_UNSTEADY_READS: usize = 4;
+
 impl AllocCounters {
     /// Reads them, with one read of some 3.5 KB.
     ///
     /// A reading while the runtime folds its deltas into each other (when a cycle ends, or `runtime.ReadMemStats` is
     /// called, for about 1 µs) is torn: counters may be too small or too large once, and are right in the next reading.
-    pub fn read(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<Self, Unreadable> {
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        facts: &Facts,
+        vars: &Variables,
+    ) -> Result<Self, Unreadable> {
         let deltas = Deltas::read(memory, facts, vars)?;
         let mut sum = Self::default();
         for delta in deltas.iter() {
             sum.add(delta, &facts.heap_stats).ok_or(deltas.at)?;
         }
+        // After the counters: a span that is taken in between makes them too small for a moment, never too large.
+        if let Some(allp) = vars.allp {
+            sum.subtract_free_slots(memory, facts, allp)?;
+        }
         Ok(sum)
+    }
+
+    /// Subtracts the free slots of the spans that the Ps allocate from.
+    fn subtract_free_slots(
+        &mut self,
+        memory: &(impl Memory + ?Sized),
+        facts: &Facts,
+        allp: u64,
+    ) -> Result<(), Unreadable> {
+        let n_ps = memory.u64(allp.wrapping_add(8))?.min(MAX_PS);
+        let array = memory.u64(allp)?;
+        let words = |ranges: &[(u64, usize)]| {
+            let batch = Batch::read(memory, ranges);
+            let words: Vec<Option<u64>> = (0..ranges.len()).map(|at| batch.u64(at)).collect();
+            words
+        };
+        let ps: Vec<_> = (0..n_ps)
+            .map(|at| (array.wrapping_add(8 * at), 8))
+            .collect();
+        let caches: Vec<_> = words(&ps)
+            .into_iter()
+            .flatten()
+            .map(|p| (p.wrapping_add(facts.scheduler.p_mcache), 8))
+            .collect();
+        // A P that is not in use has no cache.
+        let spans: Vec<_> = words(&caches)
+            .into_iter()
+            .flatten()
+            .filter(|&cache| cache != 0)
+            .map(|cache| (cache.wrapping_add(facts.mcache.alloc), 8 * N_SPAN_CLASSES))
+            .collect();
+        let spans = Batch::read(memory, &spans);
+        for at in 0..caches.len() {
+            let Some(of_cache) = spans.get(at) else {
+                continue;
+            };
+            let span_size = usize::try_from(facts.mspan.size).unwrap_or(0);
+            let ranges: Vec<_> = (0..N_SPAN_CLASSES)
+                .filter_map(|class| Some((u64_at(of_cache, 8 * class)?, span_size)))
+                .collect();
+            let read = Batch::read(memory, &ranges);
+            for class in 0..ranges.len() {
+                let free = read.get(class).and_then(|span| free_slots(span, facts));
+                let counted = &mut self.small_allocs[class / 2];
+                *counted = counted.wrapping_sub(free.unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads them until two readings, one right behind the other, agree that time went forward; the last one where none
+    /// do.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read_steady(
+        memory: &(impl Memory + ?Sized),
+        facts: &Facts,
+        vars: &Variables,
+    ) -> Result<Self, Unreadable> {
+        let mut last = Self::read(memory, facts, vars)?;
+        for _ in 0..MAX_UNSTEADY_READS {
+            let next = Self::read(memory, facts, vars)?;
+            if next.follows(&last) {
+                return Ok(next);
+            }
+            last = next;
+        }
+        Ok(last)
+    }
+
+    /// True if these may have been read some microseconds after `before`, neither being torn.
+    fn follows(&self, before: &Self) -> bool {
+        self.is_not_before(before)
+            && self.objects().wrapping_sub(before.objects()) <= MOST_BETWEEN_READINGS
     }
 
     /// Adds one `heapStatsDelta`. Single deltas may be negative; only their sum means something.
@@ -97,10 +190,7 @@ impl AllocCounters {
     ) -> Option<Self> {
         let first = Self::read(memory, facts, vars).ok()?;
         let second = Self::read(memory, facts, vars).ok()?;
-        let is_steady = first.is_not_before(last)
-            && second.is_not_before(&first)
-            && second.objects().wrapping_sub(first.objects()) <= MOST_BETWEEN_READINGS;
-        is_steady.then_some(second)
+        (first.is_not_before(last) && second.follows(&first)).then_some(second)
     }
 
     /// Whether no counter of allocations is less than it was in `before`.
@@ -144,6 +234,15 @@ impl AllocCounters {
             sum.wrapping_add(slots.wrapping_mul(bytes))
         })
     }
+}
+
+/// Slots of a span, given its bytes, that were not allocated yet; 0 for `emptymspan`.
+fn free_slots(span: &[u8], facts: &Facts) -> Option<u64> {
+    let fields = &facts.mspan;
+    let at = usize::try_from(fields.alloc_count).ok()?;
+    let allocated = u16::from_le_bytes(span.get(at..at + 2)?.try_into().ok()?);
+    let slots = u64_at(span, usize::try_from(fields.nelems).ok()?)?;
+    slots.checked_sub(allocated.into())
 }
 
 /// By how much a counter grew; readings are unsigned, and a torn one may be "negative".
@@ -216,5 +315,48 @@ mod tests {
             facts.heap_stats.size = size % 5000;
             let _ = read(&bytes, &facts);
         }
+    }
+
+    #[test]
+    fn slots_that_a_p_has_taken_and_not_used_do_not_count_in_1_18() {
+        const CLASS: usize = 6;
+        let facts = Facts::of_minor(18).expect("a known series");
+        let at = |offset: u64| usize::try_from(offset).expect("small");
+        let (allp, array, p, cache, span) = (0x1000, 0x1100, 0x1200, 0x1400, 0x2000);
+        let mut bytes = vec![0_u8; 0x8000];
+        let mut put = |addr: usize, value: u64| {
+            bytes[addr..addr + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        // 64 slots were counted when the span was taken, of which 5 are allocated.
+        let counters = 0x4000;
+        let stats = counters + at(facts.mstats.heap_stats);
+        put(
+            stats + at(facts.heap_stats.small_alloc_count) + 8 * CLASS,
+            164,
+        );
+        put(allp, BASE + array as u64);
+        put(allp + 8, 2);
+        put(array, BASE + p as u64);
+        // The second P has no cache.
+        put(array + 8, BASE + p as u64 + 8);
+        put(p + at(facts.scheduler.p_mcache), BASE + cache as u64);
+        put(
+            cache + at(facts.mcache.alloc) + 8 * (2 * CLASS + 1),
+            BASE + span as u64,
+        );
+        put(span + at(facts.mspan.nelems), 64);
+        put(span + at(facts.mspan.alloc_count), 5);
+        let memory = Slice {
+            base: BASE,
+            bytes: &bytes,
+        };
+        let vars = Variables {
+            memstats: BASE + counters as u64,
+            allp: Some(BASE + allp as u64),
+            ..Variables::default()
+        };
+        let read = AllocCounters::read_steady(&memory, facts, &vars).expect("readable");
+        assert_eq!(read.small_allocs[CLASS], 105);
+        assert_eq!(read.objects(), 105);
     }
 }

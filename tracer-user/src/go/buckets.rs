@@ -3,15 +3,16 @@
 //! Buckets are pushed at the head of a list when they are complete, and never move or go away, so a
 //! walk without a lock is safe. Their counters move under the reader: see [`read_records`].
 //!
-//! Source: `src/runtime/mprof.go`, go1.19 to go1.27.
+//! Source: `src/runtime/mprof.go`, go1.18 to go1.27.
 
 use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;
 
 use super::blocks::Blocks;
-use super::facts::RecordFacts;
+use super::facts::{Facts, ProfCycleFacts, RecordFacts};
 use super::memory::{Memory, Unreadable};
+use super::variables::Variables;
 
 /// Most buckets that are followed: six times the 10 000 of the memory budget. More are counted.
 pub const MAX_BUCKETS: usize = 65_536;
@@ -27,7 +28,7 @@ const MEM_PROFILE: u64 = 1;
 /// `mProfCycleWrap`: [`ProfCycle::number`] counts modulo this.
 pub const PROF_CYCLE_WRAP: u32 = 3 * (2 << 24);
 
-/// Offsets of `runtime.bucket`, the same in go1.19 to go1.27.
+/// Offsets of `runtime.bucket`, the same in go1.18 to go1.27.
 mod bucket {
     pub(super) const ALL_NEXT: usize = 8;
     pub(super) const TYP: usize = 16;
@@ -103,11 +104,32 @@ pub struct MemRecord {
     pub future: [Counts; 3],
 }
 
-/// `runtime.mProfCycle`: the number of the profile cycle, and whether it was flushed.
+/// The number of the profile cycle, and whether it was flushed: twice the number, plus 1 when it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfCycle(pub u32);
 
 impl ProfCycle {
+    /// Reads it from `runtime.mProfCycle`, or `mProf` in 1.18.
+    ///
+    /// # Errors
+    ///
+    /// When the variable cannot be read: the process has ended.
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        facts: &Facts,
+        vars: &Variables,
+    ) -> Result<Self, Unreadable> {
+        match facts.prof_cycle {
+            ProfCycleFacts::InOne => memory.u32(vars.mprof_cycle).map(Self),
+            ProfCycleFacts::Apart => {
+                let mprof = memory.u64(vars.mprof_cycle)?.to_le_bytes();
+                let [n0, n1, n2, n3, flushed, ..] = mprof;
+                let number = u32::from_le_bytes([n0, n1, n2, n3]);
+                Ok(Self(number.wrapping_shl(1) | u32::from(flushed & 1)))
+            }
+        }
+    }
+
     /// The cycle: equal to the number of completed GC cycles until it wraps at 2^25 × 3.
     pub fn number(self) -> u32 {
         self.0 >> 1
@@ -357,5 +379,25 @@ mod tests {
         };
         let (found, omitted) = walk(&memory, BASE, 0).unwrap();
         assert_eq!((found.len(), omitted), (MAX_BUCKETS, MAX_BUCKETS as u64));
+    }
+
+    #[test]
+    fn the_profile_cycle_is_read_in_both_of_its_forms() {
+        let read = |minor, bytes: &[u8]| {
+            let facts = Facts::of_minor(minor).expect("a known series");
+            let vars = Variables {
+                mprof_cycle: 0x1000,
+                ..Variables::default()
+            };
+            let memory = crate::go::memory::Slice {
+                base: 0x1000,
+                bytes,
+            };
+            let cycle = ProfCycle::read(&memory, facts, &vars).expect("readable");
+            (cycle.number(), cycle.flushed())
+        };
+        assert_eq!(read(19, &[13, 0, 0, 0]), (6, true));
+        assert_eq!(read(18, &[6, 0, 0, 0, 1, 0, 0, 0]), (6, true));
+        assert_eq!(read(18, &[6, 0, 0, 0, 0, 0, 0, 0]), (6, false));
     }
 }

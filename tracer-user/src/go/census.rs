@@ -10,7 +10,7 @@
 //!
 //! The target runs meanwhile. A page that changes hands is counted once all the same, under one of them.
 //!
-//! Source: `mspan` and `initSpan` in `runtime/mheap.go`, `stackalloc` in `stack.go`, `getempty` in `mgcwork.go`, go1.19 to
+//! Source: `mspan` and `initSpan` in `runtime/mheap.go`, `stackalloc` in `stack.go`, `getempty` in `mgcwork.go`, go1.18 to
 //! go1.27.
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! `cargo xtask offsets` compiles this file as well, so that both read the same fields of the same structs. DWARF 4 (up
 //! to go1.24) and 5. Nothing in the file is trusted: what is damaged or missing is an error in words.
 //!
-//! Source: `cmd/link/internal/ld/dwarf.go`, go1.19 to go1.27: the types of all packages are in the units named `runtime`.
+//! Source: `cmd/link/internal/ld/dwarf.go`, go1.18 to go1.27: the types of all packages are in the units named `runtime`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use gimli::{
 };
 
 use super::facts::{
-    Facts, FuncFacts, GcControllerFacts, GoroutineFacts, HeapArenaFacts, HeapStatsFacts,
+    Facts, FuncFacts, GcControllerFacts, GoroutineFacts, HeapArenaFacts, HeapFacts, HeapStatsFacts,
     InlineMarksFacts, InlinedFacts, MAX_INLINE_MARKED_BYTES, MAX_WAIT_REASONS,
     MIN_INLINE_MARKED_BYTES, McacheFacts, MheapFacts, ModuledataFacts, MspanFacts, MstatsFacts,
-    RecordFacts, SchedulerFacts, SpecialFacts,
+    ProfCycleFacts, RecordFacts, SchedulerFacts, SpecialFacts,
 };
 use super::wait_reasons;
 
@@ -199,6 +199,7 @@ impl Runtime {
             record: RecordFacts {
                 cycle_size: self.of("memRecordCycle")?.size,
             },
+            prof_cycle: self.prof_cycle()?,
             special: SpecialFacts {
                 offset: special_offset,
                 offset_size: special_offset_size,
@@ -217,17 +218,9 @@ impl Runtime {
             },
             gc_controller: GcControllerFacts {
                 gc_percent: controller.offset("gcPercent")?,
-                memory_limit: controller.offset("memoryLimit")?,
-                gc_percent_heap_goal: controller.offset("gcPercentHeapGoal")?,
-                triggered: controller.offset("triggered")?,
                 heap_live: controller.offset("heapLive")?,
                 heap_marked: controller.offset("heapMarked")?,
-                heap_in_use: controller.offset("heapInUse")?,
-                heap_released: controller.offset("heapReleased")?,
-                heap_free: controller.offset("heapFree")?,
-                total_alloc: controller.offset("totalAlloc")?,
-                total_free: controller.offset("totalFree")?,
-                mapped_ready: controller.offset("mappedReady")?,
+                heap: Self::heap(controller, mstats)?,
             },
             mstats: MstatsFacts {
                 buckhash_sys: mstats.offset("buckhash_sys")?,
@@ -248,6 +241,7 @@ impl Runtime {
             },
             heap_stats: HeapStatsFacts {
                 size: stats.size,
+                in_heap: stats.offset("inHeap")?,
                 in_stacks: stats.offset("inStacks")?,
                 in_work_bufs: stats.offset("inWorkBufs")?,
                 in_ptr_scalar_bits: stats.offset("inPtrScalarBits").ok(),
@@ -281,6 +275,37 @@ impl Runtime {
             has_malloc_headers: self.constants.contains_key("runtime.mallocHeaderSize"),
             inline_marks: self.inline_marks(),
         })
+    }
+
+    fn heap(controller: &Struct, mstats: &Struct) -> Result<HeapFacts, String> {
+        if controller.fields.contains_key("heapGoal") {
+            return Ok(HeapFacts::InMstats {
+                heap_goal: controller.offset("heapGoal")?,
+                heap_sys: mstats.offset("heap_sys")?,
+                heap_in_use: mstats.offset("heap_inuse")?,
+                heap_released: mstats.offset("heap_released")?,
+            });
+        }
+        Ok(HeapFacts::InController {
+            memory_limit: controller.offset("memoryLimit")?,
+            gc_percent_heap_goal: controller.offset("gcPercentHeapGoal")?,
+            triggered: controller.offset("triggered")?,
+            heap_in_use: controller.offset("heapInUse")?,
+            heap_released: controller.offset("heapReleased")?,
+            heap_free: controller.offset("heapFree")?,
+            total_alloc: controller.offset("totalAlloc")?,
+            total_free: controller.offset("totalFree")?,
+            mapped_ready: controller.offset("mappedReady")?,
+        })
+    }
+
+    fn prof_cycle(&self) -> Result<ProfCycleFacts, String> {
+        let is_there = |name: &str| self.variables.contains_key(name);
+        match (is_there("runtime.mProfCycle"), is_there("runtime.mProf")) {
+            (true, false) => Ok(ProfCycleFacts::InOne),
+            (false, true) => Ok(ProfCycleFacts::Apart),
+            _ => Err("no variable runtime.mProfCycle or runtime.mProf".into()),
+        }
     }
 
     fn moduledata(&self) -> Result<ModuledataFacts, String> {

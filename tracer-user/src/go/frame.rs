@@ -18,7 +18,7 @@ pub struct Frame {
     pub file: Arc<str>,
     /// Line in `file`, from 1; 0 when not known.
     pub line: u32,
-    /// Line of the function's `func` keyword; 0 when not known (1.19 does not record it).
+    /// Line of the function's `func` keyword; 0 when not known (1.18 and 1.19 do not record it).
     pub start_line: u32,
     /// Run-time address of the function whose code holds the pc: for an inlined frame that of the function it was
     /// inlined into.

@@ -4,7 +4,7 @@
 //! nothing. The process goes on meanwhile: a goroutine is read at one moment, each at its own. Goroutines are grouped
 //! while they are read, so that a million of them take no more memory than the places that started them.
 //!
-//! Source: `allgs`, `allgadd`, `forEachGRace`, Go `src/runtime/proc.go`; `g`, `src/runtime/runtime2.go`, go1.19 to go1.27.
+//! Source: `allgs`, `allgadd`, `forEachGRace`, Go `src/runtime/proc.go`; `g`, `src/runtime/runtime2.go`, go1.18 to go1.27.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use super::facts::Facts;
 use super::memory::Memory;
+use super::memstats::total_alloc;
 use super::variables::Variables;
 
 mod batches;
@@ -174,10 +175,7 @@ pub fn read(
     let allgs = vars
         .allgs
         .ok_or("the runtime's list of them (allgs) is not found in this build")?;
-    let total_alloc = vars
-        .gc_controller
-        .wrapping_add(facts.gc_controller.total_alloc);
-    let facts = &facts.goroutine;
+    let (all_facts, facts) = (facts, &facts.goroutine);
     let n_bytes = g_bytes(facts).ok_or("the layout of runtime.g is not known")?;
     let unreadable = |err| format!("the runtime's list of them: {err}");
     let len = memory.u64(allgs.len).map_err(unreadable)?;
@@ -212,7 +210,7 @@ pub fn read(
         gathered.track_at_most(MAX_TRACKED / ROOM);
     }
     Ok(AllGoroutines {
-        allocated_bytes: memory.u64(total_alloc).ok(),
+        allocated_bytes: total_alloc(memory, all_facts, vars).ok(),
         ..gathered.finish(memory, facts, n_bytes)
     })
 }

@@ -92,14 +92,13 @@ impl Layout {
 
     fn find(image: &dyn StaticImage, live: Option<(&dyn Memory, u64)>) -> Result<Self, Refusal> {
         let build = BuildInfo::read(image)?;
-        let newest = Facts::known_minors().max().unwrap_or(0);
-        match Facts::of_minor(build.minor) {
+        match Facts::of_release(build.minor, build.patch) {
             Some(facts) => {
                 let facts = facts.with_experiments(&build.experiments).kept();
                 Self::with_facts(image, live, build, facts, None)
                     .or_else(|refusal| Self::by_dwarf(image, live).map_err(|_| refusal))
             }
-            None if build.minor > newest => Self::by_dwarf(image, live),
+            None if build.minor > newest_minor() => Self::by_dwarf(image, live),
             None => Err(unknown_release(&build, "")),
         }
     }
@@ -137,7 +136,9 @@ impl Layout {
                 "moduledata names {text:#x} as the start of the code, which is not in an executable segment"
             )));
         }
-        let mut names: Vec<&'static str> = variables::functions().chain(PROBED_FUNCTIONS).collect();
+        let mut names: Vec<&'static str> = variables::functions(facts)
+            .chain(PROBED_FUNCTIONS)
+            .collect();
         names.sort_unstable();
         names.dedup();
         let functions: Vec<_> = names
@@ -206,25 +207,15 @@ fn read_dwarf(image: &dyn StaticImage) -> Result<Runtime, String> {
 
 /// A refusal of a release that the table does not have; `dwarf`: why the program's debug information does not serve.
 fn unknown_release(build: &BuildInfo, dwarf: &str) -> Refusal {
-    let known: Vec<String> = Facts::known_minors()
-        .map(|minor| format!("1.{minor}"))
-        .collect();
-    let newest = Facts::known_minors().max().unwrap_or(0);
-    let (why, next) = if build.minor > newest {
+    let (why, next) = if build.minor > newest_minor() {
         (
-            format!(
-                "heaptop knows Go {} only, does not guess, and {dwarf}",
-                known.join(", ")
-            ),
-            "update heaptop to a release that knows this Go, or build the program with its debug information: without -ldflags=-w or -s, and not stripped",
+            format!("this heaptop reads {}, and {dwarf}", known_series()),
+            "update heaptop to a version that reads this release of Go",
         )
     } else {
         (
-            format!(
-                "heaptop knows Go {} only, and does not guess",
-                known.join(", ")
-            ),
-            "build the program with one of these releases of Go",
+            format!("this heaptop reads {}", known_series()),
+            "update heaptop, in case a later version reads this release of Go; `heaptop ps` shows the memory of the process meanwhile",
         )
     };
     Refusal::new(
@@ -232,6 +223,16 @@ fn unknown_release(build: &BuildInfo, dwarf: &str) -> Refusal {
         why,
         next,
     )
+}
+
+fn newest_minor() -> u16 {
+    Facts::known_minors().max().unwrap_or(0)
+}
+
+/// The series of Go that the table has: `Go 1.18 to 1.27`.
+fn known_series() -> String {
+    let oldest = Facts::known_minors().min().unwrap_or(0);
+    format!("Go 1.{oldest} to 1.{}", newest_minor())
 }
 
 fn failed_check(build: &BuildInfo, why: String) -> Refusal {
@@ -243,6 +244,6 @@ fn failed_check(build: &BuildInfo, why: String) -> Refusal {
     Refusal::new(
         format!("cannot read the runtime of {}{experiments}", build.version),
         why,
-        "report this with the output of `go version -m` for the program; a build by an unmodified Go release, not stripped, is the most likely to work",
+        "update heaptop; if it still refuses, report this with the output of `go version -m` for the program",
     )
 }

@@ -1,7 +1,7 @@
 //! Files, lines and inlined calls behind a pc: the second half of the function table.
 //!
 //! Source: `runtime/symtab.go` (`pcvalue`, `funcline1`), `runtime/symtabinl.go` (1.21 and later),
-//! `runtime/symtab.go` (`Frames.Next`, 1.19), `cmd/link/internal/ld/pcln.go`.
+//! `runtime/symtab.go` (`Frames.Next`, 1.18 to 1.20), `cmd/link/internal/ld/pcln.go`.
 
 use std::sync::Arc;
 
@@ -160,7 +160,7 @@ impl Lines {
     ///
     /// `None` outside of all functions or when the tables are damaged.
     ///
-    /// Source: `tracebackPCs` in `runtime/traceback.go` (`gentraceback` in 1.19), go1.19 to go1.27.
+    /// Source: `tracebackPCs` in `runtime/traceback.go` (`gentraceback` up to 1.20), go1.18 to go1.27.
     pub fn calls(&self, memory: &dyn Memory, text_offset: u64) -> Option<Vec<u64>> {
         let function = self.pclntab.function_at(memory, text_offset)?;
         let record = self.record(memory, function)?;
@@ -256,7 +256,7 @@ impl Lines {
             let from_entry = u64::try_from(signed(at)?).ok()?;
             from_entry.checked_add(record.entry.into())
         };
-        // The id stands first, in 1.19 behind the i16 of the parent.
+        // The id stands first, up to 1.19 behind the i16 of the parent.
         Some(match facts.inlined {
             InlinedFacts::ByPc {
                 name_off,

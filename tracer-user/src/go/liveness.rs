@@ -10,7 +10,7 @@
 //! across a cycle that was missed it can.
 //!
 //! Source: `mspan.sweepgen` in `runtime/mheap.go`, `(*sweepLocked).sweep` in `mgcsweep.go`, `isFree` in `mbitmap.go`,
-//! `moveInlineMarks` in `mgcmark_greenteagc.go`, go1.19 to go1.27.
+//! `moveInlineMarks` in `mgcmark_greenteagc.go`, go1.18 to go1.27.
 
 use std::fmt;
 

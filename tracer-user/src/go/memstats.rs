@@ -1,11 +1,12 @@
 //! The runtime's own figures: GC cycles, live heap, goal, sampling rate, by plain memory reads.
 //!
-//! Source: `src/runtime/mstats.go`, `mgcpacer.go`, `mgcsweep.go`, go1.19 to go1.27.
+//! Source: `src/runtime/mstats.go`, `mgcpacer.go`, `mgcsweep.go`, go1.18 to go1.27.
 
 use serde::{Deserialize, Serialize};
 
+use super::alloc_counters::AllocCounters;
 use super::buckets::ProfCycle;
-use super::facts::Facts;
+use super::facts::{Facts, HeapFacts};
 use super::memory::{Batch, Memory, Unreadable};
 use super::variables::Variables;
 
@@ -39,7 +40,7 @@ pub struct HeapFigures {
     pub swept: bool,
     /// Marked by the last cycle, and allocated since (`gcController.heapLive`).
     pub heap_live_bytes: u64,
-    /// `gcController.triggered`: heap when the cycle that marks now began; `None` while none marks.
+    /// `gcController.triggered`: heap when the cycle that marks now began; `None` while none marks, and in 1.18.
     pub triggered_bytes: Option<u64>,
     /// GOGC (`gcController.gcPercent`), percent; `None` is off.
     pub gc_percent: Option<u32>,
@@ -53,12 +54,11 @@ pub struct HeapFigures {
     pub last_pause_ns: u64,
     /// End of that cycle, nanoseconds since 1970; 0 before the first.
     pub last_gc_unix_ns: u64,
-    /// Bytes of all objects ever allocated (`gcController.totalAlloc`). Runs behind by what the Ps have taken from spans
-    /// that they still hold.
+    /// Bytes of all objects ever allocated: see [`total_alloc`].
     pub total_alloc_bytes: u64,
 }
 
-/// Reads the figures: five system calls.
+/// Reads the figures: about five system calls.
 pub fn read(
     memory: &impl Memory,
     facts: &Facts,
@@ -75,11 +75,8 @@ pub fn read(
         vars.memstats.wrapping_add(stats.last_gc_unix),
         vars.memstats.wrapping_add(stats.numforcedgc),
         vars.gc_controller.wrapping_add(fields.gc_percent),
-        vars.gc_controller.wrapping_add(fields.memory_limit),
-        vars.gc_controller.wrapping_add(fields.triggered),
         vars.gc_controller.wrapping_add(fields.heap_live),
         vars.gc_controller.wrapping_add(fields.heap_marked),
-        vars.gc_controller.wrapping_add(fields.total_alloc),
         vars.mem_profile_rate,
     ];
     let words = read_words(memory, &addrs)?;
@@ -89,31 +86,51 @@ pub fn read(
         last_gc_unix,
         forced,
         gc_percent,
-        limit,
-        triggered,
         live,
         marked,
-        total_alloc,
         rate,
     ] = words;
+    let pacer = Pacer::read(memory, facts, vars)?;
     Ok(HeapFigures {
         gc_cycles,
         live_bytes: marked,
-        goal_bytes: goal(memory, facts, vars.gc_controller)?,
+        goal_bytes: pacer.goal,
         rate_bytes: rate,
-        prof_cycle: ProfCycle(memory.u32(vars.mprof_cycle)?),
+        prof_cycle: ProfCycle::read(memory, facts, vars)?,
         swept: sweep_drained(memory, vars)?,
         heap_live_bytes: live,
-        triggered_bytes: (triggered != u64::MAX).then_some(triggered),
+        triggered_bytes: pacer.triggered,
         // An i32, negative when off.
         gc_percent: u32::try_from(low_half(gc_percent).cast_signed()).ok(),
-        memory_limit_bytes: (limit < NO_LIMIT).then_some(limit),
+        memory_limit_bytes: pacer.memory_limit,
         forced_cycles: low_half(forced),
         pause_total_ns: pause_total,
         last_pause_ns: if gc_cycles == 0 { 0 } else { pause },
         last_gc_unix_ns: last_gc_unix,
-        total_alloc_bytes: total_alloc,
+        total_alloc_bytes: pacer.total_alloc,
     })
+}
+
+/// Returns the bytes of all objects ever allocated.
+///
+/// From 1.19 on it is `gcController.totalAlloc`, which runs behind by the objects that the Ps have taken from spans that
+/// they still hold. In 1.18 it is the sum of the counters by size class.
+///
+/// # Errors
+/// When the runtime's variables cannot be read: the process has ended.
+pub fn total_alloc(
+    memory: &(impl Memory + ?Sized),
+    facts: &Facts,
+    vars: &Variables,
+) -> Result<u64, Unreadable> {
+    match facts.gc_controller.heap {
+        HeapFacts::InController { total_alloc, .. } => {
+            memory.u64(vars.gc_controller.wrapping_add(total_alloc))
+        }
+        HeapFacts::InMstats { .. } => {
+            AllocCounters::read_steady(memory, facts, vars).map(|counters| counters.bytes())
+        }
+    }
 }
 
 /// The words at these addresses, with one system call, in their order.
@@ -137,47 +154,91 @@ fn low_half(word: u64) -> u32 {
     u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0)
 }
 
-/// Heap size at which the next cycle is due: by GOGC or by GOMEMLIMIT, whichever comes first.
-///
-/// Source: `(*gcControllerState).memoryLimitHeapGoal`, go1.21 to go1.27 (1.19 keeps 1 MiB free, not 3 %).
-fn goal(memory: &impl Memory, facts: &Facts, controller: u64) -> Result<Option<u64>, Unreadable> {
-    let fields = &facts.gc_controller;
-    let offsets = [
-        fields.gc_percent_heap_goal,
-        fields.memory_limit,
-        fields.heap_marked,
-        fields.mapped_ready,
-        fields.total_alloc,
-        fields.total_free,
-        fields.heap_free,
-    ];
-    let words = read_words(
-        memory,
-        &offsets.map(|offset| controller.wrapping_add(offset)),
-    )?;
-    let [
-        by_percent,
-        limit,
-        marked,
-        ready,
-        total_alloc,
-        total_free,
-        heap_free,
-    ] = words;
-    if limit >= NO_LIMIT {
-        return Ok((by_percent < NO_LIMIT).then_some(by_percent));
+/// The pacer's settings and goal, with the counter that it reads them by.
+struct Pacer {
+    /// Heap size at which the next cycle is due: by GOGC or by GOMEMLIMIT, whichever comes first.
+    goal: Option<u64>,
+    memory_limit: Option<u64>,
+    triggered: Option<u64>,
+    total_alloc: u64,
+}
+
+impl Pacer {
+    /// Source: `(*gcControllerState).memoryLimitHeapGoal`, go1.21 to go1.27 (1.19 and 1.20 keep 1 MiB free, not 3 %).
+    fn read(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<Self, Unreadable> {
+        let fields = &facts.gc_controller;
+        let controller = |offset: u64| vars.gc_controller.wrapping_add(offset);
+        let (memory_limit, by_percent, triggered, total_alloc, total_free, heap_free, ready) =
+            match fields.heap {
+                HeapFacts::InController {
+                    memory_limit,
+                    gc_percent_heap_goal,
+                    triggered,
+                    total_alloc,
+                    total_free,
+                    heap_free,
+                    mapped_ready,
+                    ..
+                } => (
+                    memory_limit,
+                    gc_percent_heap_goal,
+                    triggered,
+                    total_alloc,
+                    total_free,
+                    heap_free,
+                    mapped_ready,
+                ),
+                HeapFacts::InMstats { heap_goal, .. } => {
+                    let goal = memory.u64(controller(heap_goal))?;
+                    return Ok(Self {
+                        goal: (goal < NO_LIMIT).then_some(goal),
+                        memory_limit: None,
+                        triggered: None,
+                        total_alloc: self::total_alloc(memory, facts, vars)?,
+                    });
+                }
+            };
+        let offsets = [
+            by_percent,
+            memory_limit,
+            triggered,
+            fields.heap_marked,
+            ready,
+            total_alloc,
+            total_free,
+            heap_free,
+        ];
+        let [
+            by_percent,
+            limit,
+            triggered,
+            marked,
+            ready,
+            total_alloc,
+            total_free,
+            heap_free,
+        ] = read_words(memory, &offsets.map(controller))?;
+        let pacer = |goal| Self {
+            goal,
+            memory_limit: (limit < NO_LIMIT).then_some(limit),
+            triggered: (triggered != u64::MAX).then_some(triggered),
+            total_alloc,
+        };
+        if limit >= NO_LIMIT {
+            return Ok(pacer((by_percent < NO_LIMIT).then_some(by_percent)));
+        }
+        let allocated = total_alloc.saturating_sub(total_free);
+        let beside_heap = ready.saturating_sub(heap_free).saturating_sub(allocated);
+        let taken = beside_heap.saturating_add(ready.saturating_sub(limit));
+        let room = limit.saturating_sub(taken);
+        let headroom = (room / 100 * LIMIT_HEADROOM_PERCENT).max(LIMIT_MIN_HEADROOM);
+        let by_limit = room.saturating_sub(headroom).max(headroom).max(marked);
+        Ok(pacer(Some(by_percent.min(if room == 0 {
+            marked
+        } else {
+            by_limit
+        }))))
     }
-    let allocated = total_alloc.saturating_sub(total_free);
-    let beside_heap = ready.saturating_sub(heap_free).saturating_sub(allocated);
-    let taken = beside_heap.saturating_add(ready.saturating_sub(limit));
-    let room = limit.saturating_sub(taken);
-    let headroom = (room / 100 * LIMIT_HEADROOM_PERCENT).max(LIMIT_MIN_HEADROOM);
-    let by_limit = room.saturating_sub(headroom).max(headroom).max(marked);
-    Ok(Some(by_percent.min(if room == 0 {
-        marked
-    } else {
-        by_limit
-    })))
 }
 
 /// Whether all spans of the last cycle are swept: no free of it is still to come.

@@ -1,6 +1,6 @@
 //! `runtime.moduledata`: where the code and the data of a program, or of a plugin, lie.
 //!
-//! Source: `runtime/symtab.go`, go1.19 to go1.27.
+//! Source: `runtime/symtab.go`, go1.18 to go1.27.
 
 use super::facts::ModuledataFacts;
 use super::memory::{Memory, Slice};

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::buckets::PROF_CYCLE_WRAP;
+use super::buckets::{PROF_CYCLE_WRAP, ProfCycle};
 use super::buildinfo::BuildInfo;
 use super::facts::Facts;
 use super::frame::{Frame, name_for_print};
+use super::heap_stats;
 use super::layout::code_at;
 use super::lines::{Expand, Lines};
 use super::memory::{Memory, Unreadable};
@@ -144,6 +145,7 @@ impl Program {
         let vars = layout.vars.at(bias);
         check_cycles(live, &vars, facts).map_err(failed)?;
         check_buckets(live, &vars).map_err(failed)?;
+        heap_stats::check(live, facts, &vars).map_err(failed)?;
         let main = Module {
             moduledata,
             lines: Lines {
@@ -378,18 +380,20 @@ fn check_cycles(live: &dyn Memory, vars: &Variables, facts: &Facts) -> Result<()
         let sweepgen_at = vars.mheap.wrapping_add(facts.mheap.sweepgen);
         let sweepgen = live.u32(sweepgen_at).map_err(unreadable)?;
         let numgc = live.u32(vars.numgc).map_err(unreadable)?;
-        let mprof_cycle = live.u32(vars.mprof_cycle).map_err(unreadable)?;
+        let profile = ProfCycle::read(live, facts, vars)
+            .map_err(unreadable)?
+            .number();
         let agree = sweepgen.is_multiple_of(2)
             && sweepgen / 2 == numgc & (u32::MAX >> 1)
-            && mprof_cycle >> 1 == numgc % PROF_CYCLE_WRAP;
+            && profile == numgc % PROF_CYCLE_WRAP;
         if agree {
             return Ok(());
         }
-        last = (sweepgen, numgc, mprof_cycle);
+        last = (sweepgen, numgc, profile);
     }
-    let (sweepgen, numgc, mprof_cycle) = last;
+    let (sweepgen, numgc, profile) = last;
     Err(format!(
-        "its counters of GC cycles disagree: sweepgen {sweepgen} (twice the cycles), numgc {numgc}, mProfCycle {mprof_cycle} (twice the cycles, plus 1)"
+        "its counters of GC cycles disagree: sweepgen {sweepgen} (twice the cycles), numgc {numgc}, heap profile {profile}"
     ))
 }
 

@@ -1,6 +1,6 @@
 //! Go's size classes: which slots small objects are put into.
 //!
-//! Source: `runtime/sizeclasses.go` (`internal/runtime/gc/sizeclasses.go` from 1.26), the same in go1.19 to go1.27.
+//! Source: `runtime/sizeclasses.go` (`internal/runtime/gc/sizeclasses.go` from 1.26), the same in go1.18 to go1.27.
 
 /// Number of size classes; 0 stands for large objects, which have a span each.
 pub const N_CLASSES: usize = 68;

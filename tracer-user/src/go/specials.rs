@@ -4,7 +4,7 @@
 //! sweepers while they are read; a node that vanishes meanwhile ends its list early, which the caller
 //! sees as samples that the free events had removed anyway.
 //!
-//! Source: `src/runtime/mheap.go` (`addspecial`, `freeSpecial`), go1.19 to go1.27.
+//! Source: `src/runtime/mheap.go` (`addspecial`, `freeSpecial`), go1.18 to go1.27.
 
 use super::blocks::Blocks;
 use super::facts::Facts;

@@ -3,7 +3,7 @@
 //! Descriptors of a program lie in its module's read-only data and name themselves by an offset there. Those that
 //! reflection makes at run time lie on the heap; their names are not looked for.
 //!
-//! Source: `internal/abi/type.go` (`runtime/type.go` in 1.19), `resolveNameOff`, go1.19 to go1.27.
+//! Source: `internal/abi/type.go` (`runtime/type.go` up to 1.20), `resolveNameOff`, go1.18 to go1.27.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! The rules hold for every build of the releases in [`super::facts`]: executables and PIEs, cgo, external linking,
 //! PGO. Builds with `-gcflags=all=-N -l` break some of them, but have symbols unless stripped on purpose.
 
-use super::facts::Facts;
+use super::facts::{Facts, HeapFacts, ProfCycleFacts};
 use super::moduledata::Moduledata;
 use super::operands::rip_operand;
 use super::static_image::StaticImage;
@@ -16,7 +16,7 @@ pub struct Variables {
     pub mbuckets: u64,
     /// `MemProfileRate`: i64, average bytes between two samples; 0 is off.
     pub mem_profile_rate: u64,
-    /// `mProfCycle`: u32, twice the cycle number, plus 1 when that cycle was flushed.
+    /// `mProfCycle` (`mProf` in 1.18): see [`super::buckets::ProfCycle::read`].
     pub mprof_cycle: u64,
     /// `mheap_`.
     pub mheap: u64,
@@ -31,6 +31,8 @@ pub struct Variables {
     /// `sweep.active.state`: u32, 0x80000000 once all spans are swept. `None` where its rule failed:
     /// then the end of a sweep is only known from the start of the next cycle.
     pub sweep_state: Option<u64>,
+    /// `allp`: slice of pointers to every `p`. Only looked for in 1.18, whose counters of allocations need it.
+    pub allp: Option<u64>,
     /// The list of all goroutines. `None` where its rules failed: then goroutines are not known.
     pub allgs: Option<AllGs>,
 }
@@ -59,6 +61,7 @@ impl Variables {
             numgc: moved(self.numgc),
             firstmoduledata: moved(self.firstmoduledata),
             sweep_state: self.sweep_state.map(moved),
+            allp: self.allp.map(moved),
             allgs: self.allgs.map(|allgs| AllGs {
                 len: moved(allgs.len),
                 ptr: moved(allgs.ptr),
@@ -95,6 +98,8 @@ const MBUCKETS: Rule = Rule {
     behind: START,
     place: Place::Bss,
 };
+/// 1.18: the first operand is mProf.
+const MBUCKETS_BEHIND_MPROF: Rule = Rule { k: 1, ..MBUCKETS };
 const MEM_PROFILE_RATE: Rule = Rule {
     symbol: "runtime.MemProfileRate",
     function: "runtime.profilealloc",
@@ -105,6 +110,13 @@ const MEM_PROFILE_RATE: Rule = Rule {
 const MPROF_CYCLE: Rule = Rule {
     symbol: "runtime.mProfCycle",
     function: "runtime.mProf_Free",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
+const MPROF: Rule = Rule {
+    symbol: "runtime.mProf",
+    function: "runtime.mProf_FlushLocked",
     k: 0,
     behind: START,
     place: Place::Bss,
@@ -120,7 +132,18 @@ const GC_CONTROLLER: Rule = Rule {
     symbol: "runtime.gcController",
     function: "runtime.sysAlloc",
     k: 0,
-    behind: |facts| facts.gc_controller.mapped_ready,
+    behind: |facts| match facts.gc_controller.heap {
+        HeapFacts::InController { mapped_ready, .. } => mapped_ready,
+        HeapFacts::InMstats { .. } => 0,
+    },
+    place: Place::Bss,
+};
+/// 1.18: `sysAlloc` does not touch `gcController`.
+const GC_CONTROLLER_BY_HEAP_LIVE: Rule = Rule {
+    symbol: "runtime.gcController",
+    function: "runtime.traceHeapAlloc",
+    k: 0,
+    behind: |facts| facts.gc_controller.heap_live,
     place: Place::Bss,
 };
 const MEMSTATS: Rule = Rule {
@@ -136,6 +159,17 @@ const NUMGC: Rule = Rule {
     function: "runtime.(*gcCPULimiterState).accumulate",
     k: 0,
     behind: |facts| facts.mstats.numgc,
+    place: Place::Bss,
+};
+/// Finds `memstats` a second time in 1.18, which has no `gcCPULimiterState`.
+const HEAP_SYS: Rule = Rule {
+    symbol: "runtime.memstats",
+    function: "runtime.(*mheap).sysAlloc",
+    k: 0,
+    behind: |facts| match facts.gc_controller.heap {
+        HeapFacts::InController { .. } => 0,
+        HeapFacts::InMstats { heap_sys, .. } => heap_sys,
+    },
     place: Place::Bss,
 };
 /// Finds a field inside of `sweep`.
@@ -162,22 +196,66 @@ const ALLGPTR: Rule = Rule {
     place: Place::Bss,
 };
 
-const RULES: [&Rule; 10] = [
-    &MBUCKETS,
-    &MEM_PROFILE_RATE,
-    &MPROF_CYCLE,
-    &MHEAP,
-    &GC_CONTROLLER,
-    &MEMSTATS,
-    &NUMGC,
-    &SWEEP_STATE,
-    &ALLGLEN,
-    &ALLGPTR,
-];
+/// 1.18: see [`Variables::allp`].
+const ALLP: Rule = Rule {
+    symbol: "runtime.allp",
+    function: "runtime.preemptall",
+    k: 0,
+    behind: START,
+    place: Place::Bss,
+};
 
-/// The functions whose code the rules read.
-pub fn functions() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.function)
+/// The rules that hold for a release.
+struct Rules {
+    mbuckets: &'static Rule,
+    mprof_cycle: &'static Rule,
+    gc_controller: &'static Rule,
+    /// Finds `memstats` a second time.
+    memstats_again: &'static Rule,
+    allp: Option<&'static Rule>,
+}
+
+impl Rules {
+    fn of(facts: &Facts) -> Self {
+        let (mbuckets, mprof_cycle) = match facts.prof_cycle {
+            ProfCycleFacts::InOne => (&MBUCKETS, &MPROF_CYCLE),
+            ProfCycleFacts::Apart => (&MBUCKETS_BEHIND_MPROF, &MPROF),
+        };
+        let (gc_controller, memstats_again, allp) = match facts.gc_controller.heap {
+            HeapFacts::InController { .. } => (&GC_CONTROLLER, &NUMGC, None),
+            HeapFacts::InMstats { .. } => (&GC_CONTROLLER_BY_HEAP_LIVE, &HEAP_SYS, Some(&ALLP)),
+        };
+        Self {
+            mbuckets,
+            mprof_cycle,
+            gc_controller,
+            memstats_again,
+            allp,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'static Rule> + use<> {
+        let of_every_release: [&'static Rule; 6] = [
+            &MEM_PROFILE_RATE,
+            &MHEAP,
+            &MEMSTATS,
+            &SWEEP_STATE,
+            &ALLGLEN,
+            &ALLGPTR,
+        ];
+        let of_this = [
+            self.mbuckets,
+            self.mprof_cycle,
+            self.gc_controller,
+            self.memstats_again,
+        ];
+        of_every_release.into_iter().chain(of_this).chain(self.allp)
+    }
+}
+
+/// The functions whose code the rules read in a program of this release.
+pub fn functions(facts: &Facts) -> impl Iterator<Item = &'static str> {
+    Rules::of(facts).all().map(|rule| rule.function)
 }
 
 /// Most bytes of a function's code that are looked at; the largest of the rules has 700.
@@ -201,10 +279,11 @@ pub(super) struct Source<'a> {
 ///
 /// The name of a variable that cannot be found, with the reason.
 pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
-    let names = RULES.map(|rule| rule.symbol);
+    let rules = Rules::of(source.facts);
+    let names: Vec<&str> = rules.all().map(|rule| rule.symbol).collect();
     let symbols = source.image.variable_symbols(&names);
     let symbol = |rule: &Rule| {
-        let at = RULES.iter().position(|known| known.symbol == rule.symbol)?;
+        let at = names.iter().position(|known| *known == rule.symbol)?;
         let symbol = symbols.get(at).copied()?;
         symbol.or_else(|| (source.known)(rule.symbol))
     };
@@ -226,10 +305,10 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
         }
     };
     let memstats = addr(&MEMSTATS)?;
-    if addr(&NUMGC)? != memstats {
+    let again = addr(rules.memstats_again)?;
+    if again != memstats {
         return Err(format!(
-            "two rules disagree where runtime.memstats lies: {memstats:#x} and {:#x}",
-            addr(&NUMGC)?
+            "two rules disagree where runtime.memstats lies: {memstats:#x} and {again:#x}"
         ));
     }
     let sweep_state = match symbol(&SWEEP_STATE) {
@@ -243,15 +322,16 @@ pub(super) fn find(source: &Source<'_>) -> Result<Variables, String> {
         _ => None,
     };
     Ok(Variables {
-        mbuckets: addr(&MBUCKETS)?,
+        mbuckets: addr(rules.mbuckets)?,
         mem_profile_rate: addr(&MEM_PROFILE_RATE)?,
-        mprof_cycle: addr(&MPROF_CYCLE)?,
+        mprof_cycle: addr(rules.mprof_cycle)?,
         mheap: addr(&MHEAP)?,
-        gc_controller: addr(&GC_CONTROLLER)?,
+        gc_controller: addr(rules.gc_controller)?,
         memstats,
         numgc: memstats.wrapping_add(source.facts.mstats.numgc),
         firstmoduledata: source.module.addr,
         sweep_state,
+        allp: rules.allp.map(addr).transpose()?,
         allgs,
     })
 }

@@ -3,7 +3,7 @@
 //! Releases number the reasons differently and agree on names and words; [`super::facts`] says which number means which.
 //! `cargo xtask offsets` compiles this file as well, so that it depends on nothing.
 //!
-//! Source: `waitReasonStrings`, Go `src/runtime/runtime2.go`, go1.19 to go1.27. (go1.24 says "synctest" for "durable".)
+//! Source: `waitReasonStrings`, Go `src/runtime/runtime2.go`, go1.18 to go1.27. (go1.24 says "synctest" for "durable".)
 
 /// Name of the constant in package runtime, and its words. The first stands for none.
 pub const KNOWN: [(&str, &str); 48] = [

@@ -10,7 +10,7 @@
 //! has inlined the callee that is looked for, the probe goes to the nil check of the call that made the span: that of
 //! `(*mcentral).cacheSpan` or `(*mheap).alloc`.
 //!
-//! Source: `runtime/malloc.go`, `runtime/mcache.go`, `runtime/malloc_generated.go`, go1.19 to go1.27.
+//! Source: `runtime/malloc.go`, `runtime/mcache.go`, `runtime/malloc_generated.go`, go1.18 to go1.27.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! these by a profile (PGO), so each has another way to be counted, and is left out where neither works. A function that
 //! the user names is counted, or refused with the reason.
 //!
-//! Source: `net/http/server.go`, go1.19 to go1.27; `server.go` of google.golang.org/grpc 1.30 to 1.85.
+//! Source: `net/http/server.go`, go1.18 to go1.27; `server.go` of google.golang.org/grpc 1.30 to 1.85.
 
 use std::sync::Arc;
 

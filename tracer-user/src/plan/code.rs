@@ -1,6 +1,6 @@
 //! What code bytes say about places for probes: prologues and direct calls.
 //!
-//! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.19 to
+//! The shapes of Go's prologues are those of `cmd/internal/obj/x86/obj6.go` (`stacksplit`), go1.18 to
 //! go1.27. They are decoded at each attach, since build flags and PGO recompile the runtime.
 
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction as Decoded, Mnemonic, OpKind, Register};

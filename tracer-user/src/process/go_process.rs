@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use super::cgroup;
 use super::image::Image;
 use super::live::{ExeMapping, LiveProcess};
 use super::memory::LiveMemory;
+use crate::event::CgroupRead;
 use crate::go::buckets::{self, Counts, NewBucket, ProfCycle};
+use crate::go::buildinfo::BuildInfo;
 use crate::go::memory::Memory as _;
 use crate::go::memstats::{self, HeapFigures};
 use crate::go::profile::MappedFile;
 use crate::go::program::Program;
 use crate::go::static_image::StaticImage as _;
 use crate::refusal::Refusal;
+use crate::view::format;
 
 /// Readings of the whole profile that may disagree before one is taken as it is: under load the runtime
 /// samples hundreds of times a second, and a reading takes about 5 ms.
@@ -89,7 +93,15 @@ impl GoProcess {
         if !process.is_same() {
             return Err(ended());
         }
-        let program = program.map_err(about)?;
+        let program = program.map_err(|refusal| {
+            let is_go = BuildInfo::read(&image).is_ok();
+            let refusal = about(refusal);
+            if is_go {
+                refusal.with_fact(&known_memory(&process))
+            } else {
+                refusal
+            }
+        })?;
         Ok(Self {
             process,
             image: Arc::new(image),
@@ -161,7 +173,7 @@ impl GoProcess {
         let mut tries = 0;
         loop {
             tries += 1;
-            let cycle = ProfCycle(memory.u32(vars.mprof_cycle).map_err(unreadable)?);
+            let cycle = ProfCycle::read(&memory, self.program.facts, vars).map_err(unreadable)?;
             let (found, omitted) = buckets::walk(&memory, vars.mbuckets, 0).map_err(unreadable)?;
             let records = buckets::read_records(&memory, self.program.facts.record, &found)
                 .map_err(unreadable)?;
@@ -205,9 +217,28 @@ impl GoProcess {
     }
 }
 
+/// The process's memory as the kernel accounts for it: known whatever its Go release is.
+fn known_memory(process: &LiveProcess) -> String {
+    let bytes = |bytes: u64| format::sentence_bytes(bytes as f64);
+    let resident = process.rss_bytes().map_or_else(
+        || "its resident memory is not known".to_owned(),
+        |rss| format!("its resident memory is {}", bytes(rss)),
+    );
+    let limit = match cgroup::read(process.pid()) {
+        None => "its cgroup's limit is not known".to_owned(),
+        Some(CgroupRead { max: None, .. }) => "its cgroup sets no limit".to_owned(),
+        Some(CgroupRead { max: Some(max), .. }) => format!(
+            "its cgroup is limited to {}, {} of it in use",
+            bytes(max.limit_bytes),
+            bytes(max.usage_bytes)
+        ),
+    };
+    format!("{resident}, {limit}")
+}
+
 /// What `runtime.MemProfile` makes of the records: before the first cycle it folds in everything.
 ///
-/// Source: `runtime.memProfileInternal`, go1.19 to go1.27.
+/// Source: `runtime.memProfileInternal`, go1.18 to go1.27.
 fn reported(records: &[buckets::MemRecord], cycle: ProfCycle) -> Vec<Counts> {
     let reported: Vec<Counts> = records
         .iter()

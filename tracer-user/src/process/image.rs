@@ -63,7 +63,7 @@ pub struct Image {
     sections: Vec<(String, Section)>,
     symbols: Option<(Table, Table)>,
     /// Sections of debug information, and whether each is compressed.
-    debug: Vec<(String, Table, bool)>,
+    debug: Vec<(String, Table, Packing)>,
     build_id: Option<Vec<u8>>,
     go_build_id: Option<Vec<u8>>,
 }
@@ -186,16 +186,16 @@ impl StaticImage for Image {
     }
 
     fn debug_section(&self, name: &str) -> Option<Vec<u8>> {
-        let (_, table, compressed) = self.debug.iter().find(|(known, ..)| known == name)?;
+        let (_, table, packing) = self.debug.iter().find(|(known, ..)| known == name)?;
         let size = usize::try_from(table.size.min(self.blocks.len())).ok()?;
         let mut bytes = vec![0; size];
         // Read once: it would only drive other blocks out of the cache.
         let file = &self.blocks.file;
         file.read_exact_at(&mut bytes, table.offset).ok()?;
-        if *compressed {
-            uncompressed(&bytes)
-        } else {
-            Some(bytes)
+        match packing {
+            Packing::None => Some(bytes),
+            Packing::Elf => uncompressed(&bytes),
+            Packing::Gnu => gnu_uncompressed(&bytes),
         }
     }
 }
@@ -209,8 +209,25 @@ fn uncompressed(bytes: &[u8]) -> Option<Vec<u8>> {
     if kind != u64::from(elf::ELFCOMPRESS_ZLIB) || size > MAX_DEBUG_BYTES {
         return None;
     }
+    inflated(bytes.get(HEADER_BYTES..)?, size)
+}
+
+/// The contents of a `.zdebug_` section: `ZLIB`, the size as a big-endian u64, then a zlib stream.
+///
+/// Source: `cmd/link/internal/ld/dwarf.go` (`compressSyms`), go1.18; go1.19 and later write `Elf64_Chdr`.
+fn gnu_uncompressed(bytes: &[u8]) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 12;
+    let size = bytes.strip_prefix(b"ZLIB")?.get(..8)?.try_into().ok()?;
+    let size = u64::from_be_bytes(size);
+    if size > MAX_DEBUG_BYTES {
+        return None;
+    }
+    inflated(bytes.get(HEADER_BYTES..)?, size)
+}
+
+fn inflated(stream: &[u8], size: u64) -> Option<Vec<u8>> {
     let mut contents = Vec::new();
-    let mut stream = flate2::read::ZlibDecoder::new(bytes.get(HEADER_BYTES..)?).take(size);
+    let mut stream = flate2::read::ZlibDecoder::new(stream).take(size);
     stream.read_to_end(&mut contents).ok()?;
     (contents.len() as u64 == size).then_some(contents)
 }
@@ -415,23 +432,41 @@ fn symbol_tables(sections: &[NamedSection]) -> Option<(Table, Table)> {
     (sane(&symbols) && sane(&strings)).then_some((symbols, strings))
 }
 
-/// Where the sections of debug information lie, and whether each is compressed.
-fn debug_sections(sections: &[NamedSection]) -> Vec<(String, Table, bool)> {
-    let debug = sections.iter().filter(|section| {
+/// Compression of a section of debug information.
+#[derive(Clone, Copy, Debug)]
+enum Packing {
+    None,
+    /// `SHF_COMPRESSED`.
+    Elf,
+    /// The section's name begins with `.zdebug_`.
+    Gnu,
+}
+
+/// The sections of debug information by their uncompressed names, `.debug_…`.
+fn debug_sections(sections: &[NamedSection]) -> Vec<(String, Table, Packing)> {
+    let debug = sections.iter().filter_map(|section| {
         let size = section.header.sh_size.get(LE);
-        section.name.starts_with(".debug_") && size <= MAX_DEBUG_BYTES
-    });
-    debug
-        .map(|section| {
-            let table = Table {
-                offset: section.header.sh_offset.get(LE),
-                size: section.header.sh_size.get(LE),
+        let table = Table {
+            offset: section.header.sh_offset.get(LE),
+            size,
+        };
+        let flags = section.header.sh_flags.get(LE);
+        let (name, packing) = if let Some(rest) = section.name.strip_prefix(".zdebug_") {
+            (format!(".debug_{rest}"), Packing::Gnu)
+        } else if section.name.starts_with(".debug_") {
+            let is_compressed = flags & u64::from(elf::SHF_COMPRESSED) != 0;
+            let packing = if is_compressed {
+                Packing::Elf
+            } else {
+                Packing::None
             };
-            let flags = section.header.sh_flags.get(LE);
-            let compressed = flags & u64::from(elf::SHF_COMPRESSED) != 0;
-            (section.name.clone(), table, compressed)
-        })
-        .collect()
+            (section.name.clone(), packing)
+        } else {
+            return None;
+        };
+        (size <= MAX_DEBUG_BYTES).then_some((name, table, packing))
+    });
+    debug.collect()
 }
 
 /// The GNU and the Go build id from the note segments.

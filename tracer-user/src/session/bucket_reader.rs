@@ -7,7 +7,7 @@ use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{BucketsRead, Event};
 use crate::go::buckets::{self, MAX_BUCKETS, MAX_FRAMES, MemRecord, NewBucket, ProfCycle};
-use crate::go::memory::{Memory as _, Unreadable};
+use crate::go::memory::Unreadable;
 use crate::go::memstats::HeapFigures;
 use crate::go::{memstats, specials};
 use crate::model::ReadRequest;
@@ -245,10 +245,8 @@ fn lost(edge: &Edge) -> Lost {
 }
 
 fn prof_cycle(edge: &Edge) -> Result<ProfCycle, Unreadable> {
-    edge.go
-        .memory()
-        .u32(edge.go.program.vars.mprof_cycle)
-        .map(ProfCycle)
+    let program = &edge.go.program;
+    ProfCycle::read(&edge.go.memory(), program.facts, &program.vars)
 }
 
 /// The samples that were alive at the attach, one by one. Comes after the first rows: it looks at

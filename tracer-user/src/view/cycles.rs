@@ -9,7 +9,7 @@ use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
 use crate::model::rows::Cycle;
 
-/// The runtime collects after 2 minutes without a cycle (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27); its
+/// The runtime collects after 2 minutes without a cycle (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27); its
 /// look for that comes about every 10 ms.
 const TIMER_NS: u64 = 119_900_000_000;
 /// A cycle that began below this share of the goal was not begun for it.

@@ -10,7 +10,7 @@ use super::table::{CYCLES_FOR_RATE, label};
 use super::ui_state::UiState;
 use crate::model::rows::{SiteRow, Status};
 
-/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
+/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27).
 const FORCED_GC_NS: u64 = 120_000_000_000;
 /// Least change of the live heap that is called one.
 const LEAST_GROWTH: f64 = 0.05 * 1024.0 * 1024.0;

@@ -105,7 +105,7 @@ pub(super) fn build(go: &Go, programs: &mut Vec<Program>) -> Result<()> {
                 // With a slash at its end `go build -o` takes a folder, also for a single program.
                 let folder = variant.folder().join(prefix).join("");
                 create_folder(&folder)?;
-                let mut command = go.command(None)?;
+                let mut command = go.command(None);
                 command
                     .args(["build", "-o"])
                     .arg(&folder)

@@ -13,6 +13,8 @@ pub struct Facts {
     pub func: FuncFacts,
     /// `runtime.memRecord` behind a bucket.
     pub record: RecordFacts,
+    /// The number of the profile's cycle.
+    pub prof_cycle: ProfCycleFacts,
     /// `runtime.special` and `specialprofile`.
     pub special: SpecialFacts,
     /// `runtime.mspan`.
@@ -106,7 +108,7 @@ pub enum InlinedFacts {
         /// `startLine`, i32.
         start_line: u64,
     },
-    /// 1.19: each node holds its parent's index and the position of the call.
+    /// 1.18 and 1.19: each node holds its parent's index and the position of the call.
     ByIndex {
         /// `parent`, i16; -1 for the function itself.
         parent: u64,
@@ -206,28 +208,59 @@ pub struct MheapFacts {
 pub struct GcControllerFacts {
     /// `gcPercent`, i32: GOGC.
     pub gc_percent: u64,
-    /// `memoryLimit`, i64: GOMEMLIMIT.
-    pub memory_limit: u64,
-    /// `gcPercentHeapGoal`.
-    pub gc_percent_heap_goal: u64,
-    /// `triggered`: heap when the present cycle began, all ones while none marks.
-    pub triggered: u64,
     /// `heapLive`: marked by the last cycle + allocated since.
     pub heap_live: u64,
     /// `heapMarked`: bytes that the last cycle marked.
     pub heap_marked: u64,
-    /// `heapInUse`: bytes of spans of objects.
-    pub heap_in_use: u64,
-    /// `heapReleased`: bytes of free spans that were given back to the kernel.
-    pub heap_released: u64,
-    /// `heapFree`: bytes of free spans that were not given back.
-    pub heap_free: u64,
-    /// `totalAlloc`: bytes of all objects ever allocated.
-    pub total_alloc: u64,
-    /// `totalFree`: bytes of all objects ever freed.
-    pub total_free: u64,
-    /// `mappedReady`: the operand rule of `gcController` finds this field.
-    pub mapped_ready: u64,
+    /// The accounts of the heap and the goal of the next cycle.
+    pub heap: HeapFacts,
+}
+
+/// Fields that account for the heap's memory and set the goal of the next cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeapFacts {
+    /// 1.19 and later: all of them in `gcControllerState`.
+    InController {
+        /// `memoryLimit`, i64: GOMEMLIMIT.
+        memory_limit: u64,
+        /// `gcPercentHeapGoal`.
+        gc_percent_heap_goal: u64,
+        /// `triggered`: heap when the present cycle began, all ones while none marks.
+        triggered: u64,
+        /// `heapInUse`: bytes of spans of objects.
+        heap_in_use: u64,
+        /// `heapReleased`: bytes of free spans that were given back to the kernel.
+        heap_released: u64,
+        /// `heapFree`: bytes of free spans that were not given back.
+        heap_free: u64,
+        /// `totalAlloc`: bytes of all objects ever allocated.
+        total_alloc: u64,
+        /// `totalFree`: bytes of all objects ever freed.
+        total_free: u64,
+        /// `mappedReady`: the operand rule of `gcController` finds this field.
+        mapped_ready: u64,
+    },
+    /// 1.18: the goal in `gcControllerState`, the rest in `mstats`. There is no GOMEMLIMIT, and what was allocated is
+    /// only counted by size class: a span's slots when a P takes it, less those left over when the P gives it up.
+    InMstats {
+        /// `gcControllerState.heapGoal`: all ones when GOGC is off.
+        heap_goal: u64,
+        /// `mstats.heap_sys`: bytes of all spans of objects and of free spans.
+        heap_sys: u64,
+        /// `mstats.heap_inuse`.
+        heap_in_use: u64,
+        /// `mstats.heap_released`.
+        heap_released: u64,
+    },
+}
+
+/// Form of the profile's cycle number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfCycleFacts {
+    /// 1.19 and later: the u32 `mProfCycle`, twice the number, plus 1 once the cycle is flushed.
+    InOne,
+    /// 1.18: `mProf`, the number as u32 and then `flushed` as a bool.
+    Apart,
 }
 
 /// `runtime.mstats` (the variable `memstats`).
@@ -264,6 +297,8 @@ pub struct MstatsFacts {
 pub struct HeapStatsFacts {
     /// Size of the struct.
     pub size: u64,
+    /// `inHeap`: bytes of spans of objects.
+    pub in_heap: u64,
     /// `inStacks`: bytes of spans of stacks.
     pub in_stacks: u64,
     /// `inWorkBufs`: bytes of spans that the GC works with.

@@ -131,7 +131,7 @@ const OUTERMOST: [&str; 2] = ["runtime.goexit", "runtime.goexit0"];
 
 /// Functions that the runtime runs goroutines of the program with.
 ///
-/// Source: `isSystemGoroutine`, Go `src/runtime/traceback.go`, go1.19 to go1.27.
+/// Source: `isSystemGoroutine`, Go `src/runtime/traceback.go`, go1.18 to go1.27.
 const OF_THE_PROGRAM: [&str; 3] = [
     "runtime.main",
     "runtime.handleAsyncEvent",

@@ -11,7 +11,7 @@ use crate::view::screen::Role;
 use crate::view::ui_state::UiState;
 use crate::view::words::kind_words;
 
-/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.19 to go1.27).
+/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27).
 const QUIET_GC_S: f64 = 120.0;
 
 /// Too early for a verdict: what is missing, and when it will be there.
