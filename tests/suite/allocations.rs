@@ -62,6 +62,8 @@ impl Traced {
             special: go.program.facts.special,
             jbe_filter: plan.jbe_filter(),
             sweepgen: go.program.sweepgen(),
+            heap_live: go.program.heap_live(),
+            end: None,
             ring_bytes: Some(RING_BYTES),
             log: false,
             alloc: Some(AllocSettings {

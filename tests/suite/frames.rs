@@ -11,7 +11,7 @@ use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::frame::Frame;
 use heaptop::go::memstats::HeapFigures;
 use heaptop::model::Model;
-use heaptop::model::rows::{GroupBy, History, Source, Target};
+use heaptop::model::rows::{Exit, GroupBy, History, Source, Target};
 use heaptop::ui::draw::{Look, draw};
 use heaptop::ui::glyphs::Glyphs;
 use heaptop::ui::theme::{Depth, Theme};
@@ -334,14 +334,17 @@ impl Story {
             }
         }
         self.model.apply(Event::Births(births));
-        self.model
-            .apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+        self.model.apply(Event::Probe(ProbeEvent::GcStart {
+            at_ns,
+            heap_bytes: None,
+        }));
         self.cycle += 1;
         self.live_bytes += 1 << 20;
         self.model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: self.live_bytes,
             cycle: None,
+            heap_bytes: None,
         }));
         self.now_ns += SECOND / 1_000;
         self.kernel(0);
@@ -405,8 +408,10 @@ impl Story {
                 }));
             }
         }
-        self.model
-            .apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+        self.model.apply(Event::Probe(ProbeEvent::GcStart {
+            at_ns,
+            heap_bytes: None,
+        }));
         for index in 0..self.sites.len() {
             live -= (524_288 * self.sites[index].5.1).min(live);
         }
@@ -416,6 +421,7 @@ impl Story {
             at_ns,
             live_bytes: self.live_bytes,
             cycle: None,
+            heap_bytes: None,
         }));
         for index in 0..self.sites.len() {
             for _ in 0..self.sites[index].5.1 {
@@ -614,7 +620,8 @@ fn exited() {
     let mut story = Story::after(TYK, 26);
     story.model.apply(Event::Exited {
         at_ns: story.now_ns,
-        how: Some("signal 15 (SIGTERM)".to_owned()),
+        exit: Exit::of_wait_status(Some(15), None),
+        how: None,
     });
     story.tick(600 * SECOND);
     snapshots("exited", &story, "");
@@ -1011,6 +1018,7 @@ fn text_for_pipes() {
     insta::assert_snapshot!("pipe-wide", text_block(&story.model, &wide));
     story.model.apply(Event::Exited {
         at_ns: story.now_ns,
+        exit: Exit::of_wait_status(Some(3 << 8), None),
         how: None,
     });
     let block = text_block(&story.model, &TextOptions::default());
@@ -1018,7 +1026,7 @@ fn text_for_pipes() {
         block
             .lines()
             .next()
-            .is_some_and(|line| line.ends_with("exited")),
+            .is_some_and(|line| line.ends_with(" exited: exit status 3")),
         "{block}"
     );
 }

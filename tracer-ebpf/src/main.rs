@@ -1,7 +1,7 @@
 //! The eBPF programs: one thin entry point per hook.
 //!
 //! Data flows one way: registers and memory of the target ([`regs`], [`stack`], [`mspan`]) → record ([`sampler`], [`gc`],
-//! [`spans`], [`exact`], [`calls`]) → ring buffer and counters ([`maps`]). No program does more than a bounded piece of work, and
+//! [`spans`], [`exact`], [`calls`], [`end`]) → ring buffer and counters ([`maps`]). No program does more than a bounded piece of work, and
 //! the only state is of the programs' own: which stacks were sent, and what waits for its span. What a record means is
 //! decided in userspace.
 //!
@@ -20,10 +20,11 @@
 #![allow(
     missing_docs,
     clippy::needless_pass_by_value,
-    reason = "`#[uprobe]` wraps each function in an undocumented one and passes the context by value"
+    reason = "`#[uprobe]` and its kin wrap each function in an undocumented one and pass the context by value"
 )]
 
 mod calls;
+mod end;
 mod exact;
 mod gc;
 mod maps;
@@ -33,7 +34,10 @@ mod sampler;
 mod spans;
 mod stack;
 
-use aya_ebpf::{macros::uprobe, programs::ProbeContext};
+use aya_ebpf::{
+    macros::{raw_tracepoint, uprobe},
+    programs::{ProbeContext, RawTracePointContext},
+};
 use tracer_ebpf::wire;
 
 /// On `runtime.setprofilebucket(p, b)`: a sampled object is born.
@@ -111,6 +115,20 @@ fn call(ctx: ProbeContext) -> u32 {
 fn other_call(ctx: ProbeContext) -> u32 {
     calls::called(&ctx, wire::KIND_OTHER_CALL);
     done(&ctx)
+}
+
+/// On the raw tracepoint `sched_process_exit`: a thread of the machine exits.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn process_exit(ctx: RawTracePointContext) -> i32 {
+    end::exited(&ctx);
+    0
+}
+
+/// On the raw tracepoint `mark_victim`: the OOM killer has chosen a process.
+#[raw_tracepoint(tracepoint = "mark_victim")]
+fn oom_victim(ctx: RawTracePointContext) -> i32 {
+    end::oom_victim(&ctx);
+    0
 }
 
 /// What every program returns: 0 tells perf not to write a sample of its own.

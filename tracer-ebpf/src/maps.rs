@@ -83,6 +83,9 @@ static GAPS: Array<u64> = Array::with_max_entries(wire::GAP_ENTRIES as u32 + 1, 
 #[map]
 static REMAINING: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
+#[map]
+static ENDED: Array<u64> = Array::with_max_entries(wire::ENDED_ENTRIES, 0);
+
 /// An allocation that is to be followed, and whose address its span will tell.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -111,6 +114,14 @@ macro_rules! globals {
 }
 
 globals! {
+    /// Run-time address of `runtime.gcController.heapLive`; 0 if unknown.
+    HEAP_LIVE, heap_live, 0;
+    /// Process id of the target in the initial pid namespace; 0 if unknown, which no thread that exits has.
+    TARGET_TGID, target_tgid, 0;
+    /// Offset of `task_struct.exit_code`.
+    TASK_EXIT_CODE, task_exit_code, 0;
+    /// Offset of `task_struct.tgid`.
+    TASK_TGID, task_tgid, 0;
     /// Which source runs.
     SOURCE, source, wire::SOURCE_SPANS;
     /// Mean bytes between two followed allocations.
@@ -307,6 +318,14 @@ pub(crate) fn gap(index: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn remaining() -> Option<*mut u64> {
     REMAINING.get_ptr_mut(0)
+}
+
+/// Writes an entry of [`ENDED`].
+#[inline(always)]
+pub(crate) fn set_ended(index: u32, value: u64) {
+    if let Some(place) = ENDED.get_ptr_mut(index) {
+        regs::set(place, value);
+    }
 }
 
 /// Lets an allocation of the goroutine `g` wait for its span.

@@ -6,7 +6,10 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_probe_read_user},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_probe_read_kernel,
+        bpf_probe_read_user,
+    },
     maps::ProgramArray,
     programs::ProbeContext,
 };
@@ -95,6 +98,19 @@ pub(crate) fn read_pair(address: u64) -> Option<[u64; 2]> {
 pub(crate) fn read_u64(address: u64) -> Option<u64> {
     // SAFETY: as in `read_u8`.
     unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// Four bytes of the kernel; `None` where they cannot be read.
+#[inline(always)]
+pub(crate) fn read_kernel_u32(address: u64) -> Option<u32> {
+    // SAFETY: the helper checks the kernel address itself and fails instead of faulting; to us it is only a number.
+    unsafe { bpf_probe_read_kernel(address as *const u32) }.ok()
+}
+
+/// Process id of the current task in the initial pid namespace.
+#[inline(always)]
+pub(crate) fn tgid() -> u64 {
+    bpf_get_current_pid_tgid() >> 32
 }
 
 /// Goes on with the first program of a table; returns where there is none.

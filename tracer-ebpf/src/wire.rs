@@ -56,6 +56,16 @@ pub const ALLOC_BITS_WORDS: usize = 16;
 /// them. Deeper stacks are cut and marked.
 pub const MAX_STACK_PCS: usize = 64;
 
+/// Entries of [`maps::ENDED`].
+pub const ENDED_ENTRIES: u32 = 2;
+/// Index in [`maps::ENDED`] of the target's exit code: [`END_SEEN`] and, in the lower half, `task_struct.exit_code`, laid out
+/// as a wait status: the signal in the lower 7 bits, the status in the second byte.
+pub const ENDED_EXIT: u32 = 0;
+/// Index in [`maps::ENDED`] of the OOM killer's choice: [`END_SEEN`] once it has chosen the target.
+pub const ENDED_OOM: u32 = 1;
+/// Bit of an entry of [`maps::ENDED`] that was written.
+pub const END_SEEN: u64 = 1 << 32;
+
 /// Value of [`globals::SOURCE`]: spans and large objects come with the stack of their allocation.
 pub const SOURCE_SPANS: u64 = 1;
 /// Value of [`globals::SOURCE`]: spans and large objects come without a stack, and complete the allocations that
@@ -130,7 +140,13 @@ pub struct GcRecord {
     /// Number of the cycle that ends, as `runtime.mheap_.sweepgen` counts it: two for each, the one that ends not yet
     /// among them. [`KIND_GC_MARKED`] only; 0 in the others, and where it could not be read.
     pub cycle: u64,
+    /// `gcController.heapLive`: bytes marked by the last cycle plus those allocated since. At [`KIND_GC_MARKED`] it is not
+    /// reset yet, so it still counts the garbage. [`HEAP_UNKNOWN`] in [`KIND_FLUSHED`], and where it could not be read.
+    pub heap_bytes: u64,
 }
+
+/// Value of [`GcRecord::heap_bytes`] where the heap was not read.
+pub const HEAP_UNKNOWN: u64 = u64::MAX;
 
 /// A span that a P takes to allocate from, or a large object. Everything as it is when the probe runs: before the first
 /// allocation from the span.
@@ -222,8 +238,9 @@ const _: () =
 const _: () = assert!(size_of::<SampleRecord>() == 32);
 const _: () =
     assert!(offset_of!(SampleRecord, object) == 16 && offset_of!(SampleRecord, bucket) == 24);
-const _: () = assert!(size_of::<GcRecord>() == 32);
+const _: () = assert!(size_of::<GcRecord>() == 40);
 const _: () = assert!(offset_of!(GcRecord, live_bytes) == 16 && offset_of!(GcRecord, cycle) == 24);
+const _: () = assert!(offset_of!(GcRecord, heap_bytes) == 32);
 
 /// Length in bytes of a record of this kind, header included; `None` for a kind that does not exist, or has no record.
 ///
@@ -243,9 +260,9 @@ pub const fn record_len(kind: u32) -> Option<usize> {
 /// allocates 250 MB/s makes, that is half a minute without a reader; userspace may ask for another size.
 pub const EVENTS_BYTES: u32 = 1 << 20;
 
-/// Names of the programs, all of type uprobe.
+/// Names of the programs, of type uprobe but for the last two.
 ///
-/// Where each is attached is found by userspace (`plan`): behind the stack check, never on a function's first
+/// Where each uprobe is attached is found by userspace (`plan`): behind the stack check, never on a function's first
 /// instruction and never as a return probe.
 pub mod programs {
     use super::N_PROBES;
@@ -274,6 +291,15 @@ pub mod programs {
     pub const CALL: &str = "call";
     /// [`KIND_OTHER_CALL`](super::KIND_OTHER_CALL). Reads no register but the flags.
     pub const OTHER_CALL: &str = "other_call";
+
+    /// Raw tracepoint [`PROCESS_EXIT_TRACEPOINT`]: the target's exit code.
+    pub const PROCESS_EXIT: &str = "process_exit";
+    /// `TP_PROTO(struct task_struct *, …)`, called by the thread that exits.
+    pub const PROCESS_EXIT_TRACEPOINT: &str = "sched_process_exit";
+    /// Raw tracepoint [`OOM_VICTIM_TRACEPOINT`]: the OOM killer chooses the target.
+    pub const OOM_VICTIM: &str = "oom_victim";
+    /// `TP_PROTO(struct task_struct *, uid_t)`; `TP_PROTO(int pid)` before Linux 6.9.
+    pub const OOM_VICTIM_TRACEPOINT: &str = "mark_victim";
 
     /// The program of each kind, indexed by kind; [`LARGE_RESULT`] beside it.
     pub const BY_KIND: [&str; N_PROBES] = [
@@ -318,6 +344,9 @@ pub mod maps {
     /// `-ln(1 - (k + ½) / 2 / GAP_ENTRIES) × RATE_BYTES` (below `ln 2`), the last is `ln 2 × RATE_BYTES`, taken as often as a coin
     /// shows heads in a row.
     pub const GAPS: &str = "GAPS";
+    /// Array of `u64`, [`ENDED_ENTRIES`](super::ENDED_ENTRIES) long: what the raw tracepoints saw of the target's end; 0 is
+    /// nothing yet.
+    pub const ENDED: &str = "ENDED";
     /// Per-CPU array of one `u64`: bytes until the next sample, plus 1; 0 before the first draw. The programs' own.
     pub const REMAINING: &str = "REMAINING";
 }
@@ -340,6 +369,9 @@ pub mod globals {
     pub const LOG: &str = "LOG";
     /// `u64`: run-time address of `runtime.mheap_.sweepgen`, four bytes wide. Default 0, where cycles come without number.
     pub const SWEEPGEN: &str = "SWEEPGEN";
+    /// `u64`: run-time address of `runtime.gcController.heapLive`, eight bytes wide. Default 0: records of GC cycles carry
+    /// [`HEAP_UNKNOWN`](super::HEAP_UNKNOWN).
+    pub const HEAP_LIVE: &str = "HEAP_LIVE";
     /// `u64`: [`SOURCE_SPANS`](super::SOURCE_SPANS) or [`SOURCE_EXACT`](super::SOURCE_EXACT); what the programs of spans and
     /// large objects do. Default [`SOURCE_SPANS`](super::SOURCE_SPANS).
     pub const SOURCE: &str = "SOURCE";
@@ -356,6 +388,13 @@ pub mod globals {
     pub const MALLOCGC_START: &str = "MALLOCGC_START";
     /// `u64`: first address behind it. Default 0.
     pub const MALLOCGC_END: &str = "MALLOCGC_END";
+
+    /// `u64`: process id of the target in the initial pid namespace. Default 0: no end is seen.
+    pub const TARGET_TGID: &str = "TARGET_TGID";
+    /// `u64`: offset in bytes of `task_struct.exit_code`, four bytes wide.
+    pub const TASK_EXIT_CODE: &str = "TASK_EXIT_CODE";
+    /// `u64`: offset in bytes of `task_struct.tgid`, four bytes wide.
+    pub const TASK_TGID: &str = "TASK_TGID";
 
     /// `u64`: offset in bytes of `g.m`. Default 48.
     pub const G_M: &str = "G_M";

@@ -17,7 +17,9 @@ use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::memstats::HeapFigures;
 use heaptop::model::Model;
 use heaptop::model::rows::Target;
-use tracer_ebpf::wire::{KIND_BORN, KIND_FLUSHED, KIND_FREED, KIND_GC_MARKED, KIND_GC_START};
+use tracer_ebpf::wire::{
+    HEAP_UNKNOWN, KIND_BORN, KIND_FLUSHED, KIND_FREED, KIND_GC_MARKED, KIND_GC_START,
+};
 
 const RECORDS: usize = 1_000_000;
 const BUCKETS: u64 = 10_000;
@@ -50,12 +52,12 @@ fn stream() -> Vec<Vec<u8>> {
         // 1 µs apart.
         let at_ns = 1_000 * records.len() as u64;
         match records.len() % CYCLE {
-            0 => records.push(record(at_ns, KIND_GC_START, &[0, 0])),
+            0 => records.push(record(at_ns, KIND_GC_START, &[0, 0, 128 << 20])),
             1 => {
                 let cycle = u64::from(FIRST_CYCLE) + 1 + (records.len() / CYCLE) as u64;
-                records.push(record(at_ns, KIND_GC_MARKED, &[64 << 20, cycle]));
+                records.push(record(at_ns, KIND_GC_MARKED, &[64 << 20, cycle, 128 << 20]));
             }
-            2 => records.push(record(at_ns, KIND_FLUSHED, &[0, 0])),
+            2 => records.push(record(at_ns, KIND_FLUSHED, &[0, 0, HEAP_UNKNOWN])),
             _ if live.len() >= LIVE => {
                 let (object, bucket) = live.pop_front().unwrap();
                 records.push(record(at_ns, KIND_FREED, &[object, bucket]));

@@ -71,6 +71,10 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         let value = half(offset)?;
         u8::try_from(value).map_err(|_| DecodeError::OutOfRange { kind, value })
     };
+    let heap_bytes = || {
+        let bytes = word(offset_of!(GcRecord, heap_bytes))?;
+        Ok((bytes != wire::HEAP_UNKNOWN).then_some(bytes))
+    };
     let event = match kind {
         wire::KIND_BORN => ProbeEvent::Born {
             at_ns,
@@ -82,13 +86,17 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
             object: word(offset_of!(SampleRecord, object))?,
             bucket: word(offset_of!(SampleRecord, bucket))?,
         },
-        wire::KIND_GC_START => ProbeEvent::GcStart { at_ns },
+        wire::KIND_GC_START => ProbeEvent::GcStart {
+            at_ns,
+            heap_bytes: heap_bytes()?,
+        },
         wire::KIND_GC_MARKED => ProbeEvent::GcMarked {
             at_ns,
             live_bytes: word(offset_of!(GcRecord, live_bytes))?,
             cycle: u32::try_from(word(offset_of!(GcRecord, cycle))?)
                 .ok()
                 .filter(|&cycle| cycle > 0),
+            heap_bytes: heap_bytes()?,
         },
         wire::KIND_FLUSHED => ProbeEvent::Flushed { at_ns },
         wire::KIND_SPAN | wire::KIND_LARGE => {
@@ -183,18 +191,28 @@ mod tests {
             }))
         );
         for (word, cycle) in [(9, Some(9)), (0, None), (u64::MAX, None)] {
-            let marked = record(&bytes(wire::KIND_GC_MARKED, &[42, word]));
+            let marked = record(&bytes(wire::KIND_GC_MARKED, &[42, word, 64]));
             assert_eq!(
                 marked,
                 Ok(Record::Event(ProbeEvent::GcMarked {
                     at_ns: 7,
                     live_bytes: 42,
-                    cycle
+                    cycle,
+                    heap_bytes: Some(64),
+                }))
+            );
+        }
+        for (word, heap_bytes) in [(64, Some(64)), (0, Some(0)), (wire::HEAP_UNKNOWN, None)] {
+            assert_eq!(
+                record(&bytes(wire::KIND_GC_START, &[0, 0, word])),
+                Ok(Record::Event(ProbeEvent::GcStart {
+                    at_ns: 7,
+                    heap_bytes
                 }))
             );
         }
         assert_eq!(
-            record(&bytes(wire::KIND_FLUSHED, &[0, 0])),
+            record(&bytes(wire::KIND_FLUSHED, &[0, 0, wire::HEAP_UNKNOWN])),
             Ok(Record::Event(ProbeEvent::Flushed { at_ns: 7 }))
         );
         let alloc = [1, 0xc010, 48, 0x50_0000, 0xc000, (11 << 32) + 48];

@@ -5,6 +5,7 @@
 //! of `bpf_ktime_get_ns`.
 
 mod anatomy;
+mod exit;
 mod probe;
 mod reads;
 mod target;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use anatomy::{
     AnatomyRead, CgroupEvents, CgroupLimit, CgroupRead, KernelMemory, MachineRead, PageTables,
 };
+pub use exit::Exit;
 pub use probe::{Allocated, ProbeEvent, Record, SpanTaken};
 pub use reads::{
     BucketsRead, CallsRead, Duty, GoroutinesRead, HeapRead, KernelCounters, Lost, N_KINDS,
@@ -139,7 +141,10 @@ pub enum Event {
     Exited {
         /// Time at which the end was noticed.
         at_ns: u64,
-        /// Cause in words (`signal 15 (SIGTERM)`), if known.
+        /// Exit status or signal.
+        #[serde(default)]
+        exit: Exit,
+        /// What else there is to say: it became another program, or its successor is waited for.
         how: Option<String>,
     },
 }

@@ -42,6 +42,17 @@ const FACT: &str = "VM: ";
 /// Facts of whole lines of JSON end so; they are judged and not shown.
 const BIG_FACTS: [&str; 2] = ["row", "truth"];
 const MUSL: &str = "x86_64-unknown-linux-musl";
+/// Facts about targets that were watched to their end, and the `exit` that heaptop reports of each.
+const ENDS: [(&str, &str); 2] = [
+    (
+        "exit_status",
+        r#""exit":{"status":7,"signal":null,"oom_kill":false}"#,
+    ),
+    (
+        "exit_oom",
+        r#""exit":{"status":null,"signal":9,"oom_kill":true}"#,
+    ),
+];
 /// A site that the fixture was told to keep objects in.
 const KEEPER: &str = "main.keepBytes";
 /// What a guest may take. A run needs 15 to 40 s, most of it emulation.
@@ -353,6 +364,9 @@ fn verdict(log: &str, count: usize) -> Result<String, Vec<String>> {
         "the target did not end as told",
         &|value| value == "7",
     );
+    for (name, expected) in ENDS {
+        expect(name, "the end is not explained", &|value| value == expected);
+    }
     faults.extend(
         facts("kernel_message")
             .iter()
@@ -496,8 +510,10 @@ mod tests {
     fn log(rows: &[String]) -> String {
         format!(
             "VM: keep=ok 400\r\nVM: gc=ok\r\nVM: churn=ok\r\nVM: heaptop_status=0\r\n{}VM: stop=ok\r\nVM: work=ok 12\r\n\
-             VM: target=alive\r\nVM: fixture_status=7\r\n{}VM_TEST_EXIT=0\r\n",
+             VM: target=alive\r\nVM: fixture_status=7\r\n{}{}VM_TEST_EXIT=0\r\n",
             rows.concat(),
+            ENDS.map(|(name, value)| format!("VM: {name}={value}\r\n"))
+                .concat(),
             sources::ALL.map(sources::good).concat()
         )
     }
@@ -537,6 +553,8 @@ mod tests {
             "work",
             "target",
             "fixture_status",
+            "exit_status",
+            "exit_oom",
         ] {
             let log = good().replace(&format!("VM: {fact}="), "VM: other=");
             let faults = verdict(&log, 2).unwrap_err();

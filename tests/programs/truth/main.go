@@ -28,6 +28,7 @@
 //	goroutines N        start N goroutines that stay parked in main.park
 //	exec                become whatever lies at this program's path now, in the same process
 //	exit CODE           answer, then end with that status
+//	panic               panic, which ends it with status 2
 //
 // The slices which hold the kept objects grow in main.hold*, so what main.keepBytes
 // and main.keepNodes allocate is exactly what was asked for. The runtime packs
@@ -119,6 +120,7 @@ var commands = map[string]command{
 	"goroutines":  {1, 1, func(a []int) (string, error) { return parkMany(a[0]), nil }},
 	"exec":        {0, 0, func([]int) (string, error) { return "", syscall.Exec(os.Args[0], os.Args, os.Environ()) }},
 	"exit":        {1, 1, func([]int) (string, error) { return "", nil }},
+	"panic":       {0, 0, func([]int) (string, error) { panic("as asked") }},
 }
 
 func run(name string, words []string) (string, error) {

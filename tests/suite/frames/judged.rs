@@ -275,7 +275,8 @@ fn the_end_keeps_what_was_known() {
     let mut story = Story::after(TYK, 26);
     story.model.apply(Event::Exited {
         at_ns: story.now_ns,
-        how: Some("signal 15 (SIGTERM)".to_owned()),
+        exit: Exit::of_wait_status(Some(9), Some(true)),
+        how: None,
     });
     story.tick(600 * SECOND);
     all_sizes("exited", &story, "", &leaks);

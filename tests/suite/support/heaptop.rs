@@ -23,6 +23,9 @@ pub(crate) fn heaptop(arguments: &[&str]) -> Output {
 /// The schema of lines about call sites, which most tests look at.
 pub(crate) const SITES: &str = "heaptop.sites/1";
 
+/// The schema of lines about the process as a whole.
+pub(crate) const PROCESS: &str = "heaptop.process/1";
+
 /// Whether a line of JSON is of a schema; it stands first in each.
 pub(crate) fn is_of(line: &str, schema: &str) -> bool {
     line.starts_with(&format!("{{\"schema\":\"{schema}\""))
@@ -124,6 +127,13 @@ impl Heaptop {
         Self::start(&arguments)
     }
 
+    /// The next line, whatever it is.
+    #[track_caller]
+    pub(crate) fn next_line(&self) -> String {
+        let line = self.lines.next();
+        line.unwrap_or_else(|| panic!("no more lines: {:?}", self.stderr.rest()))
+    }
+
     /// The next line about call sites.
     #[track_caller]
     pub(crate) fn next_json(&self) -> Value {
@@ -161,6 +171,15 @@ impl Heaptop {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, signal).expect("own child");
+    }
+
+    /// Waits for its end; its last line of a schema.
+    #[track_caller]
+    pub(crate) fn last_of(self, schema: &str) -> Value {
+        let lines = self.lines.rest();
+        let last = lines.iter().rfind(|line| is_of(line, schema));
+        let last = last.unwrap_or_else(|| panic!("no line: {:?}", self.stderr.rest()));
+        serde_json::from_str(last).unwrap_or_else(|err| panic!("{err}: {last}"))
     }
 
     /// Waits for its end.

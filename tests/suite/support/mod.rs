@@ -12,6 +12,10 @@ pub(crate) mod watched;
 
 use std::time::{Duration, Instant};
 
+use ::heaptop::plan::ProbePlan;
+use ::heaptop::probe::LoadSettings;
+use ::heaptop::process::go_process::GoProcess;
+
 /// Longest wait for any one thing. Tests wait for words and states; this ends those that never come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -20,6 +24,20 @@ pub(crate) fn cannot_run(why: &str) {
     let strict = std::env::var_os("HEAPTOP_TEST_STRICT").is_some_and(|value| value == "1");
     assert!(!strict, "cannot run, and HEAPTOP_TEST_STRICT is set: {why}");
     eprintln!("skipped: {why}");
+}
+
+/// Settings to load the probes of the sampler with.
+pub(crate) fn sampler_settings(go: &GoProcess, plan: &ProbePlan) -> LoadSettings {
+    LoadSettings {
+        special: go.program.facts.special,
+        jbe_filter: plan.jbe_filter(),
+        sweepgen: go.program.sweepgen(),
+        heap_live: go.program.heap_live(),
+        end: None,
+        ring_bytes: None,
+        log: false,
+        alloc: None,
+    }
 }
 
 /// Looks every few milliseconds until `found` gives something; panics after `patience`.

@@ -7,6 +7,7 @@ use super::Check;
 use crate::probe::calibrate;
 use crate::process::rights::{CAP_SYS_ADMIN, CAP_SYS_PTRACE, PROBES_NEED, Rights, raise_memlock};
 use crate::process::run_dir::RunDir;
+use crate::process::wait_status::version_of;
 
 /// The first kernel with all that is used: the ring buffer came with 5.8, the tests begin with this one.
 const LEAST_KERNEL: (u32, u32) = (5, 10);
@@ -54,12 +55,6 @@ pub fn examine() -> Machine {
         Err(why) => Err((why, format!("sudo heaptop, or give it {PROBES_NEED}"))),
     };
     Machine { checks, probes }
-}
-
-/// Major and minor number of a kernel's release: `6.1.0-28-amd64` is 6.1.
-fn version_of(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn kernel(release: &str, version: Option<(u32, u32)>) -> Check {

@@ -27,6 +27,10 @@ pub enum ProbeEvent {
     GcStart {
         /// Time of the probe hit.
         at_ns: u64,
+        /// `gcController.heapLive` when marking starts, the first figure of a `gctrace` line; `None` where the probe could
+        /// not read it.
+        #[serde(default)]
+        heap_bytes: Option<u64>,
     },
     /// Mark termination.
     GcMarked {
@@ -36,6 +40,10 @@ pub enum ProbeEvent {
         live_bytes: u64,
         /// Number of the cycle that ends; `None` where the probe could not read it.
         cycle: Option<u32>,
+        /// `gcController.heapLive` when marking ends, garbage included: the second figure of a `gctrace` line. What it gained
+        /// since the start was allocated while marking ran. `None` where the probe could not read it.
+        #[serde(default)]
+        heap_bytes: Option<u64>,
     },
     /// The runtime has flushed its profile: the cycle is complete in the buckets.
     Flushed {
@@ -103,7 +111,7 @@ impl ProbeEvent {
         match *self {
             Self::Born { at_ns, .. }
             | Self::Freed { at_ns, .. }
-            | Self::GcStart { at_ns }
+            | Self::GcStart { at_ns, .. }
             | Self::GcMarked { at_ns, .. }
             | Self::Flushed { at_ns }
             | Self::Alloc(Allocated { at_ns, .. })

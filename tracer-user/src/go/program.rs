@@ -285,6 +285,12 @@ impl Program {
         self.vars.mheap.wrapping_add(self.facts.mheap.sweepgen)
     }
 
+    /// Returns the run-time address of `runtime.gcController.heapLive`, a u64 in every release.
+    pub fn heap_live(&self) -> u64 {
+        let offset = self.facts.gc_controller.heap_live;
+        self.vars.gc_controller.wrapping_add(offset)
+    }
+
     /// Link-time bounds of one of the [`PROBED_FUNCTIONS`]; `None` when the executable does not have it.
     pub fn function(&self, name: &str) -> Option<Code> {
         let (_, range) = self.functions.iter().find(|(known, _)| *known == name)?;

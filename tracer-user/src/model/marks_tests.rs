@@ -90,11 +90,15 @@ fn birth(second: u64, object: u64, bucket: u64, weight: f64) -> Birth {
 /// Births in the second before `second`, then the mark of the next cycle.
 fn mark(model: &mut Model, second: u64) {
     let at_ns = START_NS + second * SECOND_NS;
-    model.apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+    model.apply(Event::Probe(ProbeEvent::GcStart {
+        at_ns,
+        heap_bytes: None,
+    }));
     model.apply(Event::Probe(ProbeEvent::GcMarked {
         at_ns,
         live_bytes: 5,
         cycle: None,
+        heap_bytes: None,
     }));
 }
 
@@ -338,6 +342,7 @@ fn a_hook_that_comes_late_is_that_of_its_own_cycle() {
         at_ns,
         live_bytes: 5,
         cycle: Some(number),
+        heap_bytes: None,
     }));
     model.apply(Event::Births(vec![birth(3, 0x200, CACHE, 100.0)]));
     assert_eq!(model.cycles_missed(), 0);
@@ -347,6 +352,7 @@ fn a_hook_that_comes_late_is_that_of_its_own_cycle() {
         at_ns: at_ns + 2 * SECOND_NS,
         live_bytes: 5,
         cycle: Some(number + 1),
+        heap_bytes: None,
     }));
     marks_read(&mut model, 5, number, &[]);
     assert!((objects(&model, "main.cache") - 10.0).abs() < 1e-9);
@@ -371,6 +377,7 @@ fn growth_has_a_slope_and_churn_has_none() {
             at_ns: START_NS + second * SECOND_NS + 5,
             live_bytes: 5,
             cycle: None,
+            heap_bytes: None,
         }));
         number += 1;
         marks_read(&mut model, second, number, &[]);

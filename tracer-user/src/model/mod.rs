@@ -237,9 +237,9 @@ impl Model {
                 self.note(at_ns, text);
             }
             Event::Tick { at_ns } => self.saw(at_ns),
-            Event::Exited { at_ns, how } => {
+            Event::Exited { at_ns, exit, how } => {
                 self.saw(at_ns);
-                self.status = Status::Exited { at_ns, how };
+                self.status = Status::Exited { at_ns, exit, how };
             }
         }
     }
@@ -326,7 +326,7 @@ impl Model {
                 self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { at_ns } => {
+            ProbeEvent::GcStart { at_ns, .. } => {
                 self.end_of_sweep();
                 self.timeline.started(at_ns);
             }
@@ -334,6 +334,7 @@ impl Model {
                 at_ns,
                 live_bytes,
                 cycle,
+                ..
             } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();

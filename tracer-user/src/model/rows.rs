@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::findings::Verdict;
-pub use crate::event::{History, Liveness, Source, Target};
+pub use crate::event::{Exit, History, Liveness, Source, Target};
 use crate::go::frame::Frame;
 
 /// Estimated bytes and objects, each with one standard error.
@@ -238,7 +238,9 @@ pub enum Status {
     Exited {
         /// When that was noticed, monotonic nanoseconds.
         at_ns: u64,
-        /// How, where it could be learnt.
+        /// Exit status or signal.
+        exit: Exit,
+        /// What else there is to say.
         how: Option<String>,
     },
 }

@@ -128,13 +128,20 @@ fn cycle(model: &mut Model, second: u64, bucket: u64, before: u64, after: u64, f
             },
         );
     }
-    probe(model, ProbeEvent::GcStart { at_ns });
+    probe(
+        model,
+        ProbeEvent::GcStart {
+            at_ns,
+            heap_bytes: None,
+        },
+    );
     probe(
         model,
         ProbeEvent::GcMarked {
             at_ns,
             live_bytes: 5,
             cycle: None,
+            heap_bytes: None,
         },
     );
     for i in 0..after {
@@ -198,6 +205,7 @@ fn a_cycle_counts_when_its_sweep_is_done_and_not_before() {
         &mut model,
         ProbeEvent::GcStart {
             at_ns: START_NS + 4 * SECOND_NS,
+            heap_bytes: None,
         },
     );
     assert!(
@@ -351,8 +359,8 @@ proptest! {
             match what {
                 0..=2 => probe(&mut model, ProbeEvent::Born { at_ns, object, bucket }),
                 3 | 4 => probe(&mut model, ProbeEvent::Freed { at_ns, object, bucket }),
-                5 => probe(&mut model, ProbeEvent::GcStart { at_ns }),
-                6 => probe(&mut model, ProbeEvent::GcMarked { at_ns, live_bytes: object , cycle: None}),
+                5 => probe(&mut model, ProbeEvent::GcStart { at_ns, heap_bytes: None }),
+                6 => probe(&mut model, ProbeEvent::GcMarked { at_ns, live_bytes: object , cycle: None, heap_bytes: None }),
                 7 => probe(&mut model, ProbeEvent::Flushed { at_ns }),
                 8 => swept(&mut model, at_ns),
                 9 => model.apply(Event::MarkBaseline { at_ns }),

@@ -126,11 +126,15 @@ mod tests {
     }
 
     fn cycle(model: &mut Model, start_ns: u64, end_ns: u64) {
-        model.apply(Event::Probe(ProbeEvent::GcStart { at_ns: start_ns }));
+        model.apply(Event::Probe(ProbeEvent::GcStart {
+            at_ns: start_ns,
+            heap_bytes: None,
+        }));
         model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns: end_ns,
             live_bytes: 100,
             cycle: None,
+            heap_bytes: None,
         }));
     }
 
@@ -184,7 +188,10 @@ mod tests {
     #[test]
     fn what_the_runtime_notes_while_it_marks_is_the_start() {
         let mut model = watched(Source::Spans);
-        model.apply(Event::Probe(ProbeEvent::GcStart { at_ns: 1900 * MS }));
+        model.apply(Event::Probe(ProbeEvent::GcStart {
+            at_ns: 1900 * MS,
+            heap_bytes: None,
+        }));
         let marking = HeapFigures {
             triggered_bytes: Some(195),
             heap_live_bytes: 230,
@@ -196,6 +203,7 @@ mod tests {
             at_ns,
             live_bytes: 100,
             cycle: None,
+            heap_bytes: None,
         }));
         assert_eq!(model.cycles().last().and_then(|c| c.start_bytes), Some(195));
     }

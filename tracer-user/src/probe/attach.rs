@@ -5,12 +5,15 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Ebpf;
-use aya::maps::{MapData, PerCpuArray, PerCpuHashMap, RingBuf};
-use aya::programs::UProbe;
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
+use aya::programs::{RawTracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya_log::EbpfLogger;
-use tracer_ebpf::wire::{CountKey, KIND_CALL, N_CALLS, N_KINDS, N_PROBES, maps, programs};
+use tracer_ebpf::wire::{
+    CountKey, END_SEEN, ENDED_EXIT, ENDED_OOM, KIND_CALL, N_CALLS, N_KINDS, N_PROBES, maps,
+    programs,
+};
 
 use super::calibrate::mean_run_ns;
 use super::load::chain;
@@ -36,6 +39,10 @@ pub struct Probes {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// By kind.
     links: [Vec<UProbeLink>; N_PROBES],
+    /// Written by the raw tracepoints that [`Probes::watch_end`] has attached.
+    ended: Array<MapData, u64>,
+    /// True if the raw tracepoint of the OOM killer is attached.
+    sees_oom: bool,
     /// While it is there the kernel measures how long programs run.
     timing: Option<OwnedFd>,
     /// Programs and the other maps live as long as this.
@@ -59,6 +66,15 @@ pub struct Counts {
     pub objects: Vec<(CountKey, u64)>,
     /// Objects that found no room in the kernel's map.
     pub overflow: u64,
+}
+
+/// The target's end as the raw tracepoints saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenEnd {
+    /// Its wait status; `None` if it has not ended, or nothing is attached that would see it.
+    pub wait_status: Option<u32>,
+    /// True if the OOM killer has chosen it; `None` if nothing is attached that would see it.
+    pub is_oom_victim: Option<bool>,
 }
 
 impl std::fmt::Debug for Probes {
@@ -97,6 +113,8 @@ impl Probes {
         let counts = take(maps::COUNTS)?;
         let overflow = take(maps::COUNTS_OVERFLOW)?;
         let reentries = take(maps::REENTRIES)?;
+        let ended = take(maps::ENDED)?;
+        let ended = Array::try_from(ended).map_err(|err| refuse(chain(&err)))?;
         let ring = RingBuf::try_from(ring).map_err(|err| refuse(chain(&err)))?;
         let hits = PerCpuArray::try_from(hits).map_err(|err| refuse(chain(&err)))?;
         let lost = PerCpuArray::try_from(lost).map_err(|err| refuse(chain(&err)))?;
@@ -114,6 +132,8 @@ impl Probes {
             undecodable: 0,
             logger,
             links: [const { Vec::new() }; N_PROBES],
+            ended,
+            sees_oom: false,
             timing: None,
             ebpf,
         };
@@ -184,6 +204,41 @@ impl Probes {
             self.links[kind as usize].push(link);
         }
         Ok(())
+    }
+
+    /// Attaches the raw tracepoints that see the target's end, if it was loaded with
+    /// [`EndSettings`](super::EndSettings): the choice of the OOM killer, and with `needs_wait_status` the exit of threads. A
+    /// kernel that refuses them leaves the cause of the end unknown, and nothing else.
+    pub fn watch_end(&mut self, needs_wait_status: bool) {
+        let mut attach = |name: &str, tracepoint: &str| {
+            let program = self.ebpf.program_mut(name);
+            let program: &mut RawTracePoint = program
+                .ok_or_else(|| format!("the object has no program {name}"))?
+                .try_into()
+                .map_err(|err: aya::programs::ProgramError| chain(&err))?;
+            let attached = program.load().and_then(|()| program.attach(tracepoint));
+            attached.map_err(|err| format!("{tracepoint}: {}", chain(&err)))
+        };
+        match attach(programs::OOM_VICTIM, programs::OOM_VICTIM_TRACEPOINT) {
+            Ok(_) => self.sees_oom = true,
+            Err(err) => log::info!("OOM kills are not seen: {err}"),
+        }
+        if needs_wait_status
+            && let Err(err) = attach(programs::PROCESS_EXIT, programs::PROCESS_EXIT_TRACEPOINT)
+        {
+            log::info!("exits are not seen: {err}");
+        }
+    }
+
+    /// Reads what the raw tracepoints have seen.
+    pub fn end(&self) -> SeenEnd {
+        let entry = |index: u32| self.ended.get(&index, 0).unwrap_or(0);
+        let (exit, oom) = (entry(ENDED_EXIT), entry(ENDED_OOM));
+        SeenEnd {
+            wait_status: (exit & END_SEEN != 0)
+                .then(|| u32::try_from(exit & u64::from(u32::MAX)).unwrap_or(0)),
+            is_oom_victim: self.sees_oom.then_some(oom & END_SEEN != 0),
+        }
     }
 
     fn program(&mut self, name: &str) -> Result<&mut UProbe, String> {

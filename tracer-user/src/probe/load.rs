@@ -8,6 +8,7 @@ use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::wire::{self, globals, maps};
 
+use super::task_layout::TaskLayout;
 use crate::go::facts::{Facts, SpecialFacts};
 use crate::process::rights::PROBES_NEED;
 use crate::refusal::Refusal;
@@ -24,12 +25,36 @@ pub struct LoadSettings {
     pub jbe_filter: u64,
     /// Run-time address of `runtime.mheap_.sweepgen`; 0 leaves the records of GC cycles without their numbers.
     pub sweepgen: u64,
+    /// Run-time address of `runtime.gcController.heapLive`; 0 leaves the records of GC cycles without the heap's size.
+    pub heap_live: u64,
+    /// What the programs need to see the target's end; `None` if they are not to be attached.
+    pub end: Option<EndSettings>,
     /// Size of the ring buffer, bytes: a power of two of at least a page; `None` for the default.
     pub ring_bytes: Option<u32>,
     /// Whether the programs write diagnostics of rare events.
     pub log: bool,
     /// What the programs of the sources `spans` and `exact` need; `None` for the sampler.
     pub alloc: Option<AllocSettings>,
+}
+
+/// What the programs of raw tracepoints need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct EndSettings {
+    /// Process id of the target in the initial pid namespace.
+    pub tgid: u32,
+    /// Layout of the kernel's `task_struct`.
+    pub task: TaskLayout,
+}
+
+impl EndSettings {
+    /// The globals of the object, by name.
+    fn globals(&self) -> [(&'static str, u64); 3] {
+        [
+            (globals::TARGET_TGID, self.tgid.into()),
+            (globals::TASK_EXIT_CODE, self.task.exit_code),
+            (globals::TASK_TGID, self.task.tgid),
+        ]
+    }
 }
 
 /// What the programs of `spans` and `exact` need to know.
@@ -158,8 +183,8 @@ impl Loader {
     pub fn start() -> Self {
         let (settings, wanted) = mpsc::sync_channel::<LoadSettings>(1);
         let thread = std::thread::spawn(move || {
-            // Outlives the loader, which borrows from it.
-            let alloc_globals;
+            // These outlive the loader, which borrows from them.
+            let (alloc_globals, end_globals);
             let mut loader = EbpfLoader::new();
             let Ok(settings) = wanted.recv() else {
                 // Whoever started us was refused; nothing is loaded and nobody looks at this.
@@ -179,8 +204,15 @@ impl Loader {
                 )
                 .override_global(globals::JBE_FILTER, &settings.jbe_filter, true)
                 .override_global(globals::SWEEPGEN, &settings.sweepgen, true)
+                .override_global(globals::HEAP_LIVE, &settings.heap_live, true)
                 .override_global(globals::LOG, &log, true)
                 .override_global(aya_log::LEVEL, &log_level, true);
+            if let Some(end) = &settings.end {
+                end_globals = end.globals();
+                for (name, value) in &end_globals {
+                    loader.override_global(name, value, true);
+                }
+            }
             if let Some(bytes) = settings.ring_bytes {
                 loader.map_max_entries(maps::EVENTS, bytes);
             }

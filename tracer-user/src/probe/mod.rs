@@ -8,6 +8,8 @@ pub mod calibrate;
 pub mod detach;
 pub mod leftovers;
 mod load;
+mod task_layout;
 
-pub use attach::{Counts, Probes};
-pub use load::{AllocLayout, AllocSettings, LoadSettings, Loader};
+pub use attach::{Counts, Probes, SeenEnd};
+pub use load::{AllocLayout, AllocSettings, EndSettings, LoadSettings, Loader};
+pub use task_layout::TaskLayout;

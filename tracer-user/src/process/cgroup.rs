@@ -92,19 +92,36 @@ fn unescaped(text: &str) -> String {
 
 /// The memory cgroup of a process; `None` where it has none, or nothing can be seen of it.
 pub fn read(pid: u32) -> Option<CgroupRead> {
+    read_at(&place_of(pid)?)
+}
+
+/// Returns the place of a process's memory cgroup.
+pub fn place_of(pid: u32) -> Option<Place> {
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    read_at(&place(&cgroup, &mountinfo)?)
+    place(&cgroup, &mountinfo)
+}
+
+/// Reads how many processes of a cgroup the OOM killer has killed so far, whether for its own limit or another's.
+pub fn oom_kills(place: &Place) -> Option<u64> {
+    let dir = *levels(place).first()?;
+    Some(events(dir, place.version)?.oom_kill)
+}
+
+/// Folders from the one that has the memory controller up to the top; empty where none has.
+fn levels(place: &Place) -> Vec<&Path> {
+    let names = Names::of(place.version);
+    let levels = place.dir.ancestors().take(MAX_LEVELS);
+    levels
+        .take_while(|dir| dir.starts_with(&place.top))
+        .skip_while(|dir| number(dir, names.usage).is_none())
+        .collect()
 }
 
 /// Reads a memory cgroup. One that does not have the controller belongs to the next above that has.
 pub fn read_at(place: &Place) -> Option<CgroupRead> {
     let names = Names::of(place.version);
-    let levels = place.dir.ancestors().take(MAX_LEVELS);
-    let levels = levels.take_while(|dir| dir.starts_with(&place.top));
-    let levels: Vec<&Path> = levels
-        .skip_while(|dir| number(dir, names.usage).is_none())
-        .collect();
+    let levels = levels(place);
     let dir = *levels.first()?;
     let stat = text(dir, "memory.stat").unwrap_or_default();
     let field = |name: &str| value(&stat, name);

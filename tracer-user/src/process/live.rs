@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memory::LiveMemory;
+use super::wait_status;
 use crate::go::profile::MappedFile;
 use crate::refusal::Refusal;
 
@@ -158,6 +159,20 @@ impl LiveProcess {
         let at_once = Timespec::default();
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         poll(&mut fds, Some(&at_once)).is_ok_and(|n_ready| n_ready > 0)
+    }
+
+    /// Returns its wait status after its end: as `wait` would give it to its parent. `None` before, and where the kernel does
+    /// not have it any more.
+    pub fn wait_status(&self) -> Option<u32> {
+        wait_status::of_ended(&self.pidfd, &self.proc)
+    }
+
+    /// Its pid in the initial pid namespace, which kernel programs see; `None` if heaptop runs in another one.
+    pub fn initial_pid(&self) -> Option<u32> {
+        /// `PROC_PID_INIT_INO` of `include/linux/proc_ns.h`.
+        const INITIAL_NAMESPACE: u64 = 0xefff_fffc;
+        let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
+        (namespace == INITIAL_NAMESPACE).then_some(self.pid)
     }
 
     /// Whether the process still runs the program that was opened: not after an `exec`, be it of the same

@@ -16,3 +16,4 @@ pub mod resident;
 pub mod rights;
 pub mod run_dir;
 pub mod target;
+pub mod wait_status;

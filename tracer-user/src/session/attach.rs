@@ -1,6 +1,7 @@
 //! From a pid to everything that a session runs on: which source fits, its probes, what the user has to know of it.
 
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::calls::CallsReader;
@@ -17,9 +18,12 @@ use crate::model::rows::{History, Source, Target};
 use crate::plan::calls::CallsPlan;
 use crate::plan::{self, ProbePlan, Wanted};
 use crate::probe::leftovers::Noted;
-use crate::probe::{AllocLayout, AllocSettings, LoadSettings, Loader, Probes};
+use crate::probe::{
+    AllocLayout, AllocSettings, EndSettings, LoadSettings, Loader, Probes, TaskLayout,
+};
 use crate::process::arm::{self, Armed, ArmedBy};
 use crate::process::go_process::GoProcess;
+use crate::process::wait_status;
 use crate::refusal::Refusal;
 use crate::source;
 use crate::source::governor::{ASSUMED_HIT_NS, DEFAULT_MAX_CPU_FRACTION, least_cpu_fraction};
@@ -95,6 +99,7 @@ pub(super) struct Attached {
 pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Refusal> {
     let no_probes = settings.source == Some(SourceChoice::Buckets);
     let loader = (!no_probes).then(Loader::start);
+    let task_layout = (!no_probes).then(|| std::thread::spawn(TaskLayout::of_this_kernel));
     let go = GoProcess::open(pid)?;
     let mut source = choose(&go, settings)?;
     let mut notes = Vec::new();
@@ -102,7 +107,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     // Once: the rate follows the size of the heap, and both sides must know the same.
     let kind = kind(&go, source);
     let placed = match loader {
-        Some(loader) => match place(loader, &go, kind, settings) {
+        Some(loader) => match place((loader, task_layout), &go, kind, settings) {
             Ok(placed) => Some(placed),
             Err(refusal) => {
                 notes.push(fall_back(&go, source, settings, refusal)?);
@@ -293,7 +298,7 @@ struct Placed {
 
 /// Loads and places the probes of a source.
 fn place(
-    loader: Loader,
+    (loader, task_layout): (Loader, Option<JoinHandle<Option<TaskLayout>>>),
     go: &GoProcess,
     kind: Option<source::Kind>,
     settings: &AttachSettings,
@@ -322,10 +327,18 @@ fn place(
             .mallocgc
             .map(|code| (code.start.wrapping_add(bias), code.end.wrapping_add(bias))),
     });
+    let end = || {
+        let task = task_layout?.join().ok().flatten()?;
+        let tgid = go.process.initial_pid()?;
+        Some(EndSettings { tgid, task })
+    };
+    let end = end();
     let ebpf = loader.finish(LoadSettings {
         special: go.program.facts.special,
         jbe_filter: plan.jbe_filter() | calls.jbe_filter(),
         sweepgen: go.program.sweepgen(),
+        heap_live: go.program.heap_live(),
+        end,
         ring_bytes: settings
             .ring_bytes
             .or(alloc.is_some().then_some(ALLOC_RING_BYTES)),
@@ -333,7 +346,10 @@ fn place(
         alloc,
     })?;
     let noted = Noted::make(go, plan.points.iter().chain(&calls.points));
-    let probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
+    let mut probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
+    if end.is_some() {
+        probes.watch_end(!wait_status::outlives_process());
+    }
     Ok(Placed {
         probes,
         plan,

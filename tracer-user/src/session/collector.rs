@@ -16,10 +16,11 @@ use super::bucket_reader::{BucketReader, live_samples};
 use super::budget::SamplerBudget;
 use super::calls::CallsReader;
 use super::edge::Edge;
+use super::end_reader::EndReader;
 use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
 use crate::clock::monotonic_ns;
-use crate::event::Event;
+use crate::event::{Event, Exit};
 use crate::go::memory::Unreadable;
 use crate::model::ReadRequest;
 use crate::plan::Kind;
@@ -136,6 +137,7 @@ impl Collector {
         let ring = ring.transpose()?;
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut end = EndReader::new(&self.edge.go.process);
         let mut anatomy = AnatomyReads::start(&self.edge.go);
         let mut samples = self.live_samples();
         let mut goroutines = GoroutineReader::new(&self.edge);
@@ -145,7 +147,7 @@ impl Collector {
                 _ = exit.readable() => {
                     self.drain(&mut batch);
                     batch.extend(self.calls.as_mut().map(|calls| calls.last(&self.edge)));
-                    batch.push(Event::Exited { at_ns: monotonic_ns(), how: None });
+                    batch.push(Event::Exited { at_ns: monotonic_ns(), exit: end.exit(&self.edge), how: None });
                     let _ = events.send(batch).await;
                     return Ok(());
                 }
@@ -159,6 +161,8 @@ impl Collector {
                     batch.push(read);
                 },
                 read = anatomy.next() => if self.edge.go.process.is_same() {
+                    // As often as this is often enough: kills in the same cgroup are rare.
+                    end = EndReader::new(&self.edge.go.process);
                     batch.push(Event::Anatomy(read));
                 },
                 request = requests.recv() => match request {
@@ -171,6 +175,7 @@ impl Collector {
                 batch.retain(|event| !is_memory_read(event));
                 batch.push(Event::Exited {
                     at_ns: monotonic_ns(),
+                    exit: Exit::default(),
                     how: Some(
                         "it replaced itself by exec: start heaptop again to watch the new program"
                             .into(),

@@ -11,6 +11,7 @@ mod calls;
 pub mod collector;
 pub mod diagnose;
 mod edge;
+mod end_reader;
 pub mod follow;
 mod goroutine_reader;
 pub mod lines;

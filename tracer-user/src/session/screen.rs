@@ -125,17 +125,13 @@ async fn show(
                     return Ok(Exit::CouldNot);
                 }
                 if let (false, Some(follow)) = (live, &follow) {
-                    let how = Some(follow.words());
-                    session.apply(vec![Event::Exited { at_ns: monotonic_ns(), how }]);
+                    waits(session, follow);
                 }
             }
             next = next(&mut follow), if !live => {
                 let Next::Session(next) = next else {
-                    if let (Some(follow), Status::Exited { at_ns, .. }) =
-                        (&follow, session.model().status())
-                    {
-                        let (at_ns, how) = (*at_ns, Some(follow.words()));
-                        session.apply(vec![Event::Exited { at_ns, how }]);
+                    if let Some(follow) = &follow {
+                        waits(session, follow);
                     }
                     continue;
                 };
@@ -147,6 +143,14 @@ async fn show(
                 live = true;
             }
         }
+    }
+}
+
+/// Adds to the end of the target that its successor is waited for.
+fn waits(session: &mut Session, follow: &Follow) {
+    if let Status::Exited { at_ns, exit, .. } = *session.model().status() {
+        let how = Some(follow.words());
+        session.apply(vec![Event::Exited { at_ns, exit, how }]);
     }
 }
 

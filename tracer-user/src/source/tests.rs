@@ -76,6 +76,7 @@ fn births_share_what_the_runtime_counted_and_stand_between_their_gc_steps() {
         at_ns: 15,
         live_bytes: 0,
         cycle: None,
+        heap_bytes: None,
     });
     let records = vec![stack(7), span(10, 7, 0, 0), marked, span(20, 7, 16, 0xffff)];
     let events = source.window(window(records, 100 + 96), &NoTables);

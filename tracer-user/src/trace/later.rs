@@ -332,6 +332,7 @@ mod tests {
                 at_ns: 4 * SECOND_NS,
                 live_bytes: 1,
                 cycle: None,
+                heap_bytes: None,
             }),
             Event::Probe(ProbeEvent::Freed {
                 at_ns: 5 * SECOND_NS,

@@ -91,7 +91,10 @@ mod tests {
         let events = vec![
             Event::Attached(Box::<Attached>::default()),
             Event::Heap(HeapRead::default()),
-            Event::Probe(ProbeEvent::GcStart { at_ns: 7 }),
+            Event::Probe(ProbeEvent::GcStart {
+                at_ns: 7,
+                heap_bytes: None,
+            }),
             Event::Tick { at_ns: 9 },
         ];
         let mut out = GzEncoder::new(Vec::new(), Compression::fast());

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::Trace;
 use crate::event::{
-    Birth, BucketsRead, CallsRead, Event, GoroutinesRead, HeapRead, History, ProbeEvent, Source,
-    Target,
+    Birth, BucketsRead, CallsRead, Event, Exit, GoroutinesRead, HeapRead, History, ProbeEvent,
+    Source, Target,
 };
 use crate::go::buckets::{BucketCounts, Counts, NewBucket};
 use crate::go::frame::Frame;
@@ -95,11 +95,13 @@ impl Parser {
             }),
             "S" => self.probe(ProbeEvent::GcStart {
                 at_ns: words.time()?,
+                heap_bytes: None,
             }),
             "M" => self.probe(ProbeEvent::GcMarked {
                 at_ns: words.time()?,
                 live_bytes: words.time()?,
                 cycle: u32::try_from(words.time()?).ok(),
+                heap_bytes: None,
             }),
             "R" => {
                 self.read = Some(BucketsRead {
@@ -120,15 +122,7 @@ impl Parser {
                 };
                 self.read.as_mut()?.counts.push((bucket, counts));
             }
-            "H" => {
-                let at_ns = words.time()?;
-                let (rss_bytes, figures) = rest.split_once(' ')?.1.split_once(' ')?;
-                self.push(Event::Heap(HeapRead {
-                    at_ns,
-                    rss_bytes: debug_form(rss_bytes)?,
-                    runtime: debug_form::<Option<HeapFigures>>(figures)?,
-                }));
-            }
+            "H" => self.push(Event::Heap(heap(rest)?)),
             "K" => self.calls(rest)?,
             "G" => {
                 let (at_ns, found) = rest.split_once(' ')?;
@@ -161,7 +155,8 @@ impl Parser {
             }
             "X" => {
                 let at_ns = words.time()?;
-                self.push(Event::Exited { at_ns, how: None });
+                let (exit, how) = (Exit::default(), None);
+                self.push(Event::Exited { at_ns, exit, how });
             }
             _ => return None,
         }
@@ -341,6 +336,17 @@ fn frame(pc: u64, words: &str) -> Option<Frame> {
 /// Reads Rust's debug form of a value, in which no text holds a brace.
 fn debug_form<T: DeserializeOwned>(text: &str) -> Option<T> {
     ron::from_str(&text.replace('{', "(").replace('}', ")")).ok()
+}
+
+/// A line of figures behind its kind.
+fn heap(line: &str) -> Option<HeapRead> {
+    let (at_ns, rest) = line.split_once(' ')?;
+    let (rss_bytes, figures) = rest.split_once(' ')?;
+    Some(HeapRead {
+        at_ns: at_ns.parse().ok()?,
+        rss_bytes: debug_form(rss_bytes)?,
+        runtime: debug_form::<Option<HeapFigures>>(figures)?,
+    })
 }
 
 #[cfg(test)]

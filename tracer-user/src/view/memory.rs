@@ -7,9 +7,9 @@ use super::layout::Layout;
 use super::names::width;
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::ui_state::UiState;
-use crate::event::CgroupLimit;
-use crate::event::CgroupRead;
+use crate::event::{CgroupLimit, CgroupRead, Exit};
 use crate::model::anatomy::{Anatomy, Moment, Part};
+use crate::model::rows::Status;
 
 /// Cells of a bar's label, with a blank on either side.
 const BAR_LABEL: usize = 12;
@@ -365,7 +365,9 @@ fn cgroup_parts(cgroup: &CgroupRead) -> Vec<(char, &'static str, &'static str, u
 }
 
 /// `46 % of memory.max; no oom, no max event`.
-fn usage_note(cgroup: &CgroupRead) -> String {
+///
+/// The events are as of the last read, so after the end they prove no absence: what happened then is known by `exit` alone.
+fn usage_note(cgroup: &CgroupRead, exit: Option<Exit>) -> String {
     let of_limit = cgroup_limit(cgroup).map_or_else(
         || "no limit is set".to_owned(),
         |(name, limit, usage)| {
@@ -385,15 +387,27 @@ fn usage_note(cgroup: &CgroupRead) -> String {
         .map(|(n, what)| format!("{} {what}", format::counted(n)))
         .collect();
         if told.is_empty() {
-            "no oom, no max event".to_owned()
+            String::new()
         } else {
             format!("events: {}", told.join(", "))
         }
     });
-    match events {
-        Some(events) => format!("{of_limit}; {events}"),
-        None => of_limit,
-    }
+    let without_events = || match exit.map(|exit| exit.oom_kill) {
+        Some(Some(true)) => "",
+        Some(None) => "oom ?",
+        Some(Some(false)) => "no oom",
+        None => "no oom, no max event",
+    };
+    let events = events.map(|events| match &*events {
+        "" => without_events().to_owned(),
+        _ => events,
+    });
+    let killed = exit.is_some_and(|exit| exit.oom_kill == Some(true));
+    let killed = killed.then(|| "out of memory: killed".to_owned());
+    let notes = [killed, events].into_iter().flatten();
+    notes
+        .filter(|note| !note.is_empty())
+        .fold(of_limit, |text, note| format!("{text}; {note}"))
 }
 
 /// Whether the anonymous memory of the cgroup is about that of this process.
@@ -406,7 +420,7 @@ fn is_one_process(cgroup: &CgroupRead, now: &Moment) -> bool {
         .is_some_and(|anon| (anon as f64 - own).abs() <= BESIDE * own)
 }
 
-fn cgroup_table(cgroup: &CgroupRead, now: &Moment, room: usize) -> Vec<Line> {
+fn cgroup_table(cgroup: &CgroupRead, now: &Moment, room: usize, exit: Option<Exit>) -> Vec<Line> {
     let columns = Columns::of(room);
     let parts = cgroup_parts(cgroup);
     let sizes: Vec<f64> = parts.iter().map(|part| part.3 as f64).collect();
@@ -437,7 +451,7 @@ fn cgroup_table(cgroup: &CgroupRead, now: &Moment, room: usize) -> Vec<Line> {
         lines.push(row(letter, name, &bytes(size), &percent(share), note));
     }
     let usage = bytes(cgroup.usage_bytes);
-    lines.push(row(' ', "usage", &usage, "100%", &usage_note(cgroup)));
+    lines.push(row(' ', "usage", &usage, "100%", &usage_note(cgroup, exit)));
     lines
 }
 
@@ -504,7 +518,11 @@ fn lines(ui: &UiState, layout: &Layout) -> Vec<Line> {
     }
     // The cgroup as a table where that leaves a graph too.
     if let Some(cgroup) = &anatomy.cgroup {
-        let whole = cgroup_table(cgroup, &anatomy.now, room);
+        let exit = match ui.reading.status {
+            Status::Exited { exit, .. } => Some(exit),
+            Status::Live => None,
+        };
+        let whole = cgroup_table(cgroup, &anatomy.now, room, exit);
         if lines.len() + whole.len() + 3 <= rows {
             lines.extend(whole);
         } else {
@@ -543,4 +561,45 @@ pub(super) fn panel(ui: &UiState, layout: &Layout) -> Panel {
         .map(|line| line.fit(area.cells()))
         .collect();
     Panel::new(PanelKind::View, area, lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::CgroupEvents;
+
+    #[test]
+    fn usage_note_claims_no_absence_of_an_oom_kill_after_one() {
+        let limit = CgroupLimit {
+            limit_bytes: 100,
+            usage_bytes: 46,
+        };
+        let mut cgroup = CgroupRead {
+            usage_bytes: 46,
+            max: Some(limit),
+            events: Some(CgroupEvents::default()),
+            ..CgroupRead::default()
+        };
+        let note = |cgroup: &CgroupRead, exit| usage_note(cgroup, exit);
+        let killed = |is_oom| Some(Exit::of_wait_status(Some(9), is_oom));
+        for (exit, expected) in [
+            (None, "46 % of memory.max; no oom, no max event"),
+            (
+                killed(Some(true)),
+                "46 % of memory.max; out of memory: killed",
+            ),
+            (killed(Some(false)), "46 % of memory.max; no oom"),
+            (killed(None), "46 % of memory.max; oom ?"),
+        ] {
+            assert_eq!(note(&cgroup, exit), expected);
+        }
+        cgroup.events = Some(CgroupEvents {
+            max: 2,
+            ..CgroupEvents::default()
+        });
+        assert_eq!(
+            note(&cgroup, killed(Some(true))),
+            "46 % of memory.max; out of memory: killed; events: 2 max"
+        );
+    }
 }

@@ -8,6 +8,7 @@ use super::outlook::{Outlook, outlook, text_column};
 use super::screen::{Line, Panel, PanelKind, Role};
 use super::table::{CYCLES_FOR_RATE, label};
 use super::ui_state::UiState;
+use super::words;
 use crate::model::rows::{SiteRow, Status};
 
 /// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27).
@@ -67,8 +68,8 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
 
 fn news(ui: &UiState, width: usize) -> Outlook {
     let reading = &ui.reading;
-    if let Status::Exited { at_ns, how } = &reading.status {
-        return exited(ui, *at_ns, how.as_deref(), width);
+    if let Status::Exited { at_ns, exit, how } = &reading.status {
+        return exited(ui, *at_ns, &words::end(*exit, how.as_deref()), width);
     }
     if !reading.ready {
         let name = names::shorten(&names::clean(&reading.target.name), 24);
@@ -94,23 +95,22 @@ fn news(ui: &UiState, width: usize) -> Outlook {
 }
 
 /// How it ended, and below what was known of it then.
-fn exited(ui: &UiState, at_ns: u64, how: Option<&str>, width: usize) -> Outlook {
+fn exited(ui: &UiState, at_ns: u64, end: &str, width: usize) -> Outlook {
     let reading = &ui.reading;
     let time = |ns| format::time_of_day(reading.target.unix_ns(ns), ui.options.utc_offset_s);
     let at = time(at_ns);
-    let how = how.map_or_else(String::new, |how| format!(", {}", names::clean(how)));
     let watched = format::duration(at_ns.saturating_sub(reading.target.attached_ns));
     let badge = "EXITED".to_owned();
     let right = "frozen".to_owned();
     let room = width.saturating_sub(text_column(&badge) + right.len() + 2);
     let text = [
-        format!("at {at}{how}, after {watched} of watching"),
-        format!("at {at}{how}, watched {watched}"),
-        format!("at {at}{how}"),
-        how.trim_start_matches(", ").to_owned(),
+        format!("at {at}: {end}, after {watched} of watching"),
+        format!("at {at}: {end}, watched {watched}"),
+        format!("at {at}: {end}"),
+        end.to_owned(),
     ]
     .into_iter()
-    .find(|text| !text.is_empty() && names::width(text) <= room)
+    .find(|text| names::width(text) <= room)
     .unwrap_or_else(|| format!("at {at}"));
     let mut below_badge = String::new();
     let below = if let Some(last) = outlook(ui, width) {

@@ -25,8 +25,8 @@ use crate::model::findings::{
 };
 use crate::model::goroutines::{CountThen, GoroutineGroup, Goroutines, ParkedStack};
 use crate::model::rows::{
-    Allocated, Baseline, Cycle, Estimate, HeapNow, History, Losses, Overhead, Rate, RowId, SiteRow,
-    Source, StackRow, Status, Target,
+    Allocated, Baseline, Cycle, Estimate, Exit, HeapNow, History, Losses, Overhead, Rate, RowId,
+    SiteRow, Source, StackRow, Status, Target,
 };
 
 /// What must hold for every frame.
@@ -281,6 +281,7 @@ fn process() -> impl Strategy<Value = Reading> {
             if who.3 {
                 reading.status = Status::Exited {
                     at_ns: who.1 / 2,
+                    exit: Exit::of_wait_status(Some(9), None),
                     how: who.2,
                 };
             }
@@ -619,11 +620,15 @@ fn event() -> impl Strategy<Value = Event> {
             }
         )),
         at.clone()
-            .prop_map(move |at| Event::Probe(ProbeEvent::GcStart { at_ns: ns(at) })),
+            .prop_map(move |at| Event::Probe(ProbeEvent::GcStart {
+                at_ns: ns(at),
+                heap_bytes: None
+            })),
         (at.clone(), any::<u32>()).prop_map(move |(at, live)| Event::Probe(ProbeEvent::GcMarked {
             at_ns: ns(at),
             live_bytes: live.into(),
-            cycle: None
+            cycle: None,
+            heap_bytes: None
         })),
         at.clone().prop_map(move |at| Event::Tick { at_ns: ns(at) }),
         at.clone()
@@ -672,6 +677,7 @@ fn event() -> impl Strategy<Value = Event> {
         ),
         Just(Event::Exited {
             at_ns: ns(700),
+            exit: Exit::of_wait_status(Some(9), Some(true)),
             how: None
         }),
     ]

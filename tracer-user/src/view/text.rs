@@ -222,12 +222,9 @@ fn process_line(model: &Model, opts: &TextOptions) -> String {
             }
         }
     }
-    if let Status::Exited { how, .. } = model.status() {
-        line.push_str(" exited");
-        if let Some(how) = how {
-            line.push_str(": ");
-            line.push_str(&names::clean(how));
-        }
+    if let Status::Exited { exit, how, .. } = model.status() {
+        line.push_str(" exited: ");
+        line.push_str(&words::end(*exit, how.as_deref()));
     }
     line
 }

@@ -110,14 +110,50 @@ watch_by() {
 	return 0
 }
 
+# Watches a program to its end: name of the fact, memory limit of its cgroup, the command that ends it. The program is
+# collected at once, so that kernels before 6.15 know its status by the tracepoint alone.
+watch_end() {
+	name=$1 limit=$2
+	: > /tmp/answers
+	: > /tmp/rows
+	rm -f /tmp/commands
+	mkfifo /tmp/commands
+	mkdir /sys/fs/cgroup/$name
+	echo $limit > /sys/fs/cgroup/$name/memory.max
+	/fixture < /tmp/commands > /tmp/answers 2>&1 &
+	target=$!
+	exec 3> /tmp/commands
+	wait_for '^ready ' /tmp/answers 300 || { fact $name "$(cat /tmp/answers)"; return 1; }
+	echo $target > /sys/fs/cgroup/$name/cgroup.procs
+	/heaptop --json --interval 500ms $target > /tmp/rows 2> /tmp/stderr &
+	tracer=$!
+	wait_for schema /tmp/rows 300
+	echo "$3" >&3
+	wait $target
+	wait $tracer
+	fact $name "$(grep -F '"schema":"heaptop.process/1"' /tmp/rows | tail -n 1 | grep -o '"exit":{[^}]*}')"
+	exec 3>&-
+	return 0
+}
+
+echo +memory > /sys/fs/cgroup/cgroup.subtree_control
 run &&
+	watch_end exit_status 512M 'exit 7' &&
 	watch_by spans 16 --source spans &&
 	watch_by arm 32 --arm &&
 	# Few: under emulation a trap takes up to 65 us. A cycle that begins inside of an allocation would add to its site.
 	GOGC=off watch_by exact 2 --exact
 status=$?
-dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|segfault|traps:|invalid opcode' | while read -r line; do
-	fact kernel_message "$line"
-done
+FAULTS='BUG:|WARNING:|Oops|segfault|traps:|invalid opcode'
+# Reports the kernel's messages that match, and clears them all.
+kernel_messages() {
+	dmesg -c | grep -E "$1" | while read -r line; do
+		fact kernel_message "$line"
+	done
+}
+kernel_messages "$FAULTS|Call Trace"
+# Last: the OOM killer prints a call trace of its own.
+[ $status = 0 ] && watch_end exit_oom 64M 'keepptr 4000000'
+kernel_messages "$FAULTS"
 echo "VM_TEST_EXIT=$status"
 poweroff -f

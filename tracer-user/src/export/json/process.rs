@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::model::anatomy::{self, Moment, Part};
 use crate::model::findings::{self, Findings, Kind};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
-use crate::model::rows::Cycle;
+use crate::model::rows::{Cycle, Exit, Status};
 use crate::view::words;
 
 /// Most groups of goroutines in a line, the largest and those that grow; the others are counted.
@@ -21,6 +21,7 @@ struct Line<'a> {
     schema: &'static str,
     at: String,
     target: Option<Target<'a>>,
+    exit: Option<Exit>,
     verdict: Verdict,
     leaks: Vec<Leak<'a>>,
     leaks_omitted: u64,
@@ -193,6 +194,10 @@ pub fn process_line(model: &Model, n_cycles: usize) -> String {
         schema: "heaptop.process/1",
         at: at(model, model.now_ns()),
         target: Target::of(model),
+        exit: match *model.status() {
+            Status::Exited { exit, .. } => Some(exit),
+            Status::Live => None,
+        },
         verdict: verdict(&findings),
         leaks: findings.leaks.iter().map(leak).collect(),
         leaks_omitted: findings.omitted,

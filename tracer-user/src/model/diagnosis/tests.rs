@@ -249,12 +249,15 @@ impl World {
             }));
             return;
         }
-        self.model
-            .apply(Event::Probe(ProbeEvent::GcStart { at_ns }));
+        self.model.apply(Event::Probe(ProbeEvent::GcStart {
+            at_ns,
+            heap_bytes: None,
+        }));
         self.model.apply(Event::Probe(ProbeEvent::GcMarked {
             at_ns,
             live_bytes: 5,
             cycle: None,
+            heap_bytes: None,
         }));
         if self.source == Source::Sampler {
             for (object, bucket, _) in dead {
@@ -617,8 +620,8 @@ proptest! {
             world.apply(match kind {
                 0..=3 => Event::Probe(ProbeEvent::Born { at_ns, object, bucket }),
                 4 => Event::Probe(ProbeEvent::Freed { at_ns, object, bucket }),
-                5 => Event::Probe(ProbeEvent::GcStart { at_ns }),
-                6 => Event::Probe(ProbeEvent::GcMarked { at_ns, live_bytes: 1 , cycle: None}),
+                5 => Event::Probe(ProbeEvent::GcStart { at_ns, heap_bytes: None }),
+                6 => Event::Probe(ProbeEvent::GcMarked { at_ns, live_bytes: 1 , cycle: None, heap_bytes: None }),
                 _ => Event::SamplerDetached { at_ns },
             });
             let findings = world.findings();

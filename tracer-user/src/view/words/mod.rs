@@ -8,6 +8,7 @@
 //! In reading order: [`process()`] is the verdict on the whole, [`limit`] the time that is left, [`leak`] and [`site`]
 //! the evidence; [`diagnosis`] puts them together with what was ruled out and what is not known.
 
+mod end;
 mod figures;
 mod leaks;
 mod looked_at;
@@ -25,6 +26,7 @@ use super::names::clean;
 use super::reading::Reading;
 use crate::model::rows::Status;
 
+pub use end::end;
 pub(in crate::view) use figures::{Things, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
@@ -93,11 +95,9 @@ fn heading(reading: &Reading, width: usize) -> Vec<String> {
     );
     let mut lines = wrap("", "  ", &what, width);
     lines.extend(wrap("", "  ", &how, width));
-    if let Status::Exited { how, .. } = &reading.status {
-        let how = how
-            .as_deref()
-            .map_or_else(String::new, |how| format!(": {}", clean(how)));
-        let exited = format!("The process has exited{how}. What follows is what was seen of it.");
+    if let Status::Exited { exit, how, .. } = &reading.status {
+        let end = end(*exit, how.as_deref());
+        let exited = format!("The process has exited: {end}. What follows is what was seen of it.");
         lines.extend(wrap("", "  ", &exited, width));
     }
     lines

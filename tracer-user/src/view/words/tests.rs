@@ -14,7 +14,7 @@ use crate::model::findings::{
 };
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{
-    Allocated, Estimate, History, Losses, Overhead, RowId, SiteRow, Source, Target,
+    Allocated, Estimate, Exit, History, Losses, Overhead, RowId, SiteRow, Source, Target,
 };
 
 const MI: f64 = 1024.0 * 1024.0;
@@ -240,14 +240,16 @@ fn a_collecting_one_says_what_is_missing() {
 }
 
 #[test]
-fn an_end_of_the_process_is_said_first() {
+fn reports_the_end_of_the_process_first() {
     let mut reading = reading(tyk());
     reading.status = Status::Exited {
         at_ns: reading.now_ns,
-        how: Some("signal 15 (SIGTERM)".to_owned()),
+        exit: Exit::of_wait_status(Some(9), Some(true)),
+        how: None,
     };
     let text = text(&reading, 80);
-    assert!(text.contains("has exited: signal 15 (SIGTERM)."), "{text}");
+    let expected = "has exited: killed by SIGKILL (out of memory).";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
