@@ -75,7 +75,8 @@ impl Traced {
             }),
         };
         let ebpf = Loader::start().finish(settings).expect("programs");
-        let probes = Probes::attach(ebpf, &plan, &go.process, false).expect("probes");
+        let probes =
+            Probes::attach(ebpf, &plan, &go.process, f64::INFINITY, false).expect("probes");
         Some(Self {
             child,
             lines,

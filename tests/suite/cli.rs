@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::cannot_run;
 use crate::support::go::{A_RELEASE, STRIPPED, copy_program};
 use crate::support::heaptop::{Heaptop, PROGRAM, SITES, heaptop, lines_of, only_sites, refused};
 use crate::support::ordered_json::Json;
 use crate::support::profile::Profile;
-use crate::support::serial::turn;
+use crate::support::serial::{can_probe, turn};
 use crate::support::truth::Truth;
 
 fn start() -> Option<Truth> {
@@ -582,4 +582,70 @@ fn nothing_comes_to_standard_error_while_all_is_well() {
     let ended = heaptop.ended();
     assert_eq!(ended.status.code(), Some(0));
     assert_eq!((ended.lines.len(), ended.stderr.as_str()), (2, ""));
+}
+
+/// Standard output on a full file system.
+fn into_full(arguments: &[&str]) -> Output {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("a device");
+    Command::new(PROGRAM)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(full)
+        .output()
+        .expect("heaptop runs")
+}
+
+#[test]
+fn every_command_says_why_its_output_was_not_written_and_what_next() {
+    let _turn = turn();
+    if !can_probe() {
+        return;
+    }
+    let Some(truth) = start() else { return };
+    let pid = truth.pid().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace.gz");
+    let trace = trace.to_str().expect("text");
+    assert!(
+        heaptop(&["--json", "--count", "1", "--trace", trace, &pid])
+            .status
+            .success()
+    );
+    for arguments in [
+        &["snapshot", &pid, "-o", "-"][..],
+        &["--count", "1", &pid],
+        &["--json", "--count", "1", &pid],
+        &["diagnose", "--for", "1s", &pid],
+        &["diagnose", "--json", "--for", "1s", &pid],
+        &["doctor", &pid],
+        &["doctor", "--json"],
+        &["ps"],
+        &["ps", "--json"],
+        &["replay", "--diagnose", trace],
+    ] {
+        let refused = refused(&into_full(arguments));
+        assert_eq!(
+            refused.what, "cannot write to standard output",
+            "{arguments:?}"
+        );
+        assert!(
+            refused.why.contains("No space left"),
+            "{arguments:?}: {refused:?}"
+        );
+        assert!(
+            refused.next.contains("make room"),
+            "{arguments:?}: {refused:?}"
+        );
+    }
+    let no_folder = "/no/such/folder/file";
+    for option in ["--trace", "--debug-log"] {
+        let refused = refused(&heaptop(&[
+            "--json", "--count", "1", option, no_folder, &pid,
+        ]));
+        assert!(refused.what.contains(no_folder), "{refused:?}");
+        assert!(refused.next.contains("a folder"), "{refused:?}");
+    }
 }

@@ -1,13 +1,14 @@
 //! `heaptop doctor`: its verdict is that of the watch it speaks of.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::support::cannot_run;
-use crate::support::go::{A_RELEASE, STRIPPED, copy_program};
+use crate::support::go::{A_RELEASE, STRIPPED, copy_program, go};
 use crate::support::heaptop::{PROGRAM, heaptop, only_sites};
+use crate::support::lines::Lines;
 use crate::support::serial::{can_probe, turn};
 use crate::support::truth::Truth;
 
@@ -123,5 +124,66 @@ fn without_rights_for_probes_the_verdict_is_that_of_the_watch() {
             let said = String::from_utf8_lossy(&watch.stderr);
             assert!(said.contains("--no-probes"), "{said}");
         }
+    }
+}
+
+#[test]
+fn cgo_is_said_of_programs_that_link_c_and_of_no_others() {
+    const PURE: &str =
+        "package main\nimport \"fmt\"\nfunc main() { fmt.Println(\"ready\"); fmt.Scanln() }\n";
+    const REAL: &str = "package main\n// static int twice(int x) { return 2*x; }\nimport \"C\"\nimport \"fmt\"\nfunc main() { fmt.Println(\"ready\", C.twice(2)); fmt.Scanln() }\n";
+    // The resolver is Go's own, but the package os/user is C's.
+    const USER: &str = "package main\nimport (\"fmt\"; \"net\"; \"os/user\")\nfunc main() { u, _ := user.Current(); fmt.Println(\"ready\", u, net.IPv4len); fmt.Scanln() }\n";
+    for (name, source, cgo_enabled, arguments, expected) in [
+        ("pure", PURE, "0", &[][..], false),
+        ("pure-cgo-enabled", PURE, "1", &[], false),
+        ("real", REAL, "1", &[], true),
+        ("real-stripped", REAL, "1", &["-ldflags=-s -w"], true),
+        ("netgo", USER, "1", &["-tags=netgo"], true),
+        (
+            "netgo-osusergo",
+            USER,
+            "1",
+            &["-tags=netgo,osusergo"],
+            false,
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("main.go");
+        std::fs::write(&path, source).expect("own folder");
+        let Some(mut go) = go(A_RELEASE) else { return };
+        let built = go
+            .args(["build", "-o", name])
+            .args(arguments)
+            .arg(&path)
+            .current_dir(folder.path())
+            .env("CGO_ENABLED", cgo_enabled)
+            .env("GOFLAGS", "")
+            .output()
+            .expect("go runs");
+        if !built.status.success() {
+            cannot_run(&format!(
+                "{name}: {}",
+                String::from_utf8_lossy(&built.stderr)
+            ));
+            continue;
+        }
+        let mut program = Command::new(folder.path().join(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let lines = Lines::of(program.stdout.take().expect("a pipe"));
+        assert!(lines.next().is_some_and(|line| line.starts_with("ready")));
+        let output = heaptop(&["doctor", "--json", &program.id().to_string()]);
+        let checks = checks(&output);
+        let go = checks
+            .iter()
+            .find(|check| check["check"] == "go")
+            .expect("a check");
+        let detail = go["detail"].as_str().expect("text");
+        assert_eq!(detail.ends_with(", cgo"), expected, "{name}: {detail}");
+        program.kill().expect("own child");
+        program.wait().expect("own child");
     }
 }

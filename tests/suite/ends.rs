@@ -213,7 +213,8 @@ fn tracepoints_see_the_wait_status_and_the_oom_kill() {
         let mut settings = sampler_settings(&go, &plan);
         settings.end = Some(EndSettings { tgid, task });
         let ebpf = Loader::start().finish(settings).expect("programs");
-        let mut probes = Probes::attach(ebpf, &plan, &go.process, false).expect("probes");
+        let mut probes =
+            Probes::attach(ebpf, &plan, &go.process, f64::INFINITY, false).expect("probes");
         probes.watch_end(true);
         let alive = SeenEnd {
             wait_status: None,

@@ -17,6 +17,7 @@ use heaptop::ui::glyphs::Glyphs;
 use heaptop::ui::theme::{Depth, Theme};
 use heaptop::view::input::{Action, Input, Key, handle};
 use heaptop::view::order::Sort;
+use heaptop::view::popup::Export;
 use heaptop::view::{Options, TextOptions, UiState, text_block, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -251,6 +252,7 @@ impl Story {
         story.model.apply(Event::HitCost {
             at_ns: 0,
             ns: 14_000.0,
+            calls_ns: None,
         });
         story
     }
@@ -308,6 +310,7 @@ impl Story {
         story.model.apply(Event::HitCost {
             at_ns: 0,
             ns: 1_400.0,
+            calls_ns: None,
         });
         story
     }
@@ -950,7 +953,10 @@ fn keys_ask_the_session_for_what_only_it_can_do() {
     let story = Story::after(TYK, 6);
     let mut ui = UiState::new(Options::default());
     ui.refresh(&story.model, (80, 24));
-    assert_eq!(press(&mut ui, &story.model, "e"), [Action::Export]);
+    assert_eq!(
+        press(&mut ui, &story.model, "e"),
+        [Action::Export(Export::Profile)]
+    );
     assert_eq!(press(&mut ui, &story.model, "b"), [Action::MarkBaseline]);
     assert_eq!(
         press(&mut ui, &story.model, "B\n"),

@@ -89,7 +89,8 @@ fn equals_gctrace(release: &str) {
     let plan = plan(&go.program, &*go.image, Wanted::Sampler).expect("places for probes");
     let settings = sampler_settings(&go, &plan);
     let ebpf = Loader::start().finish(settings).expect("programs");
-    let mut probes = Probes::attach(ebpf, &plan, &go.process, false).expect("probes");
+    let mut probes =
+        Probes::attach(ebpf, &plan, &go.process, f64::INFINITY, false).expect("probes");
     truth.ask("start-churn 2");
     let (mut started, mut cycles) = (None, Vec::new());
     wait_for("cycles", PATIENCE, || {

@@ -567,8 +567,27 @@ fn the_end_of_the_target_freezes_the_screen() {
     terminal.see("EXITED");
     terminal.see("frozen");
     terminal.see("main.keepBytes");
-    terminal.press("e", "wrote heaptop-truth-");
-    let file = files(scene.folder.path()).remove(0);
+    // All that is still known can be saved.
+    terminal.press("e", "all rows and the verdict");
+    terminal.press("\r", "wrote heaptop-truth-");
+    crate::support::wait_for("three files", crate::support::PATIENCE, || {
+        (files(scene.folder.path()).len() == 3).then_some(())
+    });
+    let file = |ending: &str| {
+        let mut files = files(scene.folder.path()).into_iter();
+        files
+            .find(|file| file.to_string_lossy().ends_with(ending))
+            .expect(ending)
+    };
+    let text = |ending: &str| std::fs::read_to_string(file(ending)).expect("readable");
+    assert!(text(".txt").contains("The process has exited"));
+    assert_eq!(text(".json").lines().count(), 2);
+    assert!(
+        text(".json")
+            .lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
+    let file = file(".pb.gz");
     let profile = Profile::read(&std::fs::read(file).expect("readable"));
     assert!(!profile.samples.is_empty());
     terminal.press("/keepBytes\r\r", "keep.go:");

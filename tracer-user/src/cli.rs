@@ -88,7 +88,7 @@ pub struct WatchArgs {
     #[arg(long, value_enum, value_name = "SOURCE",
         conflicts_with_all = ["exact", "no_probes", "arm"])]
     pub source: Option<SourceChoice>,
-    /// Most that probes of allocations may take of one CPU, such as 0.5%, 1% or 25%; `off` for no limit. Above it
+    /// Most that all probes may take of one CPU in any second, such as 0.5%, 1% or 25%; `off` for no limit. Above it
     /// they are on for a part of the time, figures are scaled, and the header says so [default: 1%]
     #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
     pub max_overhead: Option<f64>,
@@ -177,7 +177,7 @@ impl WatchArgs {
 pub struct PerArgs {
     /// Count the calls of this function, so that growth is told for each: its whole name, or as much of the end as only
     /// it has, such as proxy.(*Handler).ServeHTTP. Calls that the compiler has inlined are not seen. A call costs
-    /// about 1 us; above 0.1% of a CPU they are counted 2 s of each 60, unless --max-overhead is off. `off` counts none
+    /// about 1 us; above 0.1% of a CPU they are counted in short windows, unless --max-overhead is off. `off` counts none
     /// [default: the requests of net/http or gRPC, where the program serves any]
     #[arg(long, value_name = "FUNCTION")]
     pub per: Option<String>,
@@ -243,7 +243,7 @@ pub struct DiagnoseArgs {
     /// Source to use instead of the one that fits
     #[arg(long, value_enum, value_name = "SOURCE", conflicts_with_all = ["no_probes", "arm"])]
     pub source: Option<SourceChoice>,
-    /// Most that probes of allocations may take of one CPU, such as 0.5%, 1% or 25%; `off` for no limit
+    /// Most that all probes may take of one CPU in any second, such as 0.5%, 1% or 25%; `off` for no limit
     /// [default: 1%]
     #[arg(long, value_name = "PERCENT", value_parser = parse_overhead, conflicts_with = "no_probes")]
     pub max_overhead: Option<f64>,

@@ -107,6 +107,9 @@ pub enum Event {
         at_ns: u64,
         /// Nanoseconds of CPU time per hit.
         ns: f64,
+        /// The same for a counted call, whose program only adds one; `None` where this was not measured now.
+        #[serde(default)]
+        calls_ns: Option<f64>,
     },
     /// The sampler's two probes were detached to keep the budget; bucket reads go on.
     SamplerDetached {

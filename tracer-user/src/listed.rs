@@ -41,6 +41,19 @@ impl Default for Offer {
 }
 
 impl Offer {
+    /// The source that a watch uses by itself: of a process with this `MemProfileRate`, where probes can be placed, or why
+    /// not. The one decision of `ps`, `doctor` and the watch.
+    pub fn of(rate_bytes: u64, probes: Result<(), &str>) -> Self {
+        match (rate_bytes, probes) {
+            (0, Ok(())) => Self::Spans,
+            (0, Err(why)) => Self::Nothing(format!(
+                "its sampler is off, so heaptop needs probes, and cannot place them: {why}"
+            )),
+            (_, Ok(())) => Self::Sampler,
+            (_, Err(_)) => Self::Buckets,
+        }
+    }
+
     /// One word, as in JSON.
     pub fn word(&self) -> &'static str {
         match self {
@@ -57,5 +70,19 @@ impl Offer {
             Self::Nothing(why) => Some(why),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_probes_the_runtimes_own_records_are_read_where_there_are_any() {
+        assert_eq!(Offer::of(524_288, Ok(())), Offer::Sampler);
+        assert_eq!(Offer::of(524_288, Err("no uprobes")), Offer::Buckets);
+        assert_eq!(Offer::of(0, Ok(())), Offer::Spans);
+        let none = Offer::of(0, Err("no uprobes"));
+        assert!(none.why().is_some_and(|why| why.ends_with("no uprobes")));
     }
 }

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub next: String,
     /// The kernel denied it to this user: something that needs less might still work.
     pub lacks_rights: bool,
+    /// The kernel places no probes here, for want of rights or otherwise: reading alone might still work.
+    pub lacks_probes: bool,
 }
 
 impl Refusal {
@@ -25,6 +27,7 @@ impl Refusal {
             why: printable(why.into()),
             next: printable(next.into()),
             lacks_rights: false,
+            lacks_probes: false,
         }
     }
 
@@ -39,6 +42,13 @@ impl Refusal {
     #[must_use]
     pub fn lacking_rights(mut self, lacks: bool) -> Self {
         self.lacks_rights = lacks;
+        self
+    }
+
+    /// Says that the kernel places no probes here.
+    #[must_use]
+    pub fn lacking_probes(mut self) -> Self {
+        self.lacks_probes = true;
         self
     }
 }

@@ -3,8 +3,6 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::patience::Patience;
 use crate::exit::Exit;
 use crate::probe;
@@ -58,7 +56,13 @@ pub(super) fn log_to(path: &Path) -> anyhow::Result<()> {
         .create(true)
         .append(true)
         .open(path)
-        .with_context(|| format!("cannot write the log {}", path.display()))?;
+        .map_err(|err| {
+            Refusal::new(
+                format!("cannot write the log {}", path.display()),
+                err.to_string(),
+                "name a file in a folder that can be written",
+            )
+        })?;
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Debug)
         .target(env_logger::Target::Pipe(Box::new(file)))

@@ -1,8 +1,9 @@
 //! `heaptop doctor`: what would work and what is missing.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
+use super::stdout;
 use crate::cli::DoctorArgs;
 use crate::doctor::{Check, Report, State, examine};
 use crate::exit::Exit;
@@ -19,14 +20,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         let colours = std::io::stdout().is_terminal() && !no_color;
         text(&report, args.target.as_deref(), colours)
     };
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
-        Err(err) if err.kind() != ErrorKind::BrokenPipe => return Err(err.into()),
-        _ => {}
-    }
+    stdout::write(text.as_bytes())?;
     Ok(if report.would_run() {
         Exit::Done
     } else {

@@ -15,8 +15,11 @@ use crate::refusal::Refusal;
 /// Names tried when a file exists already: `-2`, `-3` and so on.
 const MAX_NAME_TRIES: u32 = 100;
 
-/// `heaptop-NAME-PID-TIME.pb.gz`, the time in the local zone.
-pub fn profile_name(name: &str, pid: &str, at_unix_ns: i64) -> PathBuf {
+/// How the name of a profile ends.
+pub const PROFILE: &str = ".pb.gz";
+
+/// `heaptop-NAME-PID-TIME` with this ending, the time in the local zone.
+pub fn name(name: &str, pid: &str, at_unix_ns: i64, ending: &str) -> PathBuf {
     let at = Timestamp::from_nanosecond(i128::from(at_unix_ns)).unwrap_or_default();
     let at = at
         .to_zoned(TimeZone::system())
@@ -27,18 +30,18 @@ pub fn profile_name(name: &str, pid: &str, at_unix_ns: i64) -> PathBuf {
         .chars()
         .map(|c| if c == '/' || c.is_control() { '_' } else { c })
         .collect();
-    PathBuf::from(format!("heaptop-{name}-{pid}-{at}.pb.gz"))
+    PathBuf::from(format!("heaptop-{name}-{pid}-{at}{ending}"))
 }
 
-/// Writes a file that does not exist yet, under this name or the next free one; returns the name taken.
-pub fn create_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, Refusal> {
+/// Writes a file that does not exist yet, under this name or the next free one before `ending`; returns the name taken.
+pub fn create_new(path: &Path, ending: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
     let text = path.to_string_lossy();
-    let stem = text.strip_suffix(".pb.gz").unwrap_or(&text);
+    let stem = text.strip_suffix(ending).unwrap_or(&text);
     for n in 1..=MAX_NAME_TRIES {
         let path = if n == 1 {
             path.to_owned()
         } else {
-            PathBuf::from(format!("{stem}-{n}.pb.gz"))
+            PathBuf::from(format!("{stem}-{n}{ending}"))
         };
         match write(&path, bytes, Existing::Keep) {
             Ok(()) => return Ok(path),

@@ -9,4 +9,5 @@ pub mod pick;
 pub mod ps;
 pub mod replay;
 pub mod snapshot;
+pub mod stdout;
 pub mod watch;

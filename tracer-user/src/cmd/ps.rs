@@ -1,9 +1,10 @@
 //! `heaptop ps`: the Go processes that run here.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 
 use serde::Serialize;
 
+use super::stdout;
 use crate::cli::PsArgs;
 use crate::exit::Exit;
 use crate::listed::ListedProcess;
@@ -43,14 +44,8 @@ pub fn run(args: &PsArgs) -> anyhow::Result<Exit> {
     if let Some(advice) = listing.advice().filter(|_| !args.json) {
         let _ = writeln!(std::io::stderr(), "heaptop: {advice}");
     }
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(err) if err.kind() != ErrorKind::BrokenPipe => Err(err.into()),
-        _ => Ok(Exit::Done),
-    }
+    stdout::write(text.as_bytes())?;
+    Ok(Exit::Done)
 }
 
 fn json(process: &ListedProcess) -> serde_json::Result<String> {

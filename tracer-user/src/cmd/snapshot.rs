@@ -1,7 +1,7 @@
 //! `heaptop snapshot`: one pprof heap profile from the target's own records, without probes.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use crate::cli::SnapshotArgs;
@@ -13,7 +13,7 @@ use crate::process::target;
 use crate::refusal::Refusal;
 use crate::symbolize::Symbolizer;
 
-use super::files;
+use super::{files, stdout};
 
 /// Runs the command.
 pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
@@ -39,8 +39,7 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
     let names: HashMap<_, _> = names.into_iter().collect();
     let bytes = pprof::encode(&heap, &names)?;
     if args.output.as_deref() == Some(Path::new("-")) {
-        let mut stdout = std::io::stdout();
-        if stdout.is_terminal() {
+        if std::io::stdout().is_terminal() {
             return Err(Refusal::new(
                 "will not write a compressed profile to a terminal",
                 "-o - means standard output",
@@ -48,10 +47,8 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
             )
             .into());
         }
-        return match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
-            Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),
-            _ => Ok(Exit::Done),
-        };
+        stdout::write(&bytes)?;
+        return Ok(Exit::Done);
     }
     let path = match &args.output {
         Some(path) => {
@@ -59,7 +56,13 @@ pub fn run(args: &SnapshotArgs) -> anyhow::Result<Exit> {
             path.clone()
         }
         None => files::create_new(
-            &files::profile_name(go.process.name(), &pid.to_string(), at_unix_ns),
+            &files::name(
+                go.process.name(),
+                &pid.to_string(),
+                at_unix_ns,
+                files::PROFILE,
+            ),
+            files::PROFILE,
             &bytes,
         )?,
     };

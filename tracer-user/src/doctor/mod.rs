@@ -117,27 +117,20 @@ pub fn examine(target: Option<&str>) -> Report {
     let machine = machine::examine();
     let mut checks = machine.checks;
     let looked = target.map(target::examine);
-    let offer = looked.as_ref().and_then(|looked| looked.rate_bytes);
-    let probes = match machine.probes {
-        Ok(text) => Check::ok("probes", text),
-        // The sampler's records can be read without probes; nothing else can.
-        Err((why, next)) if offer == Some(0) => Check::missing("probes", why, next),
-        Err((why, next)) => Check::degraded(
+    let rate_bytes = looked.as_ref().and_then(|looked| looked.rate_bytes);
+    let may_probe = machine.probes.as_ref().map(|_| ());
+    let may_probe = may_probe.map_err(|(why, _)| why.as_str());
+    let offer = rate_bytes.map(|rate_bytes| Offer::of(rate_bytes, may_probe));
+    checks.push(match (&machine.probes, &offer) {
+        (Ok(text), _) => Check::ok("probes", text),
+        (Err((why, next)), Some(Offer::Nothing(_))) => Check::missing("probes", why, next),
+        (Err((why, next)), _) => Check::degraded(
             "probes",
             format!("{why}; a program whose sampler is on is watched by reads alone"),
             next,
         ),
-    };
-    let may_probe = probes.state == State::Ok;
-    checks.push(probes);
-    let mut source = None;
-    if let Some(looked) = looked {
-        checks.extend(looked.checks);
-        source = looked.rate_bytes.map(|rate| match (rate, may_probe) {
-            (0, _) => Offer::Spans,
-            (_, true) => Offer::Sampler,
-            (_, false) => Offer::Buckets,
-        });
-    }
+    });
+    checks.extend(looked.map(|looked| looked.checks).unwrap_or_default());
+    let source = offer.filter(|offer| offer.why().is_none());
     Report { checks, source }
 }

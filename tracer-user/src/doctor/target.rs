@@ -36,9 +36,12 @@ fn look(target: &str, looked: &mut Looked) -> Result<(), (&'static str, Refusal)
     checks.push(Check::ok("target", format!("{name} (pid {pid})")));
 
     let build = build_info(&process).map_err(|refusal| ("go", refusal))?;
-    checks.push(Check::ok("go", format!("built with {}", of_build(&build))));
+    let go = GoProcess::open(pid);
+    let has_cgo = go.as_ref().is_ok_and(|go| go.program.has_cgo(&*go.image));
+    let text = format!("built with {}", of_build(&build, has_cgo));
+    checks.push(Check::ok("go", text));
 
-    let go = GoProcess::open(pid).map_err(|refusal| {
+    let go = go.map_err(|refusal| {
         let check = if refusal.what.contains("memory") {
             "memory"
         } else {
@@ -83,8 +86,8 @@ fn build_info(process: &LiveProcess) -> Result<BuildInfo, Refusal> {
     BuildInfo::read(&Image::open(file)?)
 }
 
-/// `go1.26.6, experiments greenteagc, -trimpath`.
-fn of_build(build: &BuildInfo) -> String {
+/// `go1.26.6, experiments greenteagc, cgo`.
+fn of_build(build: &BuildInfo, has_cgo: bool) -> String {
     let mut words = vec![build.version.clone()];
     if !build.experiments.is_empty() {
         words.push(format!("experiments {}", build.experiments.join(" ")));
@@ -92,7 +95,7 @@ fn of_build(build: &BuildInfo) -> String {
     if build.setting("-pgo").is_some() {
         words.push("a profile (PGO)".into());
     }
-    if build.setting("CGO_ENABLED") == Some("1") {
+    if has_cgo {
         words.push("cgo".into());
     }
     if let Some(mode) = build.setting("-buildmode").filter(|mode| *mode != "exe") {

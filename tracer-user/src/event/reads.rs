@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::go::buckets::{BucketCounts, NewBucket};
 use crate::go::goroutines::AllGoroutines;
@@ -119,6 +119,28 @@ pub struct Duty {
     pub on_fraction: f64,
     /// Share of one CPU that they would cost if they were always on.
     pub wanted_cpu_fraction: f64,
-    /// Share of one CPU that is allowed.
+    /// Share of one CPU that is allowed; infinite, in JSON null, without a limit.
+    #[serde(deserialize_with = "null_is_infinite")]
     pub max_cpu_fraction: f64,
+}
+
+fn null_is_infinite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duty_without_a_limit_comes_back_from_a_trace() {
+        let duty = Duty {
+            at_ns: 7,
+            on_fraction: 1.0,
+            wanted_cpu_fraction: 0.5,
+            max_cpu_fraction: f64::INFINITY,
+        };
+        let line = serde_json::to_string(&duty).expect("JSON");
+        assert_eq!(serde_json::from_str::<Duty>(&line).expect("a duty"), duty);
+    }
 }

@@ -14,6 +14,7 @@ use prost::Message as _;
 use super::pprof_proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use crate::go::frame::Frame;
 pub use crate::go::profile::{HeapProfile, MappedFile, Record};
+use crate::go::symbol::decoded;
 
 /// The frame of each return address.
 pub type Names = HashMap<u64, Arc<Frame>>;
@@ -241,7 +242,7 @@ impl<'a> Builder<'a> {
             return id;
         }
         let id = self.functions.len() as u64 + 1;
-        let name = self.strings.index(&frame.symbol);
+        let name = self.strings.index(&decoded(&frame.symbol));
         let filename = self.strings.index(&frame.file);
         let start_line = i64::from(frame.start_line);
         self.functions.push(Function {

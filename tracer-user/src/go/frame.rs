@@ -2,16 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use super::symbol::{self, decoded};
 
 /// A function on a stack, with the position of the call (or of the allocation) in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
-    /// Name as `runtime.Frame.Function` has it, type arguments of generics shown as `[...]`:
-    /// `main.(*cache[...]).put`.
+    /// Name as shown: that of `runtime.Frame.Function`, with type arguments of generics as `[...]` and the escapes of
+    /// import paths decoded: `main.(*cache[...]).put`, `gopkg.in/yaml.v3.Unmarshal`.
     pub function: Arc<str>,
     /// Full name of the symbol, as profiles of Go 1.21 and later name the function:
-    /// `main.(*cache[go.shape.int]).put`. The same `Arc` where nothing was shortened.
+    /// `main.(*cache[go.shape.int]).put`, `gopkg.in/yaml%2ev3.Unmarshal`. The same `Arc` as `function` where they agree.
     pub symbol: Arc<str>,
     /// Source file as the compiler wrote it: absolute, or beginning with a module path after
     /// `-trimpath`; `?` when not known.
@@ -56,27 +59,39 @@ impl Frame {
         }
     }
 
+    /// Import path of the function's package, escaped as in symbols: only there is its end certain.
+    pub fn package(&self) -> &str {
+        let is_escaped = self.symbol.contains('%');
+        symbol::package(if is_escaped {
+            &self.symbol
+        } else {
+            &self.function
+        })
+    }
+
     /// Whether the function is known.
     pub fn is_named(&self) -> bool {
         self.entry != 0
     }
 }
 
-/// The name as the runtime prints it: from the first `[` to the last `]` becomes `[...]`.
+/// Returns the name to show for a symbol: as the runtime prints it, where all from the first `[` to the last `]` becomes
+/// `[...]`, with the escapes of import paths decoded. All names are made here.
 ///
 /// Source: `runtime/symtab.go`, `funcNameForPrint`, go1.21 to go1.27; the linker of older releases writes names
 /// that way into the table.
 pub fn name_for_print(symbol: &Arc<str>) -> Arc<str> {
-    match (symbol.find('['), symbol.rfind(']')) {
+    let short = match (symbol.find('['), symbol.rfind(']')) {
         (Some(open), Some(close)) if open < close => {
-            let short = format!("{}[...]{}", &symbol[..open], &symbol[close + 1..]);
-            if short == **symbol {
-                Arc::clone(symbol)
-            } else {
-                short.into()
-            }
+            Cow::Owned(format!("{}[...]{}", &symbol[..open], &symbol[close + 1..]))
         }
-        _ => Arc::clone(symbol),
+        _ => Cow::Borrowed(&**symbol),
+    };
+    let name = decoded(&short);
+    if *name == **symbol {
+        Arc::clone(symbol)
+    } else {
+        name.into()
     }
 }
 
@@ -94,5 +109,9 @@ mod tests {
         assert_eq!(print("main.f[...]"), "main.f[...]");
         assert_eq!(print("main.f.func1"), "main.f.func1");
         assert_eq!(print("odd]["), "odd][");
+        assert_eq!(
+            print("gopkg.in/yaml%2ev3.F[a%2eb.T]"),
+            "gopkg.in/yaml.v3.F[...]"
+        );
     }
 }

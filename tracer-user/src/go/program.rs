@@ -22,6 +22,9 @@ use crate::refusal::Refusal;
 
 pub use super::layout::{FactsFrom, Layout};
 
+/// The function through which C calls Go, of package `runtime/cgo`, go1.18 to go1.27.
+const CGO_ENTRY: &str = "crosscall2";
+
 /// Functions that carry probes. They are looked up together with those of the variables' rules, in one
 /// pass over the tables.
 pub const PROBED_FUNCTIONS: [&str; 6] = [
@@ -328,6 +331,16 @@ impl Program {
             .into_iter()
             .map(|(name, range)| (name, self.code_of(range)));
         codes.collect()
+    }
+
+    /// True if C code is linked: the program has Go's package `runtime/cgo`. The build setting `CGO_ENABLED` only says that
+    /// it could have been.
+    pub fn has_cgo(&self, image: &dyn Memory) -> bool {
+        let is_entry = &mut |symbol: &str| symbol == CGO_ENTRY;
+        self.modules.first().is_some_and(|main| {
+            let found = main.lines.pclntab.functions_where(image, is_entry);
+            found.iter().any(|(_, ranges)| !ranges.is_empty())
+        })
     }
 
     /// The functions of the executable with a symbol of which `is_wanted` holds, by the names that stacks have; wrappers

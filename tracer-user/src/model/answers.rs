@@ -79,12 +79,18 @@ impl Model {
         }
         let (first, last) = (self.hits.front()?, self.hits.back()?);
         let seconds = last.0.saturating_sub(first.0) as f64 / SECOND_NS as f64;
-        let hits_per_sec = (seconds > 0.0).then(|| last.1.saturating_sub(first.1) as f64 / seconds);
-        let share = |(hits, ns): (f64, f64)| hits * ns / SECOND_NS as f64;
+        let calls = last.1.saturating_sub(first.1) as f64;
+        let others = last.2.saturating_sub(first.2) as f64;
+        let others_ns = self.hit_cost_ns.map(|ns| others * ns);
+        let calls_ns = self.call_cost_ns.or(self.hit_cost_ns).map(|ns| calls * ns);
+        let per_sec = |amount: f64| (seconds > 0.0).then(|| amount / seconds);
+        let spent_ns = others_ns
+            .zip(calls_ns)
+            .map(|(others, calls)| others + calls);
         Some(Overhead {
-            hits_per_sec,
-            cpu_fraction: hits_per_sec.zip(self.hit_cost_ns).map(share),
-            hits: Some(last.1),
+            hits_per_sec: per_sec(calls + others),
+            cpu_fraction: spent_ns.and_then(|ns| per_sec(ns / SECOND_NS as f64)),
+            hits: Some(last.1 + last.2),
         })
     }
 

@@ -17,8 +17,10 @@ pub const LOOK_NS: u64 = 15 * SECOND_NS;
 pub const MAX_LOOKS: usize = 240;
 /// Candidates that are counted at once.
 pub const MAX_FUNCTIONS: usize = tracer_ebpf::wire::N_CALLS;
-/// The present rate is taken over so much counted time.
+/// Counted time that the present rate is taken over.
 const NOW_NS: u64 = 10 * SECOND_NS;
+/// Longest time that the present rate is taken over, where calls are counted in windows.
+const LONGEST_NOW_NS: u64 = 60 * SECOND_NS;
 /// A gap is closed when so much was counted behind it: half of a window.
 const BEHIND_GAP_NS: u64 = SECOND_NS;
 /// Fewer calls are no rate to divide by: chance alone moves 30 of them by a third in 90 of 100 cases.
@@ -33,7 +35,7 @@ const T_90: [f64; 4] = [6.314, 2.920, 2.353, 2.132];
 pub struct Calls {
     /// The function.
     pub function: Arc<str>,
-    /// Calls a second over the last ten counted seconds; `None` before one has passed.
+    /// Calls a second over the last ten counted seconds, at most the last minute; `None` before one second or 30 calls.
     pub per_sec: Option<f64>,
     /// Calls a second over the whole history, of an hour at most; `None` where calls or windows are too few.
     pub mean_per_sec: Option<Interval>,
@@ -155,8 +157,8 @@ pub(super) struct CallHistory {
     functions: Vec<Arc<str>>,
     last: CallsRead,
     looks: VecDeque<Look>,
-    /// Counted time and calls of the last reads.
-    recent: VecDeque<(u64, [u64; MAX_FUNCTIONS])>,
+    /// Time, counted time and calls of the last reads.
+    recent: VecDeque<(u64, u64, [u64; MAX_FUNCTIONS])>,
     gap: Gap,
     /// Calls a nanosecond before the gap.
     before_gap: [f64; MAX_FUNCTIONS],
@@ -184,8 +186,11 @@ impl CallHistory {
         self.add_to_look(read.at_ns, calls, counted_ns);
         self.add_to_gap(calls, counted_ns, all_ns, read.is_on);
         if counted_ns > 0 || self.recent.is_empty() {
-            self.recent.push_back((read.counted_ns, now));
-            while self.recent.len() > 2 && self.recent[1].0 + NOW_NS <= read.counted_ns {
+            self.recent.push_back((read.at_ns, read.counted_ns, now));
+            let is_old = |(at_ns, counted_ns, _): &(u64, u64, _)| {
+                counted_ns + NOW_NS <= read.counted_ns || at_ns + LONGEST_NOW_NS <= read.at_ns
+            };
+            while self.recent.len() > 2 && is_old(&self.recent[1]) {
                 self.recent.pop_front();
             }
         }
@@ -249,15 +254,16 @@ impl CallHistory {
         let i = self.busiest()?;
         let last = &self.last;
         let (first_read, last_read) = (self.recent.front()?, self.recent.back()?);
-        let recent_ns = last_read.0.saturating_sub(first_read.0);
-        let recent = last_read.1[i].saturating_sub(first_read.1[i]) as f64;
+        let recent_ns = last_read.1.saturating_sub(first_read.1);
+        let recent = last_read.2[i].saturating_sub(first_read.2[i]);
         let in_gap = self.gap.ns as f64 * self.before_gap[i];
         let per_sec = |look: &Look| {
             (look.counted_ns > 0).then(|| per_second(look.calls[i] as f64, look.counted_ns))
         };
         Some(Calls {
             function: Arc::clone(&self.functions[i]),
-            per_sec: (recent_ns >= SECOND_NS).then(|| per_second(recent, recent_ns)),
+            per_sec: (recent_ns >= SECOND_NS || (recent_ns > 0 && recent >= MIN_CALLS))
+                .then(|| per_second(recent as f64, recent_ns)),
             mean_per_sec: self.rate(i, 0, u64::MAX),
             total: cumulative(last)[i] as f64 + self.uncounted[i] + in_gap,
             counted_fraction: if last.all_ns == 0 {

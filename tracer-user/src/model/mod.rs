@@ -37,6 +37,7 @@ use std::sync::Arc;
 use crate::event::{Attached, Event, HeapRead, KernelCounters, ProbeEvent};
 use crate::go::buckets::{Counts, MAX_BUCKETS};
 use crate::go::profile::MappedFile;
+use crate::source::limit::Group;
 use bucket::Bucket;
 use calls::CallHistory;
 use diagnosis::Diagnosis;
@@ -88,8 +89,10 @@ pub struct Model {
     ready: bool,
     reconcile: Reconcile,
     kernel: KernelCounters,
-    hits: VecDeque<(u64, u64)>,
+    /// Times, hits of counted calls and hits of all other probes.
+    hits: VecDeque<(u64, u64, u64)>,
     hit_cost_ns: Option<f64>,
+    call_cost_ns: Option<f64>,
     calls: CallHistory,
     heap: HeapRead,
     resident: Resident,
@@ -212,9 +215,14 @@ impl Model {
                 self.saw(read.at_ns);
                 self.calls.apply(read);
             }
-            Event::HitCost { at_ns, ns } => {
+            Event::HitCost {
+                at_ns,
+                ns,
+                calls_ns,
+            } => {
                 self.saw(at_ns);
                 self.hit_cost_ns = Some(ns);
+                self.call_cost_ns = calls_ns.or(self.call_cost_ns);
             }
             Event::SamplerDetached { at_ns } => {
                 self.saw(at_ns);
@@ -384,8 +392,9 @@ impl Model {
                 bucket.unsettled = true;
             }
         }
-        self.hits
-            .push_back((counters.at_ns, counters.hits.iter().sum()));
+        let calls = Group::Calls.hits(&counters.hits);
+        let others = counters.hits.iter().sum::<u64>() - calls;
+        self.hits.push_back((counters.at_ns, calls, others));
         while self.hits.len() > 2 && self.hits[1].0 + HITS_WINDOW_NS < counters.at_ns {
             self.hits.pop_front();
         }

@@ -59,7 +59,7 @@ impl Names {
         self.unnamed += u64::from(!frame.is_named());
         let function = self.label(frame.function.clone());
         let line = self.label(format!("{}\0{}:{}", frame.function, frame.file, frame.line).into());
-        let package = self.label(symbol::package(&frame.function).into());
+        let package = self.label(frame.package().into());
         let runtime = symbol::is_runtime(&frame.function);
         self.by_pc.insert(
             pc,

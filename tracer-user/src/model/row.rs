@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::go::frame::Frame;
+use crate::go::symbol::decoded;
 
 use super::Model;
 use super::bucket::Bucket;
@@ -238,7 +239,7 @@ impl Row {
         }
         let slope = self.slope.estimate();
         let function = match query.by {
-            GroupBy::Package => crate::go::symbol::package(&frame.function).into(),
+            GroupBy::Package => decoded(frame.package()).into(),
             GroupBy::Type => go_type.clone().unwrap_or_else(|| NO_TYPE.into()),
             GroupBy::Function | GroupBy::Line => frame.function.clone(),
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::code::{PROLOGUE_BYTES, calls, entry_point};
 use super::{Kind, MAX_CODE_BYTES, ProbePoint, hex, point, read};
+use crate::go::frame::name_for_print;
 use crate::go::program::{Code, Named, Program};
 use crate::go::static_image::StaticImage;
 use crate::refusal::Refusal;
@@ -273,19 +274,13 @@ fn is_meant(symbol: &str, function: &str) -> bool {
         && !function.is_empty()
 }
 
-/// A name without its type arguments, and with the dots that the linker has escaped in import paths.
-fn readable(name: &str) -> String {
-    let name = match (name.find('['), name.rfind(']')) {
-        (Some(open), Some(close)) if open < close => {
-            format!("{}[...]{}", &name[..open], &name[close + 1..])
-        }
-        _ => name.to_owned(),
-    };
-    name.replace("%2e", ".")
+/// The name to show, of a symbol or of what the user wrote.
+fn readable(name: &str) -> Arc<str> {
+    name_for_print(&name.into())
 }
 
 /// Names that are like `function`, the shortest first.
-fn near(program: &Program, image: &dyn StaticImage, function: &str) -> Vec<String> {
+fn near(program: &Program, image: &dyn StaticImage, function: &str) -> Vec<Arc<str>> {
     let wanted = readable(function).to_lowercase();
     let method = wanted.rsplit(['.', '/']).next().unwrap_or_default();
     let mut whole = Vec::new();

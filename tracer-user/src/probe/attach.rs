@@ -3,6 +3,7 @@
 use std::mem::offset_of;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
@@ -10,12 +11,14 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use aya::programs::{RawTracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya_log::EbpfLogger;
+use tokio::sync::Notify;
 use tracer_ebpf::wire::{
-    CountKey, END_SEEN, ENDED_EXIT, ENDED_OOM, KIND_CALL, N_CALLS, N_KINDS, N_PROBES, maps,
-    programs,
+    CountKey, END_SEEN, ENDED_EXIT, ENDED_OOM, KIND_CALL, N_CALLS, N_KINDS, maps, programs,
 };
 
 use super::calibrate::mean_run_ns;
+use super::detach;
+use super::fuse::{Cut, Fuse};
 use super::load::chain;
 use crate::clock::monotonic_ns;
 use crate::decode;
@@ -23,6 +26,7 @@ use crate::event::{KernelCounters, Record};
 use crate::plan::{Kind, ProbePlan, ProbePoint};
 use crate::process::live::LiveProcess;
 use crate::refusal::Refusal;
+use crate::source::limit::Group;
 
 /// Most records of one batch: a full ring of the default size. What is left is drained with the next.
 const MAX_BATCH: usize = 1 << 15;
@@ -30,15 +34,14 @@ const MAX_BATCH: usize = 1 << 15;
 /// Attached probes. Dropping them detaches, which takes the kernel about 0.1 s for each.
 pub struct Probes {
     ring: RingBuf<MapData>,
-    hits: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
     counts: PerCpuHashMap<MapData, CountWords, u64>,
     overflow: PerCpuArray<MapData, u64>,
     reentries: PerCpuArray<MapData, u64>,
     undecodable: u64,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    /// By kind.
-    links: [Vec<UProbeLink>; N_PROBES],
+    /// Links of the probes, cut above the budget.
+    fuse: Fuse,
     /// Written by the raw tracepoints that [`Probes::watch_end`] has attached.
     ended: Array<MapData, u64>,
     /// True if the raw tracepoint of the OOM killer is attached.
@@ -79,9 +82,7 @@ pub struct SeenEnd {
 
 impl std::fmt::Debug for Probes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Probes")
-            .field("links", &self.links)
-            .finish_non_exhaustive()
+        f.debug_struct("Probes").finish_non_exhaustive()
     }
 }
 
@@ -89,11 +90,13 @@ impl Probes {
     /// Attaches every probe of `plan` to the process `pid`; all or none.
     ///
     /// `process` is the one that `plan` was made for: its own file is probed, whatever its pid means by
-    /// now, and it is looked at again once the probes sit.
+    /// now, and it is looked at again once the probes sit. All probes together may take `max_cpu_fraction` of one CPU: a
+    /// group that takes more is removed, see [`Probes::cut`].
     pub fn attach(
         mut ebpf: Ebpf,
         plan: &ProbePlan,
         process: &LiveProcess,
+        max_cpu_fraction: f64,
         log: bool,
     ) -> Result<Self, Refusal> {
         let refuse = |why: String| refuse(process, why);
@@ -124,14 +127,13 @@ impl Probes {
         let reentries = PerCpuArray::try_from(reentries).map_err(|err| refuse(chain(&err)))?;
         let mut probes = Self {
             ring,
-            hits,
             lost,
             counts,
             overflow,
             reentries,
             undecodable: 0,
             logger,
-            links: [const { Vec::new() }; N_PROBES],
+            fuse: Fuse::new(hits, max_cpu_fraction),
             ended,
             sees_oom: false,
             timing: None,
@@ -182,26 +184,43 @@ impl Probes {
         // The very file that was read: a path could mean another by now, and would not reach one that was
         // deleted or lies in another mount namespace.
         let file = format!("/proc/self/fd/{}", process.exe().as_raw_fd());
-        let mut placed = Vec::new();
+        let points: Vec<&ProbePoint> = points.collect();
+        let kinds: Vec<Kind> = points.iter().map(|point| point.kind).collect();
+        self.fuse.begin(&kinds);
+        let placed = self.place_in(&file, scope, &points).and_then(|()| {
+            if process.is_same() && process.same_program() {
+                Ok(())
+            } else {
+                Err("it ended, or became another program, meanwhile".into())
+            }
+        });
+        placed.map_err(|why| {
+            detach::remove(self.fuse.take(&kinds));
+            refuse(why)
+        })
+    }
+
+    /// Places the probes one by one, each under its limit as soon as it can fire.
+    fn place_in(
+        &mut self,
+        file: &str,
+        scope: UProbeScope,
+        points: &[&ProbePoint],
+    ) -> Result<(), String> {
         for point in points {
-            let program = self.program(point.program()).map_err(refuse)?;
+            if self.fuse.is_cut(point.kind) {
+                continue; // Its group costs too much already.
+            }
+            let program = self.program(point.program())?;
             if program.fd().is_err() {
-                program.load().map_err(|err| refuse(chain(&err)))?;
+                program.load().map_err(|err| chain(&err))?;
             }
             let at = UProbeAttachLocation::AbsoluteOffset(point.file_offset);
             let link = program
-                .attach(at, &file, scope)
+                .attach(at, file, scope)
                 .and_then(|id| program.take_link(id))
-                .map_err(|err| refuse(format!("{}: {}", point.function, chain(&err))))?;
-            placed.push((point.kind, link));
-        }
-        if !(process.is_same() && process.same_program()) {
-            return Err(refuse(
-                "it ended, or became another program, meanwhile".into(),
-            ));
-        }
-        for (kind, link) in placed {
-            self.links[kind as usize].push(link);
+                .map_err(|err| format!("{}: {}", point.function, chain(&err)))?;
+            self.fuse.add(point.kind, link);
         }
         Ok(())
     }
@@ -283,7 +302,7 @@ impl Probes {
         };
         KernelCounters {
             at_ns: monotonic_ns(),
-            hits: sums(&self.hits),
+            hits: self.fuse.hits(),
             lost: sums(&self.lost),
             undecodable: self.undecodable,
         }
@@ -291,6 +310,11 @@ impl Probes {
 
     /// Calls of the functions of [`Kind::Call`] and [`Kind::OtherCall`] since the load, summed over the CPUs.
     pub fn calls(&self) -> [u64; N_CALLS] {
+        self.calls_of(None)
+    }
+
+    /// Calls up to `cut`; up to now without one.
+    pub fn calls_of(&self, cut: Option<&Cut>) -> [u64; N_CALLS] {
         let sum = |map: &PerCpuArray<MapData, u64>, index: u32| {
             map.get(&index, 0)
                 .map_or(0, |values| values.iter().sum::<u64>())
@@ -299,7 +323,9 @@ impl Probes {
         for (index, calls) in (0u32..).zip(&mut calls) {
             // Those that come by again first: between the two readings a call may come too many, but never none.
             let reentries = sum(&self.reentries, index);
-            *calls = sum(&self.hits, KIND_CALL + index).saturating_sub(reentries);
+            let kind = (KIND_CALL + index) as usize;
+            let hits = cut.map_or_else(|| self.fuse.hits()[kind], |cut| cut.hits[kind]);
+            *calls = hits.saturating_sub(reentries);
         }
         calls
     }
@@ -324,18 +350,30 @@ impl Probes {
         }
     }
 
-    /// Takes out the links of these kinds, for the caller to drop off the screen's path: each takes the
-    /// kernel about 0.1 s.
-    pub fn take_links(&mut self, kinds: &[Kind]) -> Vec<UProbeLink> {
-        kinds
-            .iter()
-            .flat_map(|&kind| std::mem::take(&mut self.links[kind as usize]))
-            .collect()
+    /// Takes out the links of these kinds, for the caller to [`detach::remove`] off the screen's path: the kernel needs about
+    /// 0.1 s.
+    pub fn take_links(&self, kinds: &[Kind]) -> Vec<UProbeLink> {
+        self.fuse.take(kinds)
     }
 
-    /// How many probes of a kind are attached.
+    /// Number of attached probes of a kind.
     pub fn n_links(&self, kind: Kind) -> usize {
-        self.links[kind as usize].len()
+        self.fuse.n_links(kind)
+    }
+
+    /// The removal of a group because of its cost, since it was last attached.
+    pub fn cut(&self, group: Group) -> Option<Cut> {
+        self.fuse.cut(group)
+    }
+
+    /// Notified after each cut.
+    pub fn was_cut(&self) -> Arc<Notify> {
+        self.fuse.was_cut()
+    }
+
+    /// Sets the measured cost of a hit of a group.
+    pub fn hit_costs(&self, group: Group, ns: f64) {
+        self.fuse.hit_costs(group, ns);
     }
 
     /// Lets the kernel measure how long programs run, or no longer. It measures all programs of the machine, at some 50 ns
@@ -371,6 +409,11 @@ fn refuse(process: &LiveProcess, why: String) -> Refusal {
         let next = "start heaptop again on the new process";
         return Refusal::new(what, "it ended while the probes were placed", next);
     }
+    let what = format!("cannot place probes in process {pid}");
+    if !process.same_program() {
+        let next = "start heaptop again on the new program";
+        return Refusal::new(what, "it became another program meanwhile", next);
+    }
     let denied = ["ermi", "EACCES", "EPERM"]
         .iter()
         .any(|word| why.contains(word));
@@ -379,5 +422,7 @@ fn refuse(process: &LiveProcess, why: String) -> Refusal {
     } else {
         format!("without probes: heaptop --no-probes {pid}")
     };
-    Refusal::new(format!("cannot place probes in process {pid}"), why, next).lacking_rights(denied)
+    Refusal::new(what, why, next)
+        .lacking_rights(denied)
+        .lacking_probes()
 }

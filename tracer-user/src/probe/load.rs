@@ -337,7 +337,9 @@ fn refuse_load(err: &aya::EbpfError) -> Refusal {
     } else {
         "needs Linux 5.10 or later with CONFIG_BPF_SYSCALL; without probes: heaptop --no-probes TARGET".into()
     };
-    Refusal::new("cannot load the eBPF programs", why, next).lacking_rights(denied)
+    Refusal::new("cannot load the eBPF programs", why, next)
+        .lacking_rights(denied)
+        .lacking_probes()
 }
 
 /// An error with all its causes in one line.

@@ -6,6 +6,7 @@
 mod attach;
 pub mod calibrate;
 pub mod detach;
+pub mod fuse;
 pub mod leftovers;
 mod load;
 mod task_layout;

@@ -194,7 +194,7 @@ fn listed(proc: &Process, file: &GoFile, rights: Rights) -> ListedProcess {
     let name = live::exe_name(proc).or_else(|| Some(proc.stat().ok()?.comm));
     let rate = rate_of(proc, file);
     let source = match &rate {
-        Ok(rate) => offer(*rate, rights),
+        Ok(rate) => Offer::of(*rate, rights.probes()),
         Err(why) => Offer::Nothing(why.clone()),
     };
     ListedProcess {
@@ -209,18 +209,6 @@ fn listed(proc: &Process, file: &GoFile, rights: Rights) -> ListedProcess {
             .statm()
             .ok()
             .map(|statm| statm.resident * procfs::page_size()),
-    }
-}
-
-/// The source that a watch uses by itself, where the sampler has this rate.
-pub fn offer(rate_bytes: u64, rights: Rights) -> Offer {
-    match (rate_bytes, rights.may_probe()) {
-        (0, true) => Offer::Spans,
-        (0, false) => Offer::Nothing(
-            "its sampler is off, and this user may place no probes; sudo heaptop can".into(),
-        ),
-        (_, true) => Offer::Sampler,
-        (_, false) => Offer::Buckets,
     }
 }
 

@@ -13,6 +13,9 @@ pub const CAP_SYS_ADMIN: u8 = 21;
 /// What a user must have to place probes, in words: whoever says it takes it from here.
 pub const PROBES_NEED: &str = "CAP_SYS_ADMIN";
 
+/// The type of uprobe events: a probe cannot be placed without reading it.
+const UPROBE_TYPE: &str = "/sys/bus/event_source/devices/uprobe/type";
+
 /// The effective capabilities of heaptop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(u64);
@@ -27,6 +30,20 @@ impl Rights {
     /// Whether a capability is effective.
     pub fn has(self, capability: u8) -> bool {
         self.0 >> capability & 1 == 1
+    }
+
+    /// Reason why no probes can be placed, as far as that is known without a trial.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn probes(self) -> Result<(), &'static str> {
+        if !self.may_probe() {
+            Err("this user may place none; sudo heaptop may")
+        } else if !std::path::Path::new(UPROBE_TYPE).exists() {
+            Err("/sys does not show the kernel's uprobes; heaptop on the host sees them")
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether probes may be placed, as far as capabilities go: a namespace or a security module may still deny it.

@@ -14,6 +14,7 @@ use crate::go::alloc_counters::AllocCounters;
 use crate::go::memstats::HeapFigures;
 use crate::go::profile::MappedFile;
 use crate::go::size_classes::CLASS_BYTES;
+use crate::listed::Offer;
 use crate::model::rows::{History, Source, Target};
 use crate::plan::calls::CallsPlan;
 use crate::plan::{self, ProbePlan, Wanted};
@@ -107,14 +108,17 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     // Once: the rate follows the size of the heap, and both sides must know the same.
     let kind = kind(&go, source);
     let placed = match loader {
-        Some(loader) => match place((loader, task_layout), &go, kind, settings) {
-            Ok(placed) => Some(placed),
-            Err(refusal) => {
-                notes.push(fall_back(&go, source, settings, refusal)?);
-                source = Source::Buckets;
-                None
+        Some(loader) => {
+            let loader = (loader, task_layout);
+            match place(loader, &go, kind, max_cpu_fraction, settings) {
+                Ok(placed) => Some(placed),
+                Err(refusal) => {
+                    notes.push(fall_back(&go, settings, refusal)?);
+                    source = Source::Buckets;
+                    None
+                }
             }
-        },
+        }
         None => None,
     };
     let (probes, plan, counted, note) = match placed {
@@ -137,21 +141,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     } else {
         None
     };
-    let history = match (&armed, &armed_by) {
-        (Some(armed), _) => {
-            notes.push(format!(
-                "armed at {}: what was allocated before is not in the figures",
-                local_time(armed.at_unix_ns())
-            ));
-            History::SinceArmed
-        }
-        (None, Some(by)) => {
-            notes.push(by.to_string());
-            History::SinceArmed
-        }
-        (None, None) if source.is_by_marks() => History::SinceAttach,
-        (None, None) => History::SinceStart,
-    };
+    let history = history(armed.as_ref(), armed_by.as_ref(), source, &mut notes);
     let target = Target {
         pid: Some(pid),
         name: go.process.name().to_owned(),
@@ -172,7 +162,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     let symbolizer = Symbolizer::new(&go);
     let mappings = go.mapped_files();
     let mut edge = Edge::new(go, probes);
-    let calls = match CallsReader::begin(&mut edge, counted, !max_cpu_fraction.is_infinite()) {
+    let calls = match CallsReader::begin(&mut edge, counted, max_cpu_fraction) {
         Ok(calls) => calls,
         Err(refusal) if settings.per == Per::Request => {
             log::warn!("no calls are counted: {refusal}");
@@ -199,6 +189,30 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     })
 }
 
+/// Returns how far back the records of the source reach; notes say why, where that is not the start of the process.
+fn history(
+    armed: Option<&Armed>,
+    armed_by: Option<&ArmedBy>,
+    source: Source,
+    notes: &mut Vec<String>,
+) -> History {
+    match (armed, armed_by) {
+        (Some(armed), _) => {
+            notes.push(format!(
+                "armed at {}: what was allocated before is not in the figures",
+                local_time(armed.at_unix_ns())
+            ));
+            History::SinceArmed
+        }
+        (None, Some(by)) => {
+            notes.push(by.to_string());
+            History::SinceArmed
+        }
+        (None, None) if source.is_by_marks() => History::SinceAttach,
+        (None, None) => History::SinceStart,
+    }
+}
+
 /// The source for a process: what was asked for where it works, else what fits.
 fn choose(go: &GoProcess, settings: &AttachSettings) -> Result<Source, Refusal> {
     let pid = go.process.pid();
@@ -211,8 +225,10 @@ fn choose(go: &GoProcess, settings: &AttachSettings) -> Result<Source, Refusal> 
         return Ok(Source::Sampler);
     }
     Ok(match settings.source {
-        None if rate_bytes == 0 => Source::Spans,
-        None => Source::Sampler,
+        None => match Offer::of(rate_bytes, Ok(())) {
+            Offer::Spans => Source::Spans,
+            _ => Source::Sampler,
+        },
         Some(SourceChoice::Spans) => Source::Spans,
         Some(SourceChoice::Exact) => Source::Exact,
         Some(SourceChoice::Sampler) => {
@@ -264,7 +280,7 @@ fn max_cpu_fraction(
     Err(Refusal::new(
         format!("exact would take too much of {name} (pid {pid})"),
         format!(
-            "it allocates {per_sec:.0} times a second: at 1 us each, even half a second in a minute takes {:.1} % of a CPU, and {:.1} % are allowed",
+            "it allocates {per_sec:.0} times a second: at 1 us each, even 8 ms of each second take {:.1} % of a CPU, and {:.1} % are allowed",
             least * 100.0,
             max * 100.0
         ),
@@ -301,6 +317,7 @@ fn place(
     (loader, task_layout): (Loader, Option<JoinHandle<Option<TaskLayout>>>),
     go: &GoProcess,
     kind: Option<source::Kind>,
+    max_cpu_fraction: f64,
     settings: &AttachSettings,
 ) -> Result<Placed, Refusal> {
     let wanted = match kind {
@@ -346,7 +363,7 @@ fn place(
         alloc,
     })?;
     let noted = Noted::make(go, plan.points.iter().chain(&calls.points));
-    let mut probes = Probes::attach(ebpf, &plan, &go.process, settings.log)?;
+    let mut probes = Probes::attach(ebpf, &plan, &go.process, max_cpu_fraction, settings.log)?;
     if end.is_some() {
         probes.watch_end(!wait_status::outlives_process());
     }
@@ -358,27 +375,50 @@ fn place(
     })
 }
 
-/// Where probes cannot be placed for want of rights but the runtime's records can be read: goes on with these alone,
-/// unless something was asked for that needs probes. What the user is told of it.
+/// Goes on without probes where none can be placed but the runtime's records can be read, unless the user asked for
+/// something that needs probes. Returns the note for the user.
 fn fall_back(
     go: &GoProcess,
-    source: Source,
     settings: &AttachSettings,
     refusal: Refusal,
 ) -> Result<String, Refusal> {
     let asked_for_probes =
         settings.arm || settings.source.is_some() || matches!(settings.per, Per::Function(_));
-    if !refusal.lacks_rights || asked_for_probes || source != Source::Sampler {
-        let next = format!("sudo heaptop {}", go.process.pid());
-        return Err(if refusal.lacks_rights {
-            Refusal { next, ..refusal }
-        } else {
-            refusal
-        });
+    if !refusal.lacks_probes {
+        return Err(refusal);
+    }
+    let pid = go.process.pid();
+    let next = if refusal.lacks_rights {
+        format!("sudo heaptop {pid}")
+    } else {
+        refusal.next.clone()
+    };
+    match Offer::of(go.figures()?.rate_bytes, Err(&refusal.why)) {
+        Offer::Buckets if !asked_for_probes => {}
+        Offer::Nothing(why) if !asked_for_probes => {
+            let next = if refusal.lacks_rights {
+                next
+            } else {
+                format!(
+                    "run heaptop on the host, outside of a container; heaptop doctor {pid} checks this machine"
+                )
+            };
+            return Err(Refusal {
+                why,
+                next,
+                ..refusal
+            });
+        }
+        _ => return Err(Refusal { next, ..refusal }),
     }
     go.require_sampling()?;
+    let reason = if refusal.lacks_rights {
+        "no rights for probes"
+    } else {
+        "no probes on this machine"
+    };
     Ok(format!(
-        "no rights for probes ({}): the runtime's records alone are read, as with --no-probes",
+        "{reason} ({}): the runtime's records alone are read, as with --no-probes",
         refusal.why
     ))
 }

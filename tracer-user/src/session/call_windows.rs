@@ -1,30 +1,37 @@
-//! When calls are counted: always where that is cheap, else in short windows.
+//! Times at which calls are counted: always where that is cheap, else in short windows.
 //!
-//! It is told what was counted so far and answers when the probes go off and on. The first seconds are a window too:
-//! nobody knows before how often the function is called.
+//! It receives how many calls were counted and answers when the probes are removed and attached. The time after the
+//! attach is a window too: how often the function is called is not known before. [`crate::source::limit`] ends a window
+//! as soon as it costs too much, [`CallWindows::cut`]; at 35 000 calls a second that is after some 20 ms.
 
 use crate::model::gc::SECOND_NS;
 use crate::source::governor::Turn;
+use crate::source::limit::{Group, SecondLimit};
 
-/// Most that the probes of calls may take of one CPU.
-const MAX_CPU_FRACTION: f64 = 0.001;
-/// Windows end for good below this share of it: at the edge itself they would come and go.
+/// Windows end for good below this share of the limit: at the limit itself they would come and go.
 const BACK_FRACTION: f64 = 0.8;
-/// Length of a window, and of the first look.
+/// Longest window, and the first check of the cost.
 const WINDOW_NS: u64 = 2 * SECOND_NS;
-/// There is one window in this time.
-const PERIOD_NS: u64 = 60 * SECOND_NS;
-/// The share is judged over this long while calls are counted always.
+/// There is one window in this time: three in each evaluation.
+const PERIOD_NS: u64 = 5 * SECOND_NS;
+/// Time over which the cost is averaged while calls are always counted.
 const JUDGED_NS: u64 = 10 * SECOND_NS;
-/// Longest time between two windows, however much the last one took.
+/// Windows after the attach that follow each other at [`SHORTEST_OFF_NS`]: the rate is known within 15 s.
+const FIRST_WINDOWS: u64 = 8;
+/// Shortest time between two windows: by then the second in which the cost of the last one counts is over.
+const SHORTEST_OFF_NS: u64 = SECOND_NS + SECOND_NS / 10;
+/// Longest time between two windows, however much the last one cost.
 const LONGEST_OFF_NS: u64 = 600 * SECOND_NS;
-/// A probe that could not be placed is tried again so much later.
+/// Time after which a probe that could not be attached is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;
-/// What a hit costs until it is measured: a trap, and a program that adds one.
-const ASSUMED_HIT_NS: f64 = 1_000.0;
-/// The program's part of that, as the kernel measures it (`bpf_stats` on 6.18: 52 to 55 ns, with its own clock; a whole hit
-/// was 850 to 900).
+/// The program's part of the cost of a hit, as the kernel measures it (`bpf_stats` on 6.18: 52 to 55 ns, with its own
+/// clock; a whole hit was 850 to 900).
 const PROGRAM_NS: f64 = 50.0;
+
+/// Cost of a counted call in nanoseconds, by that of a trap without a program.
+pub(super) fn hit_ns(trap_ns: f64) -> f64 {
+    trap_ns + PROGRAM_NS
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -53,15 +60,12 @@ pub(super) struct CallWindows {
 }
 
 impl CallWindows {
-    /// The probes are on from `at_ns`, with so many hits before; without a budget they stay.
-    pub(super) fn new(has_budget: bool, at_ns: u64, hits: u64) -> Self {
+    /// The probes are on from `at_ns`, with so many hits before. All probes of the watch together may take
+    /// `max_cpu_fraction` of one CPU; if that is infinite, calls are always counted.
+    pub(super) fn new(max_cpu_fraction: f64, at_ns: u64, hits: u64) -> Self {
         Self {
-            max_cpu_fraction: if has_budget {
-                MAX_CPU_FRACTION
-            } else {
-                f64::INFINITY
-            },
-            hit_cost_ns: ASSUMED_HIT_NS,
+            max_cpu_fraction: SecondLimit::steady_cpu_fraction(Group::Calls, max_cpu_fraction),
+            hit_cost_ns: Group::Calls.assumed_hit_ns(),
             phase: Phase::On {
                 since_ns: at_ns,
                 hits,
@@ -73,9 +77,27 @@ impl CallWindows {
         }
     }
 
-    /// A trap was measured to cost so much, without a program.
-    pub(super) fn trap_costs(&mut self, ns: f64) {
-        self.hit_cost_ns = ns + PROGRAM_NS;
+    /// Takes the measured cost of a trap without a program. Returns the cost of a hit.
+    pub(super) fn trap_costs(&mut self, ns: f64) -> f64 {
+        self.hit_cost_ns = hit_ns(ns);
+        self.hit_cost_ns
+    }
+
+    /// Ends the window: the probes were removed at `at_ns` because of their cost.
+    pub(super) fn cut(&mut self, at_ns: u64) {
+        if let Phase::On { since_ns, hits } = self.phase {
+            self.close(since_ns, hits, at_ns);
+        }
+    }
+
+    fn close(&mut self, since_ns: u64, hits: u64, at_ns: u64) {
+        self.is_windowed = true;
+        self.judged_ns = WINDOW_NS;
+        self.phase = Phase::Off {
+            since_ns,
+            hits,
+            until_ns: self.next_window(at_ns).max(at_ns + SHORTEST_OFF_NS),
+        };
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -102,16 +124,13 @@ impl CallWindows {
                 since_ns,
                 hits: before,
             } => {
-                let spent_ns = self.spent_ns(before, hits);
                 let on_ns = at_ns.saturating_sub(since_ns);
-                // What a whole period may take is not to be taken in one burst.
-                let is_spent = spent_ns > self.max_cpu_fraction * PERIOD_NS as f64;
-                if on_ns < self.judged_ns && !is_spent {
+                if on_ns < self.judged_ns {
                     return Turn::Same;
                 }
-                let fraction = spent_ns / on_ns.max(1) as f64;
+                let fraction = self.spent_ns(before, hits) / on_ns.max(1) as f64;
                 let may = if self.is_windowed { BACK_FRACTION } else { 1.0 };
-                if fraction <= may * self.max_cpu_fraction && !is_spent {
+                if fraction <= may * self.max_cpu_fraction {
                     self.is_windowed = false;
                     self.judged_ns = JUDGED_NS;
                     self.phase = Phase::On {
@@ -120,13 +139,7 @@ impl CallWindows {
                     };
                     return Turn::Same;
                 }
-                self.is_windowed = true;
-                self.judged_ns = WINDOW_NS;
-                self.phase = Phase::Off {
-                    since_ns,
-                    hits: before,
-                    until_ns: self.next_window(at_ns),
-                };
+                self.close(since_ns, before, at_ns);
                 Turn::Off
             }
             Phase::Off {
@@ -134,7 +147,7 @@ impl CallWindows {
                 hits: before,
                 until_ns,
             } => {
-                // Probes on their way out go on to trap, which is paid for as well.
+                // A window that cost more than a second may is followed by a longer pause.
                 let paid_ns = nanoseconds(self.spent_ns(before, hits) / self.max_cpu_fraction);
                 let paid_ns = since_ns.saturating_add(paid_ns.min(LONGEST_OFF_NS));
                 if at_ns < until_ns.max(paid_ns) {
@@ -170,8 +183,11 @@ impl CallWindows {
             self.period_ns += PERIOD_NS;
         }
         self.n_windows += 1;
+        if self.n_windows <= FIRST_WINDOWS {
+            return at_ns.saturating_add(SHORTEST_OFF_NS);
+        }
         let offset = (self.n_windows as f64 * GOLDEN).fract();
-        self.period_ns + nanoseconds(offset * (PERIOD_NS - WINDOW_NS) as f64)
+        self.period_ns + nanoseconds(offset * PERIOD_NS as f64)
     }
 
     fn spent_ns(&self, before: u64, hits: u64) -> f64 {
@@ -192,68 +208,87 @@ fn nanoseconds(ns: f64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Looks ten times a second for `seconds`, with so many calls a second; gives the hits taken, the share of time that
-    /// the probes were on, and the seconds in which a window began.
+    /// Looks ten times a second for `seconds`, with so many calls a second at 1 us each, and cuts a window when it has spent
+    /// 0.9 ms of CPU within a second; returns the hits, the share of time that the probes were on, and the seconds in which
+    /// a window began.
     fn run(
         windows: &mut CallWindows,
         from: u64,
         seconds: u64,
         per_sec: u64,
     ) -> (u64, f64, Vec<u64>) {
-        let (mut hits, mut on, mut begun) = (0, 0_u64, Vec::new());
-        for i in 1..=seconds * 10 {
+        windows.trap_costs(1_000.0 - PROGRAM_NS);
+        let (mut hits, mut on, mut begun, mut in_window) = (0, 0_u64, Vec::new(), 0);
+        for ms in 1..=seconds * 1_000 {
+            let at_ns = from * SECOND_NS + ms * 1_000_000;
             if windows.is_on() {
-                hits += per_sec / 10;
+                let new = per_sec * ms / 1_000 - per_sec * (ms - 1) / 1_000;
+                hits += new;
+                in_window += new;
                 on += 1;
+                if per_sec > 900 && in_window >= 900 {
+                    windows.cut(at_ns);
+                }
             }
-            let turn = windows.look(from * SECOND_NS + i * SECOND_NS / 10, hits);
-            if turn == Turn::On {
-                begun.push(i / 10);
+            if ms % 100 == 0 && windows.look(at_ns, hits) == Turn::On {
+                begun.push(ms / 1_000);
+                in_window = 0;
             }
         }
-        (hits, on as f64 / (seconds * 10) as f64, begun)
+        (hits, on as f64 / (seconds * 1_000) as f64, begun)
     }
 
     #[test]
     fn few_calls_are_counted_always() {
-        let mut windows = CallWindows::new(true, 0, 0);
-        let (hits, on, _) = run(&mut windows, 0, 600, 900);
-        assert_eq!((hits, windows.is_windowed()), (540_000, false));
+        let mut windows = CallWindows::new(0.01, 0, 0);
+        let (hits, on, _) = run(&mut windows, 0, 600, 800);
+        assert_eq!((hits, windows.is_windowed()), (480_000, false));
         assert!((on - 1.0).abs() < 1e-9);
     }
 
     #[test]
-    fn without_a_budget_all_are() {
-        let mut windows = CallWindows::new(false, 0, 0);
-        let (_, on, _) = run(&mut windows, 0, 60, 1_000_000);
-        assert!((on - 1.0).abs() < 1e-9 && !windows.is_windowed());
+    fn without_a_limit_all_are() {
+        let mut windows = CallWindows::new(f64::INFINITY, 0, 0);
+        windows.look(60 * SECOND_NS, 60_000_000);
+        assert!(windows.is_on() && !windows.is_windowed());
     }
 
     #[test]
-    fn many_are_counted_two_seconds_in_sixty_at_moments_of_no_pattern() {
-        let mut windows = CallWindows::new(true, 0, 0);
+    fn many_are_counted_once_in_five_seconds_at_moments_of_no_pattern() {
+        let mut windows = CallWindows::new(0.01, 0, 0);
         let (hits, on, begun) = run(&mut windows, 0, 3600, 20_000);
         assert!(windows.is_windowed());
-        assert!((0.03..0.036).contains(&on), "{on}");
-        assert!(hits as f64 * 1e-6 < 0.001 * 3700.0, "{hits}");
-        assert!((55..=60).contains(&begun.len()), "{begun:?}");
-        let early = begun.iter().filter(|&&second| second % 60 < 29).count();
-        assert!((25..=34).contains(&early), "{begun:?}");
+        assert!((0.006..0.012).contains(&on), "{on}");
+        assert!(hits as f64 * 1e-6 < 0.0003 * 3600.0, "{hits}");
+        assert!((600..=725).contains(&begun.len()), "{}", begun.len());
+        for remainder in 0..5 {
+            let n = begun
+                .iter()
+                .filter(|&&second| second % 5 == remainder)
+                .count();
+            assert!(n > begun.len() / 10, "{remainder}: {n}");
+        }
     }
 
     #[test]
-    fn however_many_the_share_is_kept() {
-        for per_sec in [50_000, 400_000, 2_000_000] {
-            let mut windows = CallWindows::new(true, 0, 0);
-            let (hits, _, begun) = run(&mut windows, 0, 3600, per_sec);
-            assert!(hits as f64 * 1e-6 < 0.0013 * 3600.0, "{per_sec}: {hits}");
-            assert!(begun.len() > 10, "{per_sec}: {begun:?}");
+    fn windows_are_more_than_a_second_apart() {
+        let mut windows = CallWindows::new(0.01, 0, 0);
+        let mut last = 0;
+        for i in 1..10_000 {
+            let at_ns = i * SECOND_NS / 100;
+            if windows.is_on() {
+                windows.cut(at_ns);
+                last = at_ns;
+            }
+            if windows.look(at_ns, 0) == Turn::On {
+                assert!(at_ns > last + SECOND_NS, "{at_ns} after {last}");
+            }
         }
     }
 
     #[test]
     fn after_a_rest_calls_are_counted_again() {
-        let mut windows = CallWindows::new(true, 0, 0);
+        let mut windows = CallWindows::new(0.01, 0, 0);
         assert!(windows.rest(SECOND_NS) && !windows.is_on() && !windows.rest(SECOND_NS));
         assert_eq!(windows.look(30 * SECOND_NS, 100), Turn::On);
         assert!(!windows.is_windowed());
@@ -261,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_load_that_falls_is_counted_always_again_and_one_that_rises_is_not() {
-        let mut windows = CallWindows::new(true, 0, 0);
+        let mut windows = CallWindows::new(0.01, 0, 0);
         run(&mut windows, 0, 300, 5_000);
         assert!(windows.is_windowed());
         let (_, on, _) = run(&mut windows, 300, 300, 500);

@@ -11,10 +11,11 @@ use crate::event::{CallsRead, Event};
 use crate::model::gc::SECOND_NS;
 use crate::plan::Kind;
 use crate::plan::calls::CallsPlan;
-use crate::probe::Probes;
 use crate::probe::detach::{self, Detaching};
+use crate::probe::fuse::Cut;
 use crate::refusal::Refusal;
 use crate::source::governor::Turn;
+use crate::source::limit::Group;
 
 /// The kinds of calls, in the order of their counters.
 const KINDS: [Kind; N_CALLS] = [Kind::Call, Kind::OtherCall];
@@ -38,23 +39,24 @@ pub(super) struct CallsReader {
 }
 
 impl CallsReader {
-    /// Places the probes of `plan`; `None` where it has none. Without a budget they stay, whatever they cost.
+    /// Attaches the probes of `plan`; `None` where it has none. All probes of the watch together may take
+    /// `max_cpu_fraction` of one CPU.
     ///
     /// # Errors
     /// As [`Probes::attach`].
     pub(super) fn begin(
         edge: &mut Edge,
         plan: CallsPlan,
-        has_budget: bool,
+        max_cpu_fraction: f64,
     ) -> Result<Option<Self>, Refusal> {
         if plan.is_empty() || edge.probes().is_none() {
             return Ok(None);
         }
         edge.attach_points(&plan.points)?;
-        let (now, calls) = read(edge);
+        let (now, calls) = read(edge, None);
         Ok(Some(Self {
             plan,
-            windows: CallWindows::new(has_budget, now, calls.iter().sum()),
+            windows: CallWindows::new(max_cpu_fraction, now, calls.iter().sum()),
             detaching: None,
             began_ns: now,
             told_ns: 0,
@@ -64,9 +66,12 @@ impl CallsReader {
         }))
     }
 
-    /// What a trap was measured to cost on this machine.
-    pub(super) fn trap_costs(&mut self, ns: f64) {
-        self.windows.trap_costs(ns);
+    /// Takes the cost of a trap as measured on this machine.
+    pub(super) fn trap_costs(&mut self, edge: &Edge, ns: f64) {
+        let hit_ns = self.windows.trap_costs(ns);
+        if let Some(probes) = edge.probes() {
+            probes.hit_costs(Group::Calls, hit_ns);
+        }
     }
 
     /// One look: the budget, and what was counted where the model has not heard of it for a while.
@@ -77,13 +82,17 @@ impl CallsReader {
             return;
         }
         self.detaching = None;
-        let (now, calls) = read(edge);
+        if self.window.is_some() && self.take_cut(edge) {
+            self.tell(monotonic_ns(), None, batch);
+            return;
+        }
+        let (now, calls) = read(edge, None);
         match self.windows.look(now, calls.iter().sum()) {
             Turn::Same => {}
             Turn::Off => self.take_out(edge, (now, calls)),
             Turn::On => match edge.attach_points(&self.plan.points) {
                 Ok(()) => {
-                    self.window = Some(read(edge));
+                    self.window = Some(read(edge, None));
                     self.told_ns = 0;
                 }
                 Err(err) => {
@@ -98,24 +107,38 @@ impl CallsReader {
 
     /// Takes the probes out before their time: nobody will keep the budget. What is still on its way out then.
     pub(super) fn rest(&mut self, edge: &mut Edge) -> Option<Detaching> {
-        let (now, calls) = read(edge);
+        self.take_cut(edge);
+        let (now, calls) = read(edge, None);
         if self.windows.rest(now) {
             self.take_out(edge, (now, calls));
         }
         self.detaching.clone()
     }
 
+    /// Closes the window where the probes were removed because of their cost; `false` where they were not.
+    fn take_cut(&mut self, edge: &Edge) -> bool {
+        let cut = edge.probes().and_then(|probes| probes.cut(Group::Calls));
+        let (Some(cut), true) = (cut, self.window.is_some()) else {
+            return false;
+        };
+        let (_, calls) = read(edge, Some(&cut));
+        self.close_window(cut.at_ns, calls);
+        self.windows.cut(cut.at_ns);
+        self.detaching = Some(cut.detaching);
+        self.told_ns = 0;
+        true
+    }
+
     fn take_out(&mut self, edge: &mut Edge, (now, calls): (u64, [u64; N_CALLS])) {
         self.close_window(now, calls);
-        let links = edge.probes_mut().map(|probes| probes.take_links(&KINDS));
-        // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
-        self.detaching = Some(detach::in_background(move || drop(links)));
+        let links = edge.probes().map(|probes| probes.take_links(&KINDS));
+        self.detaching = Some(detach::remove(links.unwrap_or_default()));
         self.told_ns = 0;
     }
 
     /// What was counted in all.
     pub(super) fn last(&self, edge: &Edge) -> Event {
-        let (now, calls) = read(edge);
+        let (now, calls) = read(edge, None);
         Event::Calls(self.read_at(now, Some(calls)))
     }
 
@@ -165,8 +188,8 @@ impl CallsReader {
     }
 }
 
-/// The kernel's counters, and when they were read.
-fn read(edge: &Edge) -> (u64, [u64; N_CALLS]) {
-    let calls = edge.probes().map(Probes::calls).unwrap_or_default();
-    (monotonic_ns(), calls)
+/// The kernel's counters up to `cut` or now, and the time of now.
+fn read(edge: &Edge, cut: Option<&Cut>) -> (u64, [u64; N_CALLS]) {
+    let calls = edge.probes().map(|probes| probes.calls_of(cut));
+    (monotonic_ns(), calls.unwrap_or_default())
 }

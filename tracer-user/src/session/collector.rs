@@ -8,12 +8,11 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::anatomy_reader::AnatomyReads;
 use super::bucket_reader::{BucketReader, live_samples};
-use super::budget::SamplerBudget;
 use super::calls::CallsReader;
 use super::edge::Edge;
 use super::end_reader::EndReader;
@@ -23,10 +22,10 @@ use crate::clock::monotonic_ns;
 use crate::event::{Event, Exit};
 use crate::go::memory::Unreadable;
 use crate::model::ReadRequest;
-use crate::plan::Kind;
+use crate::probe::Probes;
 use crate::probe::calibrate::HitCost;
-use crate::probe::detach;
 use crate::readiness::readable;
+use crate::source::limit::Group;
 
 /// The ring is drained at least so often: births and frees come without a wake-up, which would cost more
 /// than they do.
@@ -63,10 +62,7 @@ pub enum Request {
 #[derive(Debug)]
 pub(super) enum Reader {
     /// The runtime's own profile.
-    Buckets {
-        reader: BucketReader,
-        budget: SamplerBudget,
-    },
+    Buckets { reader: BucketReader },
     /// Mark bits.
     Marks(Box<MarksReader>),
 }
@@ -85,7 +81,6 @@ impl Collector {
     pub(super) fn of_buckets(edge: Edge, calls: Option<CallsReader>) -> Self {
         let reader = Reader::Buckets {
             reader: BucketReader::new(edge.probes().is_some()),
-            budget: SamplerBudget::default(),
         };
         Self {
             edge,
@@ -135,6 +130,7 @@ impl Collector {
             .probes()
             .map(|probes| probes.ring_fd().and_then(readable));
         let ring = ring.transpose()?;
+        let was_cut = self.edge.probes().map(Probes::was_cut);
         let mut timer = tokio::time::interval(DRAIN_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = EndReader::new(&self.edge.go.process);
@@ -152,6 +148,11 @@ impl Collector {
                     return Ok(());
                 }
                 () = woken(ring.as_ref()) => self.woken(&mut batch),
+                // At once, so that what was counted until then is not mixed with what comes later.
+                () = cut(was_cut.as_deref()) => {
+                    self.look(&mut batch);
+                    self.count_calls(&mut batch);
+                }
                 _ = timer.tick() => {
                     self.look(&mut batch);
                     self.count_calls(&mut batch);
@@ -242,7 +243,7 @@ impl Collector {
 
     async fn answer(&mut self, request: Request, batch: &mut Vec<Event>) {
         if let (Request::HitCost(cost), Some(calls)) = (&request, &mut self.calls) {
-            calls.trap_costs(cost.trap_ns);
+            calls.trap_costs(&self.edge, cost.trap_ns);
         }
         match (request, &mut self.reader) {
             (Request::Rest { out, rest_ends }, _) => {
@@ -255,8 +256,10 @@ impl Collector {
             (Request::Read(request), Reader::Buckets { reader, .. }) => {
                 reader.answer(&mut self.edge, request, batch).await;
             }
-            (Request::HitCost(cost), Reader::Buckets { budget, .. }) => {
-                budget.hit_cost_ns = cost.record_ns;
+            (Request::HitCost(cost), Reader::Buckets { .. }) => {
+                if let Some(probes) = self.edge.probes() {
+                    probes.hit_costs(Group::Sampler, cost.record_ns);
+                }
             }
             (Request::HitCost(cost), Reader::Marks(reader)) => {
                 reader.trap_costs(&mut self.edge, cost.trap_ns);
@@ -285,26 +288,21 @@ impl Collector {
 
     /// Reads the kernel's counters, and detaches probes that take too much.
     fn keep_budget(&mut self, batch: &mut Vec<Event>) {
-        let (reader, budget) = match &mut self.reader {
+        let reader = match &mut self.reader {
             Reader::Marks(reader) => return reader.govern(&mut self.edge, batch),
-            Reader::Buckets { reader, budget } => (reader, budget),
+            Reader::Buckets { reader } => reader,
         };
-        let Some(probes) = self.edge.probes_mut() else {
+        let Some(probes) = self.edge.probes() else {
             return;
         };
         let counters = probes.counters();
         batch.retain(|event| !matches!(event, Event::Kernel(_)));
         batch.push(Event::Kernel(counters));
-        if budget.exceeded(&counters) {
-            let links = probes.take_links(&[Kind::Born, Kind::Freed]);
-            if !links.is_empty() {
-                // A detach blocks for 0.1 s: on a thread of its own, while the ring is drained here.
-                detach::in_background(move || drop(links));
-                reader.by_probes = false;
-                batch.push(Event::SamplerDetached {
-                    at_ns: counters.at_ns,
-                });
-            }
+        if reader.by_probes && probes.cut(Group::Sampler).is_some() {
+            reader.by_probes = false;
+            batch.push(Event::SamplerDetached {
+                at_ns: counters.at_ns,
+            });
         }
     }
 }
@@ -321,6 +319,14 @@ fn is_memory_read(event: &Event) -> bool {
             | Event::Dead { .. }
             | Event::MarksRead { .. }
     )
+}
+
+/// Waits until probes were removed because of their cost; for ever without probes.
+async fn cut(was_cut: Option<&Notify>) {
+    match was_cut {
+        Some(was_cut) => was_cut.notified().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for a wake-up of the ring; for ever without one.

@@ -12,6 +12,7 @@ use super::signals::Signals;
 use crate::cli::DiagnoseArgs;
 use crate::exit::Exit;
 use crate::export::json;
+use crate::model::Model;
 use crate::model::findings::Findings;
 use crate::model::rows::{GroupBy, Query};
 use crate::view::order::{Sort, SortKey};
@@ -56,7 +57,7 @@ pub async fn run(
     let findings = session.model().findings();
     let exit = by_signal.unwrap_or_else(|| exit_of(&findings));
     let text = if args.json {
-        json_lines(&session)
+        json_lines(session.model())
     } else {
         text(&session, args, exit, begun.elapsed())
     };
@@ -82,12 +83,12 @@ fn exit_of(findings: &Findings) -> Exit {
     }
 }
 
-fn json_lines(session: &Session) -> String {
+/// All rows and the verdict, as `--json` prints them.
+pub(super) fn json_lines(model: &Model) -> String {
     let sort = Sort {
         key: SortKey::Verdict,
         reversed: false,
     };
-    let model = session.model();
     let sites = json::line(model, GroupBy::Function, sort, MAX_SITES);
     let process = json::process_line(model, usize::MAX);
     format!("{sites}\n{process}\n")

@@ -1,6 +1,6 @@
 //! Text tables or JSON lines at an interval, for pipes and scripts.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -9,9 +9,9 @@ use super::follow::{Follow, Next, next, over};
 use super::signals::Signals;
 use crate::cli::WatchArgs;
 use crate::clock::local_offset_s;
+use crate::cmd::stdout;
 use crate::exit::Exit;
 use crate::export::json;
-use crate::refusal::Refusal;
 use crate::view::order::Sort;
 use crate::view::{TextOptions, text_block};
 
@@ -119,20 +119,7 @@ fn block(session: &Session, args: &WatchArgs, (is_first, is_first_cost): (bool, 
 
 /// Writes a block; `false` if nobody reads it.
 pub(crate) fn write(text: &str) -> anyhow::Result<bool> {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
-        Ok(()) => Ok(true),
-        Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(err) => Err(Refusal::new(
-            "cannot write to standard output",
-            err.to_string(),
-            "make room, or send the output elsewhere",
-        )
-        .into()),
-    }
+    Ok(stdout::write(text.as_bytes())?)
 }
 
 /// Says something beside the blocks, where they are not in the way.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::edge::Edge;
 use crate::clock::{monotonic_ns, thread_cpu_ns};
-use crate::event::{BucketsRead, Event, KernelCounters, ProbeEvent};
+use crate::event::{BucketsRead, Event, ProbeEvent};
 use crate::go::alloc_counters::AllocCounters;
 use crate::go::liveness::{self, Checked, NotChecked};
 use crate::go::memory::{Memory as _, Unreadable};
 use crate::plan::{Kind, ProbePlan};
 use crate::probe::detach::{self, Detaching};
+use crate::probe::fuse::Cut;
 use crate::source::due::{MarksDue, Try};
 use crate::source::governor::{Governor, Turn};
+use crate::source::limit::Group;
 use crate::source::{self, Lookup, Source, Window};
 
 /// Tries to read the marks within one GC cycle. A heap that is collected faster than it can be read is read again at
@@ -112,7 +114,8 @@ impl MarksReader {
             return;
         };
         let hits = probes.counters().hits;
-        let timed: Vec<(f64, f64)> = ALLOCATION_PROBES
+        let timed: Vec<(f64, f64)> = Group::Allocations
+            .kinds()
             .iter()
             .filter_map(|&kind| Some((hits[kind as usize] as f64, probes.program_ns(kind)?)))
             .collect();
@@ -129,7 +132,12 @@ impl MarksReader {
         let program_ns = timed.iter().map(|(hits, ns)| hits * ns).sum::<f64>() / n_hits;
         let ns = trap_ns + program_ns;
         self.governor.hit_costs(ns);
-        batch.push(Event::HitCost { at_ns: now, ns });
+        probes.hit_costs(Group::Allocations, ns);
+        batch.push(Event::HitCost {
+            at_ns: now,
+            ns,
+            calls_ns: None,
+        });
     }
 
     /// The first events: nothing is followed yet, and that is all of it.
@@ -180,7 +188,7 @@ impl MarksReader {
         let window = Window {
             records,
             counters,
-            pause: self.governor.pause(self.window_ns, now),
+            pause: self.governor.pause(self.window_ns, now, self.is_cut(edge)),
             on: self.was_on && self.governor.is_on(),
             // Spans share out what the runtime counts anyway.
             lost: edge
@@ -275,6 +283,11 @@ impl MarksReader {
         );
     }
 
+    /// True if the allocation probes were removed because of their cost, and this turn is not closed yet.
+    fn is_cut(&self, edge: &Edge) -> bool {
+        self.governor.is_on() && cut(edge).is_some()
+    }
+
     /// Reads the kernel's counters, and turns the allocation probes off or on as the budget wants it.
     pub(super) fn govern(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
         let Some(probes) = edge.probes() else { return };
@@ -289,18 +302,29 @@ impl MarksReader {
             return; // Turns are counted from when the probes are really out.
         }
         self.detaching = None;
+        if self.governor.is_on()
+            && let Some(cut) = cut(edge)
+        {
+            self.governor
+                .cut(cut.at_ns, Group::Allocations.hits(&cut.hits));
+            self.detaching = Some(cut.detaching);
+            // No more is known for now.
+            batch.extend(self.unsettled.take());
+            batch.push(Event::Duty(self.governor.duty(cut.at_ns)));
+            return;
+        }
         let turn = self
             .governor
-            .look(counters.at_ns, allocation_hits(&counters));
+            .look(counters.at_ns, Group::Allocations.hits(&counters.hits));
         match turn {
             Turn::Same => return,
             Turn::Off => self.take_out(edge, batch),
             Turn::On => {
-                if let Err(err) = edge.attach_more(&self.plan, &ALLOCATION_PROBES) {
+                if let Err(err) = edge.attach_more(&self.plan, Group::Allocations.kinds()) {
                     // The target is ending, or replaced itself, which the loop notices; else it is tried again.
                     log::warn!("{err}");
                     self.governor
-                        .not_placed(counters.at_ns, allocation_hits(&counters));
+                        .not_placed(counters.at_ns, Group::Allocations.hits(&counters.hits));
                 }
             }
         }
@@ -319,10 +343,9 @@ impl MarksReader {
         // What was told is all there is for now.
         batch.extend(self.unsettled.take());
         let links = edge
-            .probes_mut()
-            .map(|probes| probes.take_links(&ALLOCATION_PROBES));
-        // A detach blocks for 0.1 s a probe: on a thread of its own, while the ring is drained here.
-        self.detaching = Some(detach::in_background(move || drop(links)));
+            .probes()
+            .map(|probes| probes.take_links(Group::Allocations.kinds()));
+        self.detaching = Some(detach::remove(links.unwrap_or_default()));
     }
 
     /// The model keeps one in 2^`level` of the followed objects: so does the source.
@@ -335,15 +358,9 @@ impl MarksReader {
     }
 }
 
-/// The probes that trap for allocations: what the governor turns off and on.
-const ALLOCATION_PROBES: [Kind; 3] = [Kind::Span, Kind::Large, Kind::Alloc];
-
-/// Traps of [`ALLOCATION_PROBES`].
-fn allocation_hits(counters: &KernelCounters) -> u64 {
-    ALLOCATION_PROBES
-        .iter()
-        .map(|&kind| counters.hits[kind as usize])
-        .sum()
+/// Removal of the allocation probes because of their cost, since they were last attached.
+fn cut(edge: &Edge) -> Option<Cut> {
+    edge.probes()?.cut(Group::Allocations)
 }
 
 /// GC cycles whose marks are complete.

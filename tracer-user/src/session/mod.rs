@@ -5,7 +5,6 @@
 mod anatomy_reader;
 mod attach;
 mod bucket_reader;
-pub mod budget;
 mod call_windows;
 mod calls;
 pub mod collector;
@@ -170,7 +169,11 @@ impl Session {
                 None => return false,
             },
             Some(cost) = self.hit_cost.recv() => {
-                self.take(Event::HitCost { at_ns: monotonic_ns(), ns: cost.record_ns });
+                self.take(Event::HitCost {
+                    at_ns: monotonic_ns(),
+                    ns: cost.record_ns,
+                    calls_ns: Some(call_windows::hit_ns(cost.trap_ns)),
+                });
                 let _ = self.requests.try_send(Request::HitCost(cost));
             }
         }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::diagnose::json_lines;
 use super::follow::{Follow, Next, next, over};
 use super::signals::Signals;
 use super::{Interest, Session, stop};
@@ -15,12 +16,17 @@ use crate::clock::{local_offset_s, monotonic_ns, unix_ns};
 use crate::cmd::files;
 use crate::event::Event;
 use crate::exit::Exit;
-use crate::model::rows::Status;
+use crate::model::Model;
+use crate::model::rows::{Query, Status};
 use crate::ui::{Keyboard, ScreenOptions, Terminal, terminal};
 use crate::view::input::{Action, handle};
 use crate::view::order::Sort;
-use crate::view::{Options, UiState, view};
+use crate::view::popup::Export;
+use crate::view::reading::Reading;
+use crate::view::{Options, UiState, view, words};
 
+/// Columns of the diagnosis in a file.
+const DIAGNOSIS_WIDTH: usize = 80;
 /// Frames without keys: more would move faster than it can be read.
 const FRAME_EVERY: Duration = Duration::from_millis(250);
 
@@ -176,8 +182,8 @@ fn act(
 ) -> anyhow::Result<Option<Exit>> {
     match action {
         Action::Quit => return Ok(Some(Exit::Done)),
-        Action::Export => ui.notify(match export(session) {
-            Ok(name) => format!("wrote {name}"),
+        Action::Export(wanted) => ui.notify(match export(session, wanted) {
+            Ok(names) => format!("wrote {names}"),
             Err(err) => format!("nothing saved: {}", err.to_string().replace('\n', "; ")),
         }),
         Action::MarkBaseline => {
@@ -200,9 +206,40 @@ fn act(
     Ok(None)
 }
 
-fn export(session: &mut Session) -> anyhow::Result<String> {
-    let bytes = session.pprof()?;
-    let target = session.model().target();
-    let name = files::profile_name(&target.name, &target.pid_text(), unix_ns());
-    Ok(files::create_new(&name, &bytes)?.display().to_string())
+/// Writes what is wanted to new files in the present folder. Returns their names.
+fn export(session: &mut Session, wanted: Export) -> anyhow::Result<String> {
+    let at_unix_ns = unix_ns();
+    let mut names = Vec::new();
+    for (kind, ending) in [
+        (Export::Profile, files::PROFILE),
+        (Export::Diagnosis, ".txt"),
+        (Export::Json, ".json"),
+    ] {
+        if wanted != kind && wanted != Export::Everything {
+            continue;
+        }
+        let bytes = match kind {
+            Export::Diagnosis => diagnosis(session.model()).into_bytes(),
+            Export::Json => json_lines(session.model()).into_bytes(),
+            Export::Profile | Export::Everything => session.pprof()?,
+        };
+        let target = session.model().target();
+        let name = files::name(&target.name, &target.pid_text(), at_unix_ns, ending);
+        let path = files::create_new(&name, ending, &bytes)?;
+        let name = path.display().to_string();
+        // Names that differ in their ending alone are too long for one row.
+        names.push(if names.is_empty() {
+            name
+        } else {
+            ending.into()
+        });
+    }
+    Ok(names.join(", "))
+}
+
+/// The diagnosis in words.
+fn diagnosis(model: &Model) -> String {
+    let mut reading = Reading::default();
+    reading.update(model, Query::default());
+    words::diagnosis(&reading, DIAGNOSIS_WIDTH).join("\n") + "\n"
 }

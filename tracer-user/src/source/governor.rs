@@ -1,18 +1,20 @@
-//! The budget of the sources that trap for many allocations: turns on and off, so that the mean stays below it.
+//! Turns of the probes of allocations: on until their cost in one second is used up, then off for the rest of it.
 //!
-//! Pure: it is told what the probes have cost so far and answers when they go off and on. Detaching takes the kernel
-//! 0.1 s a probe, so turns are of seconds, not of milliseconds.
+//! Pure: [`super::limit`] decides when the probes are removed, this module when they are attached again and how the
+//! allocations of the pause are shared out. Removing probes takes the kernel 0.1 s.
 
 use super::Pause;
 use crate::event::Duty;
 use crate::model::gc::SECOND_NS;
 
-/// Length of a turn with the probes on, where the budget allows it.
+/// Longest turn: one without a pause is followed by the next.
 const ON_NS: u64 = SECOND_NS;
-/// Shortest turn: below it the first windows, in which stacks are new, and the detach are most of it.
-pub const SHORTEST_ON_NS: u64 = SECOND_NS / 2;
-/// Shortest time off that is worth a detach.
-const SHORTEST_OFF_NS: u64 = SECOND_NS;
+/// Shortest turn that is planned with: shorter ones consist of the delay of the removal.
+pub const SHORTEST_ON_NS: u64 = SECOND_NS / 125;
+/// Shortest time off that is worth a removal.
+const SHORTEST_OFF_NS: u64 = SECOND_NS / 5;
+/// Turns begin at least this far apart: by then the second in which the cost of the last one counts is over.
+const RENEWAL_NS: u64 = SECOND_NS + SECOND_NS / 10;
 /// Longest time off: beyond it a sample stands for too much, and a change of load is seen too late.
 pub const LONGEST_OFF_NS: u64 = 60 * SECOND_NS;
 /// What a hit with its stack costs until it is measured.
@@ -25,9 +27,9 @@ pub const DEFAULT_MAX_CPU_FRACTION: f64 = 0.01;
 pub enum Turn {
     /// Go on as it is.
     Same,
-    /// Take the allocation probes out.
+    /// Remove the probes.
     Off,
-    /// Place them again.
+    /// Attach them again.
     On,
 }
 
@@ -104,7 +106,7 @@ impl Governor {
         nanoseconds(self.spent_ns(before, hits) / self.max_cpu_fraction)
     }
 
-    /// Looks at the traps taken so far by the allocation probes, `hits`, at `at_ns`.
+    /// Takes the hits of the allocation probes so far, `hits`, at `at_ns`.
     pub fn look(&mut self, at_ns: u64, hits: u64) -> Turn {
         match self.phase {
             Phase::Off {
@@ -112,13 +114,10 @@ impl Governor {
                 hits: before,
                 not_before_ns,
             } => {
-                // Probes on their way out go on to trap, for 0.1 s each: that is paid for as well.
-                let ends_ns = since_ns.saturating_add(self.paid_after(before, hits));
-                if at_ns
-                    < ends_ns
-                        .min(since_ns.saturating_add(LONGEST_OFF_NS))
-                        .max(not_before_ns)
-                {
+                let paid_ns = self
+                    .paid_after(before, hits)
+                    .clamp(RENEWAL_NS, LONGEST_OFF_NS);
+                if at_ns < since_ns.saturating_add(paid_ns).max(not_before_ns) {
                     return Turn::Same;
                 }
                 self.off_ns = at_ns.saturating_sub(since_ns).saturating_sub(self.on_ns);
@@ -133,32 +132,35 @@ impl Governor {
                 hits: before,
             } => {
                 let on_ns = at_ns.saturating_sub(since_ns);
-                let off_ns = self.paid_after(before, hits).saturating_sub(on_ns);
-                // A turn ends early where even the longest pause could hardly make up for it.
-                let is_due =
-                    on_ns >= ON_NS || (on_ns >= SHORTEST_ON_NS && off_ns >= LONGEST_OFF_NS);
-                if !is_due {
-                    return Turn::Same;
-                }
-                self.wanted = Some(self.spent_ns(before, hits) / on_ns as f64);
-                self.on_ns = on_ns;
-                if off_ns < SHORTEST_OFF_NS {
-                    // Within the budget: a new turn begins without a pause.
+                if on_ns >= ON_NS {
+                    // Within the limit: a new turn begins without a pause.
+                    self.wanted = Some(self.spent_ns(before, hits) / on_ns as f64);
+                    self.on_ns = on_ns;
                     self.off_ns = 0;
                     self.phase = Phase::On {
                         since_ns: at_ns,
                         hits,
                     };
-                    return Turn::Same;
                 }
-                self.off_ns = off_ns;
-                self.phase = Phase::Off {
-                    since_ns,
-                    hits: before,
-                    not_before_ns: at_ns,
-                };
-                Turn::Off
+                Turn::Same
             }
+        }
+    }
+
+    /// Ends the turn: the probes were removed at `at_ns`, after `hits`, because of their cost.
+    pub fn cut(&mut self, at_ns: u64, hits: u64) {
+        if let Phase::On {
+            since_ns,
+            hits: before,
+        } = self.phase
+        {
+            self.on_ns = at_ns.saturating_sub(since_ns);
+            self.wanted = Some(self.spent_ns(before, hits) / self.on_ns.max(1) as f64);
+            self.phase = Phase::Off {
+                since_ns,
+                hits: before,
+                not_before_ns: at_ns.saturating_add(SHORTEST_OFF_NS),
+            };
         }
     }
 
@@ -177,22 +179,22 @@ impl Governor {
         Turn::Off
     }
 
-    /// What the window from `from_ns` to `at_ns` takes over of the allocations of the last pause: they are spread over
-    /// the turn.
-    pub fn pause(&self, from_ns: u64, at_ns: u64) -> Pause {
+    /// Part of the allocations of the last pause that the window from `from_ns` to `at_ns` takes over: they are spread
+    /// over the turn. `ends`: it is the turn's last window.
+    pub fn pause(&self, from_ns: u64, at_ns: u64, ends: bool) -> Pause {
         let Phase::On { since_ns, .. } = self.phase else {
             return Pause::NONE;
         };
         let turn_ns = self.on_ns.clamp(SHORTEST_ON_NS, ON_NS);
-        let ends = since_ns + turn_ns;
-        if self.off_ns == 0 || from_ns >= ends {
+        let ends_ns = since_ns + turn_ns;
+        if self.off_ns == 0 || from_ns >= ends_ns {
             return Pause::NONE;
         }
-        let is_last = at_ns >= ends;
+        let is_last = ends || at_ns >= ends_ns;
         let share = if is_last {
             1.0
         } else {
-            at_ns.saturating_sub(from_ns) as f64 / ends.saturating_sub(from_ns).max(1) as f64
+            at_ns.saturating_sub(from_ns) as f64 / ends_ns.saturating_sub(from_ns).max(1) as f64
         };
         Pause {
             share,
@@ -237,12 +239,11 @@ fn nanoseconds(ns: f64) -> u64 {
     ns as u64
 }
 
-/// Share of one CPU that the shortest turn would take as a mean, at so many allocations a second; more than the budget
-/// means that it cannot be kept.
+/// Share of one CPU that the shortest turn takes of its second, at so many allocations a second; above the limit, the
+/// limit cannot be kept.
 pub fn least_cpu_fraction(allocations_per_sec: f64) -> f64 {
-    let turn = SHORTEST_ON_NS as f64;
-    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * turn
-        / (turn + LONGEST_OFF_NS as f64)
+    allocations_per_sec * ASSUMED_EXACT_HIT_NS / SECOND_NS as f64 * SHORTEST_ON_NS as f64
+        / SECOND_NS as f64
 }
 
 /// What an allocation costs under `exact`, before anything was measured (design: 1 µs a hit).
@@ -252,49 +253,84 @@ const ASSUMED_EXACT_HIT_NS: f64 = 1_000.0;
 mod tests {
     use super::*;
 
-    /// Runs `seconds` in looks of 100 ms at so many hits a second while on; gives the hits taken.
-    fn run(governor: &mut Governor, seconds: u64, per_sec: u64) -> u64 {
-        let mut hits = 0;
-        for i in 1..=seconds * 10 {
+    /// Runs `seconds` in looks of 100 ms at so many hits a second while on, and cuts a turn when it has spent 8 ms of CPU;
+    /// returns the hits and the share of time on.
+    fn run(governor: &mut Governor, seconds: u64, per_sec: u64) -> (u64, f64) {
+        const LEFT_NS: u64 = 8_000_000;
+        let (mut hits, mut on_ms, mut in_turn) = (0, 0, 0);
+        for ms in 1..=seconds * 1_000 {
+            let at_ns = ms * 1_000_000;
             if governor.is_on() {
-                hits += per_sec / 10;
+                hits += per_sec / 1_000;
+                in_turn += per_sec / 1_000;
+                on_ms += 1;
             }
-            governor.look(i * SECOND_NS / 10, hits);
+            if governor.is_on() && per_sec > 8_000 && in_turn * 1_000 >= LEFT_NS {
+                governor.cut(at_ns, hits);
+            }
+            if ms % 100 == 0 && governor.look(at_ns, hits) == Turn::On {
+                in_turn = 0;
+            }
         }
-        hits
+        (hits, f64::from(on_ms) / (seconds * 1_000) as f64)
     }
 
     #[test]
-    fn the_mean_cost_stays_at_the_budget_and_below_it_nothing_is_turned_off() {
+    fn turns_begin_a_second_apart_and_cheap_probes_stay() {
         for per_sec in [20_000, 100_000, 1_000_000] {
             let mut governor = Governor::new(0.01, 0, 0);
             governor.hit_costs(1_000.0);
-            let hits = run(&mut governor, 1200, per_sec);
-            let share = hits as f64 * 1_000.0 / (1200.0 * SECOND_NS as f64);
-            assert!(share < 0.0125, "{per_sec}/s took {share}");
+            let (hits, on) = run(&mut governor, 600, per_sec);
+            let share = hits as f64 * 1_000.0 / (600.0 * SECOND_NS as f64);
+            assert!((0.006..0.01).contains(&share), "{per_sec}/s took {share}");
+            let duty = governor.duty(0);
+            assert!((duty.on_fraction - on).abs() < 0.02, "{on}: {duty:?}");
+            let wanted = per_sec as f64 * 1e-6;
+            assert!(
+                (duty.wanted_cpu_fraction / wanted - 1.0).abs() < 0.1,
+                "{duty:?}"
+            );
         }
         let mut governor = Governor::new(0.01, 0, 0);
         governor.hit_costs(1_000.0);
-        assert_eq!(run(&mut governor, 60, 5_000), 300_000);
+        assert_eq!(run(&mut governor, 60, 5_000).0, 300_000);
         assert!((governor.duty(0).on_fraction - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_turn_that_overran_its_limit_is_paid_for() {
+        let mut governor = Governor::new(0.01, 0, 0);
+        governor.hit_costs(1_000.0);
+        governor.cut(SECOND_NS / 10, 50_000);
+        assert_eq!(governor.look(4 * SECOND_NS, 50_000), Turn::Same);
+        assert_eq!(governor.look(5 * SECOND_NS, 50_000), Turn::On);
     }
 
     #[test]
     fn the_pause_is_shared_out_over_the_turn() {
         let mut governor = Governor::new(0.01, 0, 0);
-        assert_eq!(governor.look(2 * SECOND_NS, 100_000), Turn::Off);
+        governor.cut(SECOND_NS, 100_000);
         assert_eq!(governor.look(90 * SECOND_NS, 100_000), Turn::On);
         let mut backlog = 1.0;
         for i in 900..910u64 {
-            let pause = governor.pause(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10);
+            let pause = governor.pause(i * SECOND_NS / 10, (i + 1) * SECOND_NS / 10, false);
             assert!(pause.off_per_on > 5.0 && pause.is_last == (i == 909));
             backlog -= backlog * pause.share;
             assert!(i > 904 || backlog > 0.4);
         }
         assert!(backlog.abs() < 1e-9);
         // Later windows have nothing to take over, and a pause takes over nothing.
-        let later = governor.pause(91 * SECOND_NS, 92 * SECOND_NS);
+        let later = governor.pause(91 * SECOND_NS, 92 * SECOND_NS, false);
         assert_eq!(later, Pause::NONE);
+    }
+
+    #[test]
+    fn the_last_window_of_a_turn_that_is_cut_early_takes_over_the_rest() {
+        let mut governor = Governor::new(0.01, 0, 0);
+        governor.cut(SECOND_NS, 10_000);
+        assert_eq!(governor.look(2 * SECOND_NS, 10_000), Turn::On);
+        let pause = governor.pause(2 * SECOND_NS, 2 * SECOND_NS + 50_000_000, true);
+        assert!(pause.is_last && (pause.share - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -304,7 +340,7 @@ mod tests {
         assert!(!governor.is_on() && !governor.has_told_all(SECOND_NS));
         assert_eq!(governor.rest(2 * SECOND_NS), Turn::Same);
         assert_eq!(governor.look(31 * SECOND_NS, 100), Turn::On);
-        let pause = governor.pause(31 * SECOND_NS, 32 * SECOND_NS);
+        let pause = governor.pause(31 * SECOND_NS, 32 * SECOND_NS, false);
         assert!(pause.is_last && (pause.off_per_on - 30.0).abs() < 1e-9);
     }
 

@@ -8,6 +8,7 @@
 pub mod due;
 mod followed;
 pub mod governor;
+pub mod limit;
 mod shares;
 mod sites;
 

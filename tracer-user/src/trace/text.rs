@@ -14,7 +14,7 @@ use crate::event::{
     Source, Target,
 };
 use crate::go::buckets::{BucketCounts, Counts, NewBucket};
-use crate::go::frame::Frame;
+use crate::go::frame::{Frame, name_for_print};
 use crate::go::goroutines::AllGoroutines;
 use crate::go::memstats::HeapFigures;
 
@@ -321,10 +321,10 @@ fn frame(pc: u64, words: &str) -> Option<Frame> {
     let (function, place) = words.split_once('|')?;
     let mut place = place.rsplitn(3, '|');
     let (inlined, line, file) = (place.next()?, place.next()?, place.next()?);
-    let function: Arc<str> = function.into();
+    let symbol: Arc<str> = function.into();
     Some(Frame {
-        symbol: Arc::clone(&function),
-        function,
+        function: name_for_print(&symbol),
+        symbol,
         file: file.into(),
         line: line.parse().ok()?,
         entry: pc,

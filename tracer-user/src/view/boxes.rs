@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::moves::scroll_to;
 use super::names::{self, width};
 use super::order::SortKey;
-use super::popup::{Popup, groups};
+use super::popup::{EXPORTS, Popup, groups};
 use super::screen::{Area, Line, Panel, PanelKind, Role};
 use super::tabs::Tab;
 use super::ui_state::{TypedFor, UiState};
@@ -36,6 +36,7 @@ pub fn entries(ui: &UiState) -> usize {
         }
         Some(Popup::Sort { .. }) => SortKey::with_meaning(ui.has_types()).len(),
         Some(Popup::Group { .. }) => groups(ui).len(),
+        Some(Popup::Export { .. }) => EXPORTS.len(),
         Some(Popup::Baselines { .. }) => ui.reading.baselines.len(),
     }
 }
@@ -88,6 +89,10 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
                 .map(|(_, words)| Line::plain(*words))
                 .collect();
             Some(menu(ui, layout, "one row is one", lines, *choice))
+        }
+        Popup::Export { choice } => {
+            let lines = EXPORTS.iter().map(|(_, words)| Line::plain(*words));
+            Some(menu(ui, layout, "save", lines.collect(), *choice))
         }
         Popup::Baselines { choice } => {
             let lines = (0..ui.reading.baselines.len())

@@ -4,7 +4,7 @@ use super::commands::{self, Command};
 use super::copy::{diagnosis, row_facts, view_text};
 use super::mouse;
 use super::order::{Sort, SortKey};
-use super::popup::{self, Popup};
+use super::popup::{self, Export, Popup};
 use super::tabs::Tab;
 use super::typed::{Filter, LineEdit, remember};
 use super::ui_state::{Detail, Typed, TypedFor, UiState};
@@ -81,8 +81,8 @@ pub enum Input {
 pub enum Action {
     /// End with status 0.
     Quit,
-    /// Write a pprof profile of now, then tell by [`UiState::notify`].
-    Export,
+    /// Write files, then report their names by [`UiState::notify`].
+    Export(Export),
     /// Tell the model to mark now as a baseline and to use it.
     MarkBaseline,
     /// Tell the model to compare with that one of its baselines.
@@ -226,7 +226,9 @@ fn run(ui: &mut UiState, command: Command, model: &Model) -> Option<Action> {
         Command::Quit => return Some(Action::Quit),
         Command::Suspend => return Some(Action::Suspend),
         Command::Redraw => return Some(Action::Redraw),
-        Command::Export => return Some(Action::Export),
+        // A live process goes on, and its profile is what other tools take. Of one that has exited this is the last chance.
+        Command::Export if ui.has_exited() => ui.popup = Some(Popup::Export { choice: 0 }),
+        Command::Export => return Some(Action::Export(Export::Profile)),
         Command::MarkBaseline => return mark_baseline(ui),
         Command::Copy => return copy(ui),
         Command::Help => {

@@ -97,6 +97,12 @@ impl<'a> Parts<'a> {
         let end_of_path = name.find(['[', '(']).unwrap_or(name.len());
         let slash = name[..end_of_path].rfind('/').map_or(0, |at| at + 1);
         let dot = name[slash..].find('.').map(|at| slash + at);
+        // The package of `gopkg.in/yaml.v3.Unmarshal` has a dot itself.
+        let dot = dot.map(|dot| {
+            let next = name[dot + 1..].find('.').map(|at| dot + 1 + at);
+            next.filter(|&next| slash > 0 && is_version(&name[dot + 1..next]))
+                .unwrap_or(dot)
+        });
         let (path, rest) = name.split_at(slash);
         let path = path
             .split('/')

@@ -22,6 +22,27 @@ pub fn groups(ui: &UiState) -> &'static [(GroupBy, &'static str)] {
     }
 }
 
+/// What can be saved as files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    /// The heap profile.
+    Profile,
+    /// The diagnosis in words.
+    Diagnosis,
+    /// The rows and the verdict, as `--json` prints them.
+    Json,
+    /// All of these.
+    Everything,
+}
+
+/// What can be saved, with its words, in the order of the menu.
+pub const EXPORTS: [(Export, &str); 4] = [
+    (Export::Everything, "all of these, three files"),
+    (Export::Profile, "the heap profile, for go tool pprof"),
+    (Export::Diagnosis, "the diagnosis in words, as text"),
+    (Export::Json, "all rows and the verdict, as JSON lines"),
+];
+
 /// A box that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Popup {
@@ -43,6 +64,11 @@ pub enum Popup {
     /// What a row is.
     Group {
         /// Index into [`groups`].
+        choice: usize,
+    },
+    /// What to save.
+    Export {
+        /// Index into [`EXPORTS`].
         choice: usize,
     },
     /// The baselines.
@@ -82,6 +108,7 @@ impl Popup {
         | Self::Why { scroll: at }
         | Self::Sort { choice: at }
         | Self::Group { choice: at }
+        | Self::Export { choice: at }
         | Self::Baselines { choice: at }) = self;
         *at = at
             .saturating_add_signed(lines)
@@ -92,9 +119,10 @@ impl Popup {
     pub fn choice(&self) -> Option<usize> {
         match self {
             Self::Help { .. } | Self::Why { .. } => None,
-            Self::Sort { choice } | Self::Group { choice } | Self::Baselines { choice } => {
-                Some(*choice)
-            }
+            Self::Sort { choice }
+            | Self::Group { choice }
+            | Self::Export { choice }
+            | Self::Baselines { choice } => Some(*choice),
         }
     }
 }
@@ -118,6 +146,10 @@ pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
                 ..ui.query
             });
             None
+        }
+        Popup::Export { choice } => {
+            let (export, _) = EXPORTS.get(choice)?;
+            Some(Action::Export(*export))
         }
         Popup::Baselines { choice } => {
             (choice < ui.reading.baselines.len()).then_some(Action::UseBaseline(choice))
