@@ -18,7 +18,7 @@ fn start() -> Option<Truth> {
 }
 
 #[test]
-fn a_quiet_process_leaves_too_few_samples_to_say() {
+fn a_quiet_process_is_undecided() {
     let _turn = turn();
     let Some(truth) = start() else { return };
     let pid = truth.pid().to_string();
@@ -36,10 +36,10 @@ fn a_quiet_process_leaves_too_few_samples_to_say() {
         for wanted in [&*format!("pid {pid}"), "COLLECTING", "Exit status 4"] {
             assert!(text.contains(wanted), "no {wanted}: {text}");
         }
-        // How long to look, as a command that can be run.
+        // The next watch, as a command that can be run.
         let again = text
             .lines()
-            .find_map(|line| line.strip_prefix("Look longer: heaptop diagnose --for "));
+            .find_map(|line| line.strip_prefix("Watch longer: heaptop diagnose --for "));
         let again = again.unwrap_or_else(|| panic!("no advice: {text}"));
         assert!(
             again.ends_with(&[way, &[&pid]].concat().join(" ")),

@@ -56,7 +56,7 @@ fn leaks(model: &Model) -> Vec<(String, Vec<String>)> {
                 .map(|site| site.frame.function.to_string());
             let mut sites: Vec<String> = sites.collect();
             sites.sort();
-            (leak.under.function.to_string(), sites)
+            (leak.function().to_owned(), sites)
         })
         .collect();
     leaks.sort();

@@ -339,7 +339,7 @@ impl Story {
         self.model.apply(Event::Births(births));
         self.model.apply(Event::Probe(ProbeEvent::GcStart {
             at_ns,
-            heap_bytes: None,
+            heap_bytes: Some(2 * self.live_bytes),
         }));
         self.cycle += 1;
         self.live_bytes += 1 << 20;
@@ -347,7 +347,7 @@ impl Story {
             at_ns,
             live_bytes: self.live_bytes,
             cycle: None,
-            heap_bytes: None,
+            heap_bytes: Some(2 * self.live_bytes),
         }));
         self.now_ns += SECOND / 1_000;
         self.kernel(0);
@@ -413,7 +413,7 @@ impl Story {
         }
         self.model.apply(Event::Probe(ProbeEvent::GcStart {
             at_ns,
-            heap_bytes: None,
+            heap_bytes: Some(2 * self.live_bytes),
         }));
         for index in 0..self.sites.len() {
             live -= (524_288 * self.sites[index].5.1).min(live);
@@ -424,7 +424,7 @@ impl Story {
             at_ns,
             live_bytes: self.live_bytes,
             cycle: None,
-            heap_bytes: None,
+            heap_bytes: Some(2 * self.live_bytes),
         }));
         for index in 0..self.sites.len() {
             for _ in 0..self.sites[index].5.1 {
@@ -889,7 +889,7 @@ fn roles_have_their_colours() {
     story.kernel(412);
     let mut ui = UiState::new(Options::default());
     let buffer = buffer_of(&story.model, &mut ui, (80, 24), look());
-    let badge = &buffer[find(&buffer, "GROWING")];
+    let badge = &buffer[find(&buffer, "LEAK A")];
     assert_eq!(badge.fg, Color::LightRed);
     assert!(badge.modifier.contains(Modifier::REVERSED));
     let lost = &buffer[find(&buffer, "lost 412")];
@@ -923,7 +923,7 @@ fn without_colours_the_attributes_remain() {
             .iter()
             .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
     );
-    let badge = &buffer[find(&buffer, "GROWING")];
+    let badge = &buffer[find(&buffer, "LEAK A")];
     assert!(badge.modifier.contains(Modifier::REVERSED | Modifier::BOLD));
 }
 

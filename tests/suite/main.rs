@@ -22,6 +22,7 @@ mod plugged;
 mod probes;
 mod ps;
 mod pty;
+mod replay;
 mod static_damaged;
 mod static_go;
 mod support;

@@ -31,7 +31,7 @@ use crate::view::order::{Sort, SortKey};
   sudo heaptop snapshot tyk              a pprof heap profile, from the process's own records
 
 Exit status: 0 done (also when the target ends), 1 could not, 2 usage, 130 and 143 by signal;
-of diagnose also 3, something grows that will not stop, and 4, too few samples to say."
+of diagnose also 3, memory or goroutines keep growing, and 4, undecided."
 )]
 pub struct Cli {
     /// What to do; without a command, TARGET is watched.
@@ -211,26 +211,26 @@ impl PerArgs {
 /// Arguments of `diagnose`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-A word needs about 25 samples of what grows, each alive after 2 GC cycles, and 4 GC cycles. So 3 minutes tell of a \
-leak of 10 MiB a minute where the GC runs every few seconds; one of 2 MiB a minute takes 10 minutes, and to call a \
-site steady takes 8. Where the time was too short, the last line says how long to look.
+Ends as soon as a verdict has held for two evaluations, 15 s apart: growth, or a steady heap with a bound on growth \
+below 0.25 MiB/min. A leak of 2 MiB/min takes 3 to 5 minutes; one of 0.5 MiB/min takes about 10.
 
 Examples:
-  sudo heaptop diagnose tyk                          look for 3 minutes
+  sudo heaptop diagnose tyk                          until a verdict holds, at most 10 minutes
   sudo heaptop diagnose --for 15m tyk > ticket.txt   something to attach to a ticket
   sudo heaptop diagnose --json tyk | jq -r 'select(.schema == \"heaptop.process/1\").verdict.text'
 
-Exit status: 0 nothing was seen to grow that will not stop, 1 could not, 2 usage, 3 something grows that will not \
-stop (a call site, goroutines, C memory, mappings), 4 too few samples to say, 130 and 143 by signal; what is known \
-by then is printed all the same. The target's end is no error: what was seen of it is told.")]
+Exit status: 0 no growth was found, 1 could not run, 2 usage, 3 memory or goroutines keep growing, 4 growth is \
+probable, or nothing is decided yet, 130 and 143 by signal. The findings so far are printed in each case, also when the \
+target ends.")]
 pub struct DiagnoseArgs {
     /// A pid, the name of a Go process, a container id (6 digits or more), or CONTAINER:PID with a pid as
     /// seen inside
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// How long to look, such as 3m or 1h. Ctrl-C ends it earlier, with what is known by then
-    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
-    pub duration: Duration,
+    /// Watch for this time, such as 3m or 1h [default: until a verdict holds, at most 10m]. Ctrl-C ends the watch
+    /// earlier, with the findings so far
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
     /// Whose calls are counted.
     #[command(flatten)]
     pub per: PerArgs,
@@ -331,6 +331,28 @@ pub struct ReplayArgs {
     /// Attach this long after the start of the trace, such as 40s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub attach_at: Option<Duration>,
+    /// Attach again and again, this long apart, and count the words instead of printing each
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["attach_at", "json"])]
+    pub attach_every: Option<Duration>,
+    /// True growth of the live heap in MiB per minute, to count how often the rate's interval holds it
+    #[arg(long, value_name = "MIB", requires = "attach_every")]
+    pub true_rate: Option<f64>,
+    /// Ends of function names that are right to name first
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "attach_every"
+    )]
+    pub true_site: Vec<String>,
+    /// Ends of function names that are right as `via`
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "attach_every"
+    )]
+    pub true_via: Vec<String>,
     /// End this long after the attach
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,

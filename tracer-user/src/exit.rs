@@ -11,10 +11,10 @@ pub enum Exit {
     CouldNot,
     /// The command line was wrong (clap prints and exits with this number itself).
     Usage,
-    /// `diagnose`: something grows that will not stop.
+    /// `diagnose`: memory or goroutines keep growing.
     Grows,
-    /// `diagnose`: too few samples to say.
-    TooFewSamples,
+    /// `diagnose`: growth is probable, or nothing is decided yet.
+    Undecided,
     /// Ended by SIGINT.
     Interrupted,
     /// Ended by SIGTERM.
@@ -29,7 +29,7 @@ impl Exit {
             Self::CouldNot => 1,
             Self::Usage => 2,
             Self::Grows => 3,
-            Self::TooFewSamples => 4,
+            Self::Undecided => 4,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

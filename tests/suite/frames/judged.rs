@@ -121,6 +121,7 @@ fn leaks(reading: &mut Reading) {
             row: Some(site.id),
             frame: a_frame(&site.function, &site.file, site.line),
             evidence: site.verdict.clone().unwrap_or_default().evidence,
+            share: None,
         })
         .collect();
     let rate = sites.iter().filter_map(|site| site.evidence.bytes_per_min);
@@ -128,7 +129,11 @@ fn leaks(reading: &mut Reading) {
     let leak = Leak {
         letter: 'A',
         kind: Kind::Heap,
-        under: limiter(),
+        word: Word::Growing,
+        under: Some(limiter()),
+        kept: None,
+        held: Vec::new(),
+        since_start: None,
         via: None,
         sites,
         evidence: Evidence {
@@ -137,7 +142,7 @@ fn leaks(reading: &mut Reading) {
             survivors: Some((102, 102)),
             ..Evidence::default()
         },
-        share_bytes: Some(0.97),
+        share_bytes: Some(about(0.97)),
         share_objects: Some(0.4),
         in_step: Vec::new(),
     };
@@ -150,6 +155,7 @@ fn leaks(reading: &mut Reading) {
         },
         leaks: vec![leak],
         limit: Some(Limit {
+            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -174,6 +180,7 @@ fn process(reading: &mut Reading, process: ProcessVerdict) {
     reading.findings = Arc::new(Findings {
         process,
         limit: Some(Limit {
+            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -550,15 +557,20 @@ fn goroutines_stand_with_what_they_wait_for_and_who_made_them() {
         let leak = Leak {
             letter: 'A',
             kind: Kind::Goroutines,
-            under: maker.clone(),
+            word: Word::Growing,
+            under: Some(maker.clone()),
+            kept: None,
+            held: Vec::new(),
+            since_start: None,
             via: None,
             sites: vec![LeakSite {
                 row: None,
                 frame: maker,
                 evidence: rate.clone(),
+                share: None,
             }],
             evidence: rate,
-            share_bytes: Some(0.71),
+            share_bytes: Some(about(0.71)),
             share_objects: None,
             in_step: Vec::new(),
         };
@@ -576,6 +588,7 @@ fn goroutines_stand_with_what_they_wait_for_and_who_made_them() {
             },
             leaks: vec![leak],
             limit: Some(Limit {
+                corrected: None,
                 kind: LimitKind::MemoryMax,
                 bytes: 4 << 30,
                 room_bytes: 2 << 30,

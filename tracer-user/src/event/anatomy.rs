@@ -46,6 +46,9 @@ pub struct KernelMemory {
     pub swap_bytes: u64,
     /// `VmHWM`: the largest resident set since the process started.
     pub peak_rss_bytes: u64,
+    /// `Threads`; `None` where it is unknown.
+    #[serde(default)]
+    pub threads: Option<u64>,
 }
 
 /// Resident anonymous memory outside of the Go heap's arenas, by the page tables (`/proc/PID/pagemap`).

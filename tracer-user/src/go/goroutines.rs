@@ -36,7 +36,7 @@ pub const MAX_TRACKED: usize = 1 << 16;
 /// How many times as many goroutines there may be before a smaller part of them is told.
 pub const ROOM: usize = 4;
 /// Groups, the largest, of which the stack of the oldest goroutine is read.
-pub const MAX_EXAMPLES: usize = 64;
+pub const MAX_EXAMPLES: usize = 256;
 /// Most frames of such a stack; deeper ones are cut.
 pub const MAX_FRAMES: usize = 128;
 

@@ -90,6 +90,8 @@ pub struct Moment {
     pub stack_in_use_bytes: u64,
     /// Goroutines; `None` where they were not counted.
     pub goroutines: Option<u64>,
+    /// Threads of the process; `None` where they were not counted.
+    pub threads: Option<u64>,
     /// Usage of the cgroup.
     pub cgroup_usage_bytes: Option<u64>,
     /// Page cache of the cgroup.

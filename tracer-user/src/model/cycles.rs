@@ -6,6 +6,7 @@ use super::rows::{Baseline, Cycle, Liveness};
 use super::{MAX_BASELINES, Model};
 use crate::event::HeapRead;
 use crate::go::buckets::Counts;
+use crate::go::memstats::HeapFigures;
 
 impl Model {
     pub(super) fn apply_figures(&mut self, read: HeapRead) {
@@ -72,6 +73,10 @@ impl Model {
                 if let Some(cycle) = self.gc.last_mut() {
                     self.timeline.marked(cycle);
                 }
+                if liveness == Liveness::Counters {
+                    let at_ns = self.last_gc_ns(&figures).unwrap_or(read.at_ns);
+                    self.diagnosis.whole.cycle_read(at_ns, &figures);
+                }
                 self.settle_marks();
             }
             Some(known) if figures.gc_cycles < known => {
@@ -95,6 +100,14 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Monotonic time of the last mark termination, by the runtime's own note of it; `None` before the first.
+    pub(super) fn last_gc_ns(&self, figures: &HeapFigures) -> Option<u64> {
+        let unix_ns = i128::from(figures.last_gc_unix_ns);
+        let since_attach = unix_ns - i128::from(self.target.attached_unix_ns);
+        let at_ns = u64::try_from(i128::from(self.target.attached_ns) + since_attach).ok();
+        at_ns.filter(|_| figures.gc_cycles > 0)
     }
 
     /// Sweeping has ended: what the probes counted for the last cycle is final.
@@ -136,6 +149,8 @@ impl Model {
         }
         let live = self.live_and_sampled(at_ns);
         self.diagnosis.gc(at_ns, live);
+        self.diagnosis.recorded.swept(at_ns, &self.buckets);
+        self.retain(at_ns);
         self.final_cycles += 1;
         self.final_number = number;
         if std::mem::take(&mut self.is_provisional) {

@@ -1,7 +1,7 @@
-//! What the diagnosis comes to, as plain figures: verdicts with their evidence, leaks, and the time that is left.
+//! Findings of the diagnosis as plain figures: verdicts with their evidence, leaks, suspects, and the time to the limit.
 //!
-//! Sentences are made of these by the view. All growth is judged after GC, intervals hold the truth in 90 of 100 cases,
-//! and what is not known is `None`.
+//! The view makes sentences of them. All growth is after GC; intervals hold the truth in 90 of 100 cases; unknown is
+//! `None`.
 
 use std::sync::Arc;
 
@@ -10,73 +10,73 @@ use super::rows::RowId;
 use crate::go::frame::Frame;
 pub use crate::verdict::Word;
 
-/// A figure with the interval that holds the truth in 90 of 100 cases.
+/// A figure with its 90 % interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Interval {
-    /// The best guess.
+    /// Best estimate.
     pub value: f64,
-    /// 5 of 100 lie below.
+    /// Exceeded in 95 of 100 cases.
     pub low: f64,
-    /// 5 of 100 lie above; may be infinite for a time that may never come.
+    /// Exceeded in 5 of 100 cases; infinite for a time that may never come.
     pub high: f64,
 }
 
-/// What growth follows.
+/// Quantity that growth is proportional to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrowsWith {
-    /// The clock: so much a minute, whatever the load.
+    /// Time: the same amount per minute at any load.
     Time,
-    /// The load: so much for each request, or each byte allocated.
+    /// Load: the same amount for each request, or each byte allocated.
     Load,
 }
 
-/// What is still needed for a verdict.
+/// Evidence that is still missing for a verdict on a call site.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Missing {
     /// Samples that outlived two cycles, of about 25.
     pub samples: u64,
     /// GC cycles.
     pub cycles: u32,
-    /// Seconds until an answer at the present pace; `None` where there is no pace yet.
+    /// Seconds until a verdict at the present pace; `None` while there is no pace.
     pub answer_in_s: Option<f64>,
 }
 
-/// Growth for each call of a function that is counted.
+/// Growth for each call of a counted function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerCall {
-    /// The function, as counted.
+    /// The function.
     pub function: Arc<str>,
-    /// Objects for each call.
+    /// Objects per call.
     pub objects: Interval,
-    /// Bytes for each call.
+    /// Bytes per call.
     pub bytes: Interval,
 }
 
-/// The numbers that a verdict rests on.
+/// Numbers behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
-    /// Growth in bytes a minute; `None` unless growing by the wall clock.
+    /// Growth in bytes per minute; `None` unless growing by the clock.
     pub bytes_per_min: Option<Interval>,
-    /// Growth in objects a minute; `None` unless growing by the wall clock.
+    /// Growth in objects per minute; `None` unless growing by the clock.
     pub objects_per_min: Option<Interval>,
-    /// Samples that were born within the window and outlived two GC cycles.
+    /// Samples born within the window that outlived two GC cycles.
     pub born: u64,
-    /// Samples like these that died within the window.
+    /// Such samples that died within the window.
     pub died: u64,
     /// GC cycles within the window.
     pub cycles: u32,
-    /// Length of the window, minutes.
+    /// Length of the window in minutes.
     pub minutes: f64,
-    /// What growth follows, where that can be told.
+    /// Quantity that the growth is proportional to, if it can be told.
     pub grows_with: Option<GrowsWith>,
-    /// Upper bound of growth of what is steady, bytes a minute.
+    /// Upper bound of growth of what is steady, bytes per minute.
     pub steady_below_bytes_per_min: Option<f64>,
-    /// What is missing, while collecting.
+    /// Missing evidence, while collecting.
     pub missing: Option<Missing>,
-    /// Growth for each call, where calls are counted.
+    /// Growth per call, where calls are counted.
     pub per_call: Option<PerCall>,
-    /// It seems to grow, but up to so many bytes from before the attach, which no sample tells of, may have gone away
-    /// meanwhile: it may only have taken their place.
+    /// Bytes from before the attach that no sample accounts for: so many may have been freed meanwhile, so that the growth
+    /// seen may have only replaced them.
     pub unseen_bytes: Option<f64>,
     /// Samples born in this watch that live, and all that were born and judged: "41 of 41 live".
     pub survivors: Option<(u64, u64)>,
@@ -93,12 +93,12 @@ pub struct Verdict {
     pub evidence: Evidence,
 }
 
-/// What grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Kind of memory, or goroutines, that grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Objects of the Go heap.
     Heap,
-    /// Goroutines that never end.
+    /// Goroutines.
     Goroutines,
     /// Stacks of goroutines whose number does not grow.
     Stacks,
@@ -108,18 +108,18 @@ pub enum Kind {
     Mmap,
     /// Free slots in spans that other objects keep: fragmentation.
     SpanWaste,
-    /// Spans that the runtime keeps for later: its answer to a peak, or to GOGC.
+    /// Spans that the runtime keeps after a peak, or because of GOGC.
     IdleSpans,
-    /// Garbage between two cycles: GOGC lets the heap grow.
+    /// Garbage between two cycles, which GOGC allows.
     Garbage,
     /// Metadata of the runtime.
     Metadata,
-    /// Files in memory, which the kernel takes back before it kills.
+    /// Files in memory, which the kernel reclaims before it kills.
     PageCache,
 }
 
 impl Kind {
-    /// The word in JSON.
+    /// Returns the name in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Heap => "heap",
@@ -136,44 +136,216 @@ impl Kind {
     }
 }
 
-/// One site of a leak.
+/// A call site with growth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeakSite {
     /// Its row among the call sites by function; `None` for goroutines.
     pub row: Option<RowId>,
-    /// The frame of the site: of its largest stack. For goroutines the function that creates them.
+    /// Frame of the site in its largest stack. For goroutines the function that creates them.
     pub frame: Arc<Frame>,
     /// Its own numbers.
     pub evidence: Evidence,
+    /// Its share of the growth of the heap in bytes, 0 to 1; `None` while it cannot be told from 0.
+    pub share: Option<Interval>,
 }
 
-/// One leak: sites that grow under one caller.
+/// Shares of their allocations that a function and its caller keep, 0 to 1: where they differ, the function retains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The function: that which the leak is under, or one that leads to it.
+    pub callee: Arc<Frame>,
+    /// Of what it allocates.
+    pub share: f64,
+    /// The frame that calls it.
+    pub caller: Arc<Frame>,
+    /// Of what that caller allocates.
+    pub caller_share: f64,
+}
+
+/// What the program's own profile recorded of a site since the process started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinceStart {
+    /// Seconds since the start, at the last GC before the attach.
+    pub seconds: f64,
+    /// Samples born since then.
+    pub born: u64,
+    /// Of them freed.
+    pub freed: u64,
+    /// Mean growth since the start, bytes per minute.
+    pub bytes_per_min: Option<Interval>,
+    /// Samples born in this watch and since the last GC but one before it.
+    pub born_now: u64,
+    /// Samples due in that time by the mean since the start.
+    pub due_now: f64,
+    /// Verdict from history alone.
+    pub says: HistorySays,
+}
+
+/// Verdict of the history of a site.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HistorySays {
+    /// It kept nearly all it ever allocated, and goes on at its mean pace.
+    Growing,
+    /// It kept nearly all, and now grows at less than a quarter of its mean pace.
+    Filled,
+    /// It kept nearly all; births so far decide nothing.
+    Undecided {
+        /// Seconds until they will, about.
+        answer_in_s: Option<f64>,
+    },
+    /// It kept nearly all, and now grows at more than twice its mean pace: it began lately.
+    Burst {
+        /// Upper bound of the age of that growth, seconds.
+        began_at_most_s: Option<f64>,
+    },
+    /// It frees what it allocates, or its history says nothing.
+    Nothing,
+}
+
+impl HistorySays {
+    /// Returns the name in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Growing => "growing",
+            Self::Filled => "filled",
+            Self::Undecided { .. } => "undecided",
+            Self::Burst { .. } => "burst",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// A fact beside the growth that explains it or points to its cause.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// The goroutine that runs finalizers is blocked in one of them: no object with a finalizer is freed meanwhile.
+    FinalizersBlocked {
+        /// The finalizer: innermost frame outside the runtime.
+        function: Arc<str>,
+        /// What it waits for, in the runtime's words.
+        wait_reason: Arc<str>,
+        /// Time for which it has been blocked, nanoseconds; `None` if unknown.
+        waiting_ns: Option<u64>,
+    },
+    /// No GC has run, so that finalizers wait for one as well.
+    NoGc {
+        /// True if none has run since the process started; false for this watch.
+        since_start: bool,
+    },
+    /// The number of threads grows. The runtime allocates memory of its own for each.
+    Threads {
+        /// Threads now.
+        count: u64,
+        /// Threads per minute.
+        per_min: f64,
+    },
+    /// The time between GC cycles has changed since before the attach: the live heap has grown with it.
+    GcPace {
+        /// Mean time between cycles then, seconds.
+        then_s: f64,
+        /// How long ago that was, seconds.
+        ago_s: f64,
+        /// Mean time between cycles now, seconds.
+        now_s: f64,
+    },
+    /// The resident set had a peak that has passed.
+    PeakPassed {
+        /// Time of the peak, monotonic nanoseconds.
+        at_ns: u64,
+        /// Resident set then, bytes.
+        rss_bytes: u64,
+        /// Goroutines more than at the baseline then; `None` if unknown.
+        goroutines: Option<i64>,
+        /// Call sites that grew most up to the peak, with bytes.
+        sites: Vec<(Arc<Frame>, f64)>,
+    },
+    /// Go functions that call into C, or map memory, while memory outside Go grows.
+    OutsideCallers {
+        /// Kind of that memory.
+        kind: Kind,
+        /// Function and calls per second, most called first.
+        functions: Vec<(Arc<str>, f64)>,
+    },
+}
+
+/// One leak: growth of one kind with one cause.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
-    /// `A` for the largest.
+    /// `A` for the largest; a leak keeps its letter.
     pub letter: char,
-    /// What grows.
+    /// Kind of what grows.
     pub kind: Kind,
-    /// The deepest frame that all of it passes through; of a single site the site itself.
-    pub under: Arc<Frame>,
-    /// The innermost frame of the main module outside of the package of the largest site.
+    /// `growing` or `probably growing`.
+    pub word: Word,
+    /// Deepest frame that all of it passes through; of a single site the site itself. `None` while no frame stands out:
+    /// `sites` are the likeliest then, in order.
+    pub under: Option<Arc<Frame>>,
+    /// Evidence that `under` retains what it allocates, where that was found.
+    pub kept: Option<Kept>,
+    /// Innermost frame of the program's own code that leads to it.
     pub via: Option<Arc<Frame>>,
-    /// Its sites, largest growth first.
+    /// Its call sites, largest growth first.
     pub sites: Vec<LeakSite>,
-    /// The test on the sum of all sites.
+    /// Call sites that grow beside it with no frame of the program's own code on their stacks: likely held by it.
+    pub held: Vec<LeakSite>,
+    /// Numbers of the leak as a whole.
     pub evidence: Evidence,
-    /// Share of the growth of all that grows, in bytes, 0 to 1.
-    pub share_bytes: Option<f64>,
+    /// What the profile recorded since the process started, where the source has history.
+    pub since_start: Option<SinceStart>,
+    /// Share of the growth of the heap in bytes, 0 to 1.
+    pub share_bytes: Option<Interval>,
     /// Share in objects.
     pub share_objects: Option<f64>,
-    /// Letters of leaks of another kind that grow in step: goroutines and the objects that they hold.
+    /// Letters of the entries of other kinds that grow in proportion, as goroutines and the objects that they hold do: this
+    /// letter, as they are one leak.
     pub in_step: Vec<char>,
+}
+
+impl Leak {
+    /// Returns the frame to show for the leak: the one that it is under, else its likeliest site.
+    pub fn frame(&self) -> Option<&Arc<Frame>> {
+        let likeliest = || self.sites.first().map(|site| &site.frame);
+        self.under.as_ref().or_else(likeliest)
+    }
+
+    /// Returns its call sites and those that grow beside it.
+    pub fn all_sites(&self) -> impl Iterator<Item = &LeakSite> {
+        self.sites.iter().chain(&self.held)
+    }
+
+    /// Returns the name of that frame's function; empty where there is none.
+    pub fn function(&self) -> &str {
+        self.frame().map_or("", |frame| &frame.function)
+    }
+}
+
+/// A call site that may hold growth, before it is certain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspect {
+    /// Its row among the call sites by function.
+    pub row: RowId,
+    /// Frame of the site in its largest stack.
+    pub frame: Arc<Frame>,
+    /// Innermost frame of the program's own code that leads to it.
+    pub via: Option<Arc<Frame>>,
+    /// Net growth in this watch, bytes.
+    pub bytes: f64,
+    /// Share of the growth of the heap, 0 to 1; `None` while it cannot be told from 0.
+    pub share: Option<Interval>,
+    /// Net samples behind `bytes`.
+    pub samples: u64,
+    /// Samples born since the records began.
+    pub born: u64,
+    /// Samples freed since then.
+    pub freed: u64,
+    /// What the profile recorded since the process started, where the source has history.
+    pub since_start: Option<SinceStart>,
 }
 
 /// A part of the growth of the resident set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GrowthPart {
-    /// What grew.
+    /// Kind of memory.
     pub kind: Kind,
     /// Bytes since the baseline.
     pub bytes: f64,
@@ -181,70 +353,139 @@ pub struct GrowthPart {
     pub share: f64,
 }
 
+/// A kind that grows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GrowingKind {
+    /// The kind.
+    pub kind: Kind,
+    /// `growing` or `probably growing`.
+    pub word: Word,
+    /// Rate per minute: bytes, or the number of goroutines.
+    pub per_min: Option<Interval>,
+    /// Growth of the resident set that it causes, bytes per minute.
+    pub rss_per_min: Option<Interval>,
+}
+
+/// Reason why a verdict is weaker than the rate alone would make it, or was withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Remark {
+    /// The watch is too short.
+    TooEarly {
+        /// Seconds until it is long enough.
+        in_s: f64,
+    },
+    /// Too few GC cycles for a rate.
+    TooFewCycles {
+        /// Cycles that are missing.
+        missing: u32,
+    },
+    /// The load rose as well, and explains the growth.
+    FollowsLoad {
+        /// Ratio of the load at the end of the window to that at its start.
+        load: f64,
+    },
+    /// The heap has fallen twice from about its present size.
+    SawTooth {
+        /// Live heap above which that no longer counts, bytes.
+        level_bytes: f64,
+    },
+    /// Growth was reported and has stopped.
+    Stopped {
+        /// Time of the withdrawal, monotonic nanoseconds.
+        at_ns: u64,
+    },
+}
+
 /// The verdict on the process as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessVerdict {
     /// The word.
     pub word: Word,
-    /// What grows, where something does.
+    /// Kind that grows most, or that the resident set grew by beside a steady heap.
     pub kind: Option<Kind>,
-    /// Growth of the live heap after GC, bytes a minute: the sum of what grows.
+    /// Every kind that grows, largest growth of the resident set first.
+    pub kinds: Vec<GrowingKind>,
+    /// Rate of the live heap after GC, bytes per minute, growing or not; `None` while it is unknown.
     pub live_bytes_per_min: Option<Interval>,
-    /// Growth of the resident set that follows from it, or that was seen, bytes a minute.
+    /// Probability of at least this rate in a heap that does not grow, 0 to 1.
+    pub by_chance: Option<f64>,
+    /// Reason for a weaker word.
+    pub remark: Option<Remark>,
+    /// Growth of the resident set that follows from what grows, bytes per minute.
     pub rss_bytes_per_min: Option<Interval>,
+    /// Growth of the peaks of the resident set as measured, bytes per minute.
+    pub rss_measured_per_min: Option<Interval>,
     /// Factor from live heap to resident set: 1 + GOGC/100, or 1 where GOMEMLIMIT holds it.
     pub rss_factor: Option<f64>,
-    /// What the resident set grew by since the baseline, largest first; empty if it did not.
+    /// Parts of the growth of the resident set since the baseline, largest first; empty if it did not grow.
     pub parts: Vec<GrowthPart>,
-    /// What rose within the last minutes beside a level heap: it is not known whether that goes on.
+    /// Kind that rose within the last minutes beside a steady heap; it is unknown whether that goes on.
     pub rising: Option<Kind>,
-    /// What is missing, while collecting.
+    /// Missing evidence, while collecting.
     pub missing: Option<Missing>,
-    /// Upper bound of growth, bytes a minute; always known while steady.
+    /// Upper bound of growth of the live heap, bytes per minute.
     pub steady_below_bytes_per_min: Option<f64>,
-    /// It seems to grow, but so many bytes from before the attach, which no sample tells of, went away meanwhile.
+    /// Bytes from before the attach that no sample accounts for; see [`Evidence::unseen_bytes`].
     pub unseen_bytes: Option<f64>,
 }
 
-/// One part in so many of a limit is little to be left: a burst of a second may use it up.
+/// Part of a limit that counts as little: a burst of a second may use it up.
 const CLOSE_PART: u64 = 10;
 
-/// The bound that is reached first, and when.
+/// The limit that is reached first, and the time until then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
-    /// Which.
+    /// Kind of limit.
     pub kind: LimitKind,
     /// Bytes.
     pub bytes: u64,
-    /// Bytes that may still come before it is met.
+    /// Bytes left.
     pub room_bytes: u64,
-    /// Something grows that is counted against it.
+    /// True if something grows that counts against it.
     pub grows: bool,
-    /// Seconds until it is reached at the present load; `None` if nothing grows that is counted against it, and where
-    /// something does ([`Self::grows`]) whose pace is not known.
+    /// Seconds until it is reached at the present load; `None` if nothing grows that counts against it, or its rate is not
+    /// known.
     pub in_s: Option<Interval>,
+    /// Time, monotonic nanoseconds, and rates in bytes per minute, old and new, of the last correction of `in_s`. Between
+    /// corrections it runs down by itself.
+    pub corrected: Option<Correction>,
+}
+
+/// A correction of the time until a limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Correction {
+    /// Time of it, monotonic nanoseconds.
+    pub at_ns: u64,
+    /// Growth of what the limit counts as assumed before, bytes per minute.
+    pub from_per_min: f64,
+    /// The same since then.
+    pub to_per_min: f64,
 }
 
 impl Limit {
-    /// Whether little is left of it, however slowly that is used up.
+    /// True if little of it is left, however slowly that is used up.
     pub fn is_close(&self) -> bool {
         self.room_bytes <= self.bytes / CLOSE_PART
     }
 }
 
-/// Everything the diagnosis says now.
+/// Everything that the last evaluation found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
     /// The process as a whole.
     pub process: ProcessVerdict,
     /// Leaks, the largest first.
     pub leaks: Vec<Leak>,
+    /// Call sites that may hold growth, likeliest first; those of leaks included.
+    pub suspects: Vec<Suspect>,
+    /// Facts that explain the growth or point to its cause.
+    pub observations: Vec<Observation>,
     /// The nearest limit; `None` where none is known.
     pub limit: Option<Limit>,
     /// Leaks beyond the letters of the alphabet.
     pub omitted: u64,
-    /// Stacks that are judged by none or by their call site alone, beyond our bound.
+    /// Stacks beyond our bound: judged by their call site alone, or not at all.
     pub unjudged_stacks: u64,
-    /// Samples that found no room, so that neither their birth nor their death was judged.
+    /// Samples beyond our bound, whose birth and death were not judged.
     pub dropped_samples: u64,
 }

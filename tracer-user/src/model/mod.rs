@@ -168,6 +168,10 @@ impl Model {
             Event::Anatomy(read) => self.apply_anatomy(&read),
             Event::Goroutines(read) => {
                 self.saw(read.at_ns);
+                if let Ok(all) = &read.found {
+                    let whole = &mut self.diagnosis.whole;
+                    whole.goroutines(read.at_ns, all.total, all.stack_bytes);
+                }
                 let uptime_ns = self.target.uptime_ns(read.at_ns);
                 self.goroutines.apply(read, uptime_ns);
                 self.goroutines.named(&self.names);
@@ -291,6 +295,8 @@ impl Model {
         self.now_ns = self.now_ns.max(at_ns);
         if self.diagnosis.is_due(at_ns) {
             self.look(at_ns);
+        } else if self.diagnosis.is_recorded_due(at_ns) {
+            self.look_recorded(at_ns);
         }
     }
 
@@ -334,18 +340,20 @@ impl Model {
                 self.diagnosis.feed.died(object, idx, at_ns);
             }
             // All sweeping of the cycle before is done: no free of it is still to come.
-            ProbeEvent::GcStart { at_ns, .. } => {
+            ProbeEvent::GcStart { at_ns, heap_bytes } => {
                 self.end_of_sweep();
                 self.timeline.started(at_ns);
+                self.diagnosis.whole.started(at_ns, heap_bytes);
             }
             ProbeEvent::GcMarked {
                 at_ns,
                 live_bytes,
                 cycle,
-                ..
+                heap_bytes,
             } => {
                 // A lost start: the sweep before this mark has ended all the same.
                 self.end_of_sweep();
+                self.diagnosis.whole.marked(at_ns, live_bytes, heap_bytes);
                 self.last_mark_ns = at_ns;
                 if let Some(cycle) = self.gc.marked(at_ns, live_bytes, cycle) {
                     self.timeline.marked(cycle);

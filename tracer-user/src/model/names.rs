@@ -78,6 +78,11 @@ impl Names {
         *self.labels.entry(label).or_insert(next)
     }
 
+    /// The label of a frame's function; `None` for one that is on no stack.
+    pub(super) fn function(&self, frame: &Frame) -> Option<u32> {
+        self.labels.get(&frame.function).copied()
+    }
+
     /// The label of a Go type, or of memory without one.
     pub(super) fn type_label(&mut self, go_type: Option<&Arc<str>>) -> u32 {
         self.label(go_type.cloned().unwrap_or_else(|| NO_TYPE.into()))

@@ -80,11 +80,15 @@ impl Model {
             live_bytes: read.accounts.live_bytes,
             stack_in_use_bytes: read.accounts.stacks_bytes,
             goroutines: self.goroutines.latest_count(),
+            threads: read.kernel.threads,
             cgroup_usage_bytes: read.cgroup.as_ref().map(|cgroup| cgroup.usage_bytes),
             cgroup_file_bytes: read.cgroup.as_ref().and_then(|cgroup| cgroup.file_bytes),
         };
+        let outside_bytes = moment.parts.get(Part::Anon);
+        self.diagnosis.whole.outside(read.at_ns, outside_bytes);
         let go_limit_bytes = self.heap.runtime.and_then(|f| f.memory_limit_bytes);
         self.resident.add(moment, read, go_limit_bytes);
+        self.see_peak();
     }
 
     /// What the resident set is made of; `None` until it was read, within a second of the attach.

@@ -83,6 +83,7 @@ impl Model {
     pub(super) fn apply_heap(&mut self, read: HeapRead) {
         self.apply_figures(read);
         if let Some(figures) = &read.runtime {
+            self.diagnosis.whole.figures(read.at_ns, figures);
             self.timeline.complete(&mut self.gc, read.at_ns, figures);
         }
     }

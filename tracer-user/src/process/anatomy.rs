@@ -95,6 +95,7 @@ fn nearest(before: &KernelMemory, after: &KernelMemory, anon_bytes: u64) -> Kern
         shmem_bytes,
         swap_bytes: between(before.swap_bytes, after.swap_bytes),
         peak_rss_bytes: after.peak_rss_bytes,
+        threads: after.threads,
     }
 }
 

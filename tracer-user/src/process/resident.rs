@@ -84,7 +84,16 @@ pub fn status(text: &str) -> Option<KernelMemory> {
         shmem_bytes: field("RssShmem:")?,
         swap_bytes: field("VmSwap:").unwrap_or(0),
         peak_rss_bytes: field("VmHWM:").unwrap_or(0),
+        threads: threads(text),
     })
+}
+
+/// Number of threads in the text of `/proc/PID/status`.
+fn threads(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))?;
+    line.trim().parse().ok()
 }
 
 /// The kernel's figures of the process.
@@ -360,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_status_tells_what_is_resident() {
-        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nRssAnon:\t     512 kB\nRssFile:\t     500 kB\nRssShmem:\t      12 kB\nVmSwap:\t       0 kB\n";
+        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nRssAnon:\t     512 kB\nRssFile:\t     500 kB\nRssShmem:\t      12 kB\nVmSwap:\t       0 kB\nThreads:\t12\n";
         let found = status(text).expect("memory");
         assert_eq!((found.rss_bytes, found.anon_bytes), (1 << 20, 512 << 10));
         assert_eq!(

@@ -27,7 +27,7 @@ struct PidfdInfo {
 
 const _: () = assert!(size_of::<PidfdInfo>() == 64);
 
-/// True if [`of_ended`] finds the status of a process that its parent has collected, by the kernel's release.
+/// True if `of_ended` finds the status of a process that its parent has collected, by the kernel's release.
 pub fn outlives_process() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     version_of(&release).is_some_and(|version| version >= PIDFD_EXIT_SINCE)

@@ -43,7 +43,7 @@ impl CallsReader {
     /// `max_cpu_fraction` of one CPU.
     ///
     /// # Errors
-    /// As [`Probes::attach`].
+    /// As `Probes::attach`.
     pub(super) fn begin(
         edge: &mut Edge,
         plan: CallsPlan,

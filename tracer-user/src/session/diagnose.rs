@@ -17,8 +17,10 @@ use crate::model::findings::Findings;
 use crate::model::rows::{GroupBy, Query};
 use crate::view::order::{Sort, SortKey};
 use crate::view::reading::Reading;
-use crate::view::words::{self, Outcome};
+use crate::view::words::{self, Answer, Outcome};
 
+/// Longest watch where none was asked for.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// How often the progress changes on a terminal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Most sites in the JSON: those that grow come first.
@@ -28,7 +30,8 @@ const WIDEST: usize = 100;
 /// Text that is not for a terminal.
 const USUAL: usize = 80;
 
-/// Watches until the time is over, the target ends or a signal comes, then prints what is known.
+/// Watches until an answer holds, the time is over, the target ends or a signal comes, then prints the diagnosis. A length
+/// that was asked for is watched whole.
 pub async fn run(
     mut session: Session,
     mut signals: Signals,
@@ -36,8 +39,10 @@ pub async fn run(
 ) -> anyhow::Result<Exit> {
     tell_notes(&session);
     let begun = Instant::now();
-    let deadline = Some(begun + args.duration);
-    let mut progress = Progress::new(args.duration);
+    let longest = args.duration.unwrap_or(LONGEST);
+    let deadline = Some(begun + longest);
+    let mut progress = Progress::new(longest);
+    let mut answer = Answer::default();
     let mut timer = tokio::time::interval(PROGRESS_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let by_signal = loop {
@@ -51,6 +56,10 @@ pub async fn run(
         if let Some(note) = session.disarmed() {
             progress.clear();
             say(&note);
+        }
+        let model = session.model();
+        if answer.holds(model.evaluations(), &model.findings()) && args.duration.is_none() {
+            break None;
         }
     };
     progress.clear();
@@ -79,7 +88,7 @@ fn exit_of(findings: &Findings) -> Exit {
     match words::outcome(findings) {
         Outcome::Flat => Exit::Done,
         Outcome::Leak => Exit::Grows,
-        Outcome::TooEarly => Exit::TooFewSamples,
+        Outcome::Undecided => Exit::Undecided,
     }
 }
 
@@ -100,16 +109,16 @@ fn text(session: &Session, args: &DiagnoseArgs, exit: Exit, watched: Duration) -
     let mut lines = words::diagnosis(&reading, width());
     let code = exit.code();
     lines.push(match exit {
-        Exit::Grows => format!("Exit status {code}: something grows that will not stop."),
-        Exit::TooFewSamples => format!("Exit status {code}: too few samples to say."),
-        Exit::Done => format!("Exit status {code}: nothing was seen to grow that will not stop."),
+        Exit::Grows => format!("Exit status {code}: memory or goroutines keep growing."),
+        Exit::Undecided => format!("Exit status {code}: undecided."),
+        Exit::Done => format!("Exit status {code}: no growth was found."),
         _ => format!(
             "Exit status {code}: ended by a signal after {}.",
             humantime::format_duration(Duration::from_secs(watched.as_secs()))
         ),
     });
-    if let Some(minutes) = words::next_look(&reading.findings, watched.as_secs_f64()) {
-        lines.push(format!("Look longer: {}", args.again(minutes)));
+    if let Some(minutes) = words::next_watch_min(&reading.findings, watched.as_secs_f64()) {
+        lines.push(format!("Watch longer: {}", args.again(minutes)));
     }
     lines.join("\n") + "\n"
 }

@@ -3,6 +3,7 @@
 //! These files name neither the target nor its mappings and hold no anatomy, so that everything made of those is
 //! unknown in their replay. Figures stand in Rust's debug form, which is RON but for its braces.
 
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::go::buckets::{BucketCounts, Counts, NewBucket};
 use crate::go::frame::{Frame, name_for_print};
 use crate::go::goroutines::AllGoroutines;
 use crate::go::memstats::HeapFigures;
+use crate::go::symbol;
 
 /// Interval of goroutine reads in these files.
 const GOROUTINES_EVERY_NS: u64 = 5_000_000_000;
@@ -256,6 +258,7 @@ impl Parser {
         let target = Target {
             attached_ns,
             attached_unix_ns: self.unix_ns(attached_ns),
+            main_module: self.main_module(),
             source,
             history,
             ..Target::default()
@@ -268,6 +271,27 @@ impl Parser {
         Some(Trace {
             events: self.events,
             remarks: self.remarks,
+        })
+    }
+
+    /// Module of the function that `main.main` calls on some stack: these files state none.
+    fn main_module(&self) -> Option<String> {
+        let mut functions: HashMap<u64, &str> = HashMap::new();
+        let mut stacks: Vec<&NewBucket> = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Named { names, .. } => {
+                    functions.extend(names.iter().map(|(pc, frame)| (*pc, &*frame.function)));
+                }
+                Event::Buckets(read) => stacks.extend(&read.new),
+                Event::Sites { sites, .. } => stacks.extend(sites),
+                _ => {}
+            }
+        }
+        stacks.iter().find_map(|stack| {
+            let mut names = stack.pcs.iter().rev().map(|pc| functions.get(pc).copied());
+            names.find(|name| *name == Some("main.main"))?;
+            module_of(names.next()??)
         })
     }
 
@@ -296,6 +320,14 @@ impl Parser {
         }
         0
     }
+}
+
+/// Path of a module that is kept in a repository of its owner: the first three elements of a package's path.
+fn module_of(function: &str) -> Option<String> {
+    let package = symbol::package(function);
+    let elements: Vec<&str> = package.split('/').take(3).collect();
+    let is_path = elements.len() == 3 && elements[0].contains('.');
+    is_path.then(|| elements.join("/"))
 }
 
 /// Words of a line.

@@ -18,6 +18,8 @@ mod clock;
 mod estimate;
 mod evidence;
 mod flow;
+pub mod growth;
+pub mod history;
 mod rules;
 mod series;
 mod track;
@@ -59,6 +61,11 @@ pub enum Word {
     Warming,
     /// It grows, and by what is seen will go on: a leak, or a cache that has not yet reached its bound.
     Growing,
+    /// It very likely grows, but not as surely as [`Self::Growing`] wants.
+    ProbablyGrowing,
+    /// Part of a leak that grows as a whole. Never a word of this engine: the model gives it to rows whose own word would
+    /// contradict that of their leak.
+    PartOfLeak,
     /// Much is born, and hardly any of it lives.
     Churn,
     /// Nothing was born and nothing died for 8 minutes.
@@ -73,6 +80,8 @@ impl Word {
             Self::Steady => "steady",
             Self::Warming => "warming",
             Self::Growing => "growing",
+            Self::ProbablyGrowing => "probably_growing",
+            Self::PartOfLeak => "part_of_leak",
             Self::Churn => "churn",
             Self::Idle => "idle",
         }

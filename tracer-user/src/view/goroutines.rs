@@ -106,7 +106,7 @@ fn letter(ui: &UiState, group: &GoroutineGroup) -> Option<char> {
                 })
         })
         .map(|leak| leak.letter)
-        .filter(|_| grows(group))
+        .filter(|_| grows(group) || group.growth.is_some_and(|growth| growth > 0))
 }
 
 /// What most of them do: what they wait for, or that they do not.

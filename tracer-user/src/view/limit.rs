@@ -73,7 +73,11 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
             };
             return;
         }
-        Some(in_s) if in_s.value <= NEAR_S && (warms || findings.process.word == Word::Growing) => {
+        Some(in_s)
+            if in_s.value <= NEAR_S
+                && (warms
+                    || matches!(findings.process.word, Word::Growing | Word::ProbablyGrowing)) =>
+        {
             in_s
         }
         // However slowly it is used up, what is left is little.

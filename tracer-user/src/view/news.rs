@@ -3,16 +3,15 @@
 
 use super::format::{self, is_significant};
 use super::layout::Layout;
+use super::limit::seconds;
 use super::names;
 use super::outlook::{Outlook, outlook, text_column};
 use super::screen::{Line, Panel, PanelKind, Role};
-use super::table::{CYCLES_FOR_RATE, label};
+use super::table::label;
 use super::ui_state::UiState;
 use super::words;
 use crate::model::rows::{SiteRow, Status};
 
-/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27).
-const FORCED_GC_NS: u64 = 120_000_000_000;
 /// Least change of the live heap that is called one.
 const LEAST_GROWTH: f64 = 0.05 * 1024.0 * 1024.0;
 const MINUTE_NS: u64 = 60_000_000_000;
@@ -88,10 +87,24 @@ fn news(ui: &UiState, width: usize) -> Outlook {
     if let Some(outlook) = outlook(ui, width) {
         return outlook;
     }
-    if reading.cycles_seen < CYCLES_FOR_RATE || reading.live_growth().is_none() {
-        return collecting(ui);
+    if reading.live_growth().is_none() {
+        return before_gc(ui, width);
     }
-    grown(ui, width)
+    let mut facts = grown(ui, width);
+    "COLLECTING".clone_into(&mut facts.right);
+    facts.right_role = Role::Cool;
+    facts.right_below = first_rate(ui);
+    facts
+}
+
+/// When a rate of growth will be known; empty where that cannot be said.
+fn first_rate(ui: &UiState) -> String {
+    let missing = ui.reading.findings.process.missing;
+    match missing.and_then(|missing| missing.answer_in_s) {
+        Some(s) if s < 1.0 => "rate any moment".to_owned(),
+        Some(s) if s.is_finite() => format!("rate in {}", seconds(s)),
+        _ => String::new(),
+    }
 }
 
 /// How it ended, and below what was known of it then.
@@ -143,50 +156,35 @@ fn exited(ui: &UiState, at_ns: u64, end: &str, width: usize) -> Outlook {
     }
 }
 
-/// Too few cycles: how many there are, and when there will be enough.
-fn collecting(ui: &UiState) -> Outlook {
+/// Sizes before the first GC since the baseline: growth of the live heap is known after it.
+fn before_gc(ui: &UiState, width: usize) -> Outlook {
     let reading = &ui.reading;
-    let seen = reading.cycles_seen.min(CYCLES_FOR_RATE);
-    let missing = (CYCLES_FOR_RATE - seen).max(1);
     let since_last = reading
         .cycles
         .last()
         .map(|cycle| reading.now_ns.saturating_sub(cycle.at_ns));
-    let (right, below) = match (reading.gc_interval_ns, since_last) {
-        (Some(interval), Some(since_last)) => {
-            let next = interval.saturating_sub(since_last);
-            let answer = next.saturating_add(interval.saturating_mul(missing - 1));
-            let soon = |ns: u64| match ns {
-                0..1_000_000_000 => "any moment".to_owned(),
-                ns => format!("in about {}", format::duration(ns)),
-            };
-            (
-                format!("answer {}", soon(answer)),
-                format!(
-                    "{seen} of {CYCLES_FOR_RATE} GC cycles; next GC {}",
-                    soon(next)
-                ),
-            )
-        }
-        _ => (
-            format!(
-                "answer in about {}",
-                format::coarse_duration(missing * FORCED_GC_NS)
-            ),
-            format!("{seen} of {CYCLES_FOR_RATE} GC cycles; a quiet process collects every 2 min"),
-        ),
+    let next = match (reading.gc_interval_ns, since_last) {
+        (Some(interval), Some(since_last)) => match interval.saturating_sub(since_last) {
+            0..1_000_000_000 => "due any moment".to_owned(),
+            ns => format!("due in about {}", format::duration(ns)),
+        },
+        _ => "due within 2 min".to_owned(),
     };
-    let below = if seen >= CYCLES_FOR_RATE {
-        "growth counts from this baseline; it is known after the next GC".to_owned()
-    } else {
-        below
-    };
+    let badge = "NO GC YET".to_owned();
+    let right = "COLLECTING".to_owned();
+    let room = width.saturating_sub(text_column(&badge) + right.len() + 3);
+    let parts = words::size_parts(reading);
+    let text = (1..=parts.len())
+        .rev()
+        .map(|n| parts[..n].join(", "))
+        .find(|text| names::width(text) <= room);
     Outlook {
-        badge: "COLLECTING".to_owned(),
+        badge,
         role: Role::Cool,
-        text: "too early to say what grows".to_owned(),
+        text: text.unwrap_or_else(|| "reading sizes".to_owned()),
+        below: format!("growth is known after the next GC, {next}"),
         right,
-        below,
+        right_role: Role::Cool,
         ..Outlook::default()
     }
 }
@@ -224,8 +222,8 @@ fn grown(ui: &UiState, width: usize) -> Outlook {
         format!("live heap {change}")
     };
     let cycles = format!(
-        "{} GCs in {}",
-        format::exact_count(reading.final_cycles),
+        "{} in {}",
+        format::many(&format::exact_count(reading.final_cycles), "GC"),
         format::duration(since_ns)
     );
     let minutes = since_ns as f64 / MINUTE_NS as f64;
@@ -234,8 +232,12 @@ fn grown(ui: &UiState, width: usize) -> Outlook {
     } else {
         String::new()
     };
-    // What stands at the right needs its room, "4 GCs behind" too.
-    let right_room = if ui.is_paused() { 16 } else { right.len() + 2 };
+    // "COLLECTING" and "4 GCs behind" need room at the right.
+    let right_room = if ui.is_paused() {
+        16
+    } else {
+        right.len().max(12) + 2
+    };
     let room = width.saturating_sub(right_room);
     let (text, below) = if let Some((site, bytes, err)) = grew_most(ui) {
         let name = label(site, ui.query.by);
@@ -264,7 +266,13 @@ fn grown(ui: &UiState, width: usize) -> Outlook {
         )
     } else {
         let heap = if width < 72 { brief } else { whole };
-        (format!("{heap}; no site grew beyond its error"), cycles)
+        let text = format!("{heap}; no site grew beyond its error");
+        let room = room.saturating_sub(text_column(badge));
+        if names::width(&text) <= room {
+            (text, cycles)
+        } else {
+            (heap, format!("no site grew beyond its error; {cycles}"))
+        }
     };
     Outlook {
         badge: badge.to_owned(),

@@ -39,46 +39,63 @@ pub fn text_column(badge: &str) -> usize {
     (1 + width(badge) + 2).max(10)
 }
 
-/// What is said on a screen of `columns`; `None` while no verdict was asked for, as where nothing is judged.
+/// The verdict on a screen of `columns`; `None` before there is one.
 pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
     let findings = &ui.reading.findings;
     let process = &findings.process;
     let mut outlook = match (process.word, process.kind, findings.leaks.first()) {
-        (Word::Collecting, _, _) => {
-            return process
-                .missing
-                .map(|missing| quiet::collecting(ui, missing, columns));
-        }
-        (Word::Growing, Some(Kind::Heap) | None, Some(leak)) => {
+        (Word::Collecting, _, _) => return None,
+        (Word::Growing | Word::ProbablyGrowing, Some(Kind::Heap) | None, Some(leak)) => {
             grows::leak_of(findings, leak, columns)
         }
-        (Word::Growing, Some(Kind::Heap) | None, None) => grows::heap(ui, columns),
-        (Word::Growing, Some(Kind::Goroutines), leak) => grows::goroutines(ui, leak, columns),
-        (Word::Growing, Some(kind), _) => grows::other(process, kind, columns),
+        (Word::Growing | Word::ProbablyGrowing, Some(Kind::Heap) | None, None) => {
+            grows::heap(ui, columns)
+        }
+        (Word::Growing | Word::ProbablyGrowing, Some(Kind::Goroutines), leak) => {
+            grows::goroutines(ui, leak, columns)
+        }
+        (Word::Growing | Word::ProbablyGrowing, Some(kind), _) => {
+            grows::other(findings, kind, columns)
+        }
         (word, _, _) => quiet::no_leak(ui, word, columns),
     };
+    if process.word == Word::ProbablyGrowing {
+        outlook.role = Role::Warn;
+    }
     add_limit(&mut outlook, &ui.reading, columns);
     Some(outlook)
 }
 
-/// The badge alone, for lines of text; empty while nothing is known.
+/// The badge alone, for lines of text; empty before the first evaluation. A question mark follows growth that is probable:
+/// `LEAK A?`.
 pub fn badge(findings: &Findings) -> String {
     let process = &findings.process;
-    match (process.word, process.kind) {
-        (Word::Collecting, _) if process.missing.is_none() => String::new(),
-        (Word::Growing, Some(Kind::Heap | Kind::Goroutines) | None)
-            if !findings.leaks.is_empty() =>
-        {
-            leak_badge(findings)
-        }
-        (Word::Growing, Some(kind)) => kind_badge(kind).to_owned(),
-        (word, _) => word.word().to_uppercase(),
+    let is_growth = matches!(process.word, Word::Growing | Word::ProbablyGrowing);
+    match process.kind {
+        _ if process.word == Word::Collecting && process.missing.is_none() => String::new(),
+        Some(kind) if is_growth => growth_badge(findings, kind),
+        None if is_growth => growth_badge(findings, Kind::Heap),
+        _ => process.word.word().to_uppercase(),
     }
+}
+
+/// `LEAK A` with the letters of all leaks, or the kind that grows where it is not Go's.
+fn growth_badge(findings: &Findings, kind: Kind) -> String {
+    let mut badge = match kind {
+        Kind::Heap | Kind::Goroutines if !findings.leaks.is_empty() => leak_badge(findings),
+        kind => kind_badge(kind).to_owned(),
+    };
+    if findings.process.word == Word::ProbablyGrowing {
+        badge.push('?');
+    }
+    badge
 }
 
 /// `LEAK A`, of two `LEAK A,B`, of more `LEAK A-D`.
 fn leak_badge(findings: &Findings) -> String {
-    let letters: Vec<char> = findings.leaks.iter().map(|leak| leak.letter).collect();
+    let mut letters: Vec<char> = findings.leaks.iter().map(|leak| leak.letter).collect();
+    letters.sort_unstable();
+    letters.dedup();
     match letters.as_slice() {
         [] => "LEAK".to_owned(),
         [one] => format!("LEAK {one}"),

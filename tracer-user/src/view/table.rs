@@ -141,6 +141,8 @@ pub fn short_word(word: Word) -> (&'static str, Role) {
         Word::Steady => ("steady", Role::Plain),
         Word::Warming => ("warming", Role::Warn),
         Word::Growing => ("GROWING", Role::Leak),
+        Word::ProbablyGrowing => ("grows?", Role::Warn),
+        Word::PartOfLeak => ("part of", Role::Leak),
         Word::Churn => ("churn", Role::Plain),
         Word::Idle => ("idle", Role::Dim),
     }

@@ -392,7 +392,11 @@ fn leak() -> impl Strategy<Value = Leak> {
             |(names, sites, evidence, share_bytes, share_objects)| Leak {
                 letter: 'A',
                 kind: names.0,
-                under: named(names.1),
+                word: Word::Growing,
+                under: names.3.is_some().then(|| named(names.1)),
+                kept: None,
+                held: Vec::new(),
+                since_start: None,
                 via: names.3.map(named),
                 sites: sites
                     .into_iter()
@@ -400,10 +404,15 @@ fn leak() -> impl Strategy<Value = Leak> {
                         row: Some(RowId(0)),
                         frame: named(name),
                         evidence,
+                        share: None,
                     })
                     .collect(),
                 evidence,
-                share_bytes,
+                share_bytes: share_bytes.map(|value| Interval {
+                    value,
+                    low: value,
+                    high: value,
+                }),
                 share_objects,
                 in_step: vec!['A'],
             },
@@ -443,6 +452,7 @@ fn findings() -> impl Strategy<Value = Findings> {
             ..ProcessVerdict::default()
         });
     let limit = (any::<u64>(), interval()).prop_map(|(bytes, in_s)| Limit {
+        corrected: None,
         kind: LimitKind::GoMemLimit,
         bytes,
         room_bytes: bytes,

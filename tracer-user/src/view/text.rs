@@ -7,7 +7,7 @@ use super::format;
 use super::names::{self, width};
 use super::order::{Sort, SortKey};
 use super::outlook::badge;
-use super::reading::notes;
+use super::reading::{Reading, notes};
 use super::selected::rate_to_zero;
 use super::table::{CYCLES_FOR_RATE, CellOptions, cell, label};
 use super::words;
@@ -83,6 +83,9 @@ fn in_cells(column: Column, cells: usize, text: &str) -> String {
 /// by goroutines has no row of its own.
 const MAX_LEAKS: usize = 8;
 
+/// Suspects above the rows.
+const MAX_SUSPECTS: usize = 3;
+
 /// Least cells for a name, however narrow the output says it is.
 const LEAST_NAME: usize = 24;
 
@@ -98,7 +101,13 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     if !model.ready() {
         return text;
     }
-    let findings = model.findings();
+    let mut reading = Reading::default();
+    let query = Query {
+        by: opts.by,
+        cumulative: false,
+    };
+    reading.update(model, query);
+    let findings = reading.findings.clone();
     for leak in findings.leaks.iter().take(MAX_LEAKS) {
         text.push_str(&words::leak_line(leak));
         text.push('\n');
@@ -107,11 +116,10 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     if left_out > 0 {
         let _ = writeln!(text, "... and {left_out} more leaks");
     }
-    let query = Query {
-        by: opts.by,
-        cumulative: false,
-    };
-    let mut rows = model.sites(&query);
+    if findings.leaks.is_empty() {
+        text.push_str(&facts(&reading));
+    }
+    let mut rows = reading.sites;
     rows.sort_by(|a, b| opts.sort.compare(a, b, false));
     let figures: usize = columns(opts).map(|(_, width)| width + 1).sum();
     let room = opts
@@ -148,6 +156,19 @@ pub fn text_block(model: &Model, opts: &TextOptions) -> String {
     }
     if !left_out.is_empty() {
         text.push_str(&sum_of(left_out, opts));
+    }
+    text
+}
+
+/// Sizes with their change, and the call sites that grew most: for blocks without a leak.
+fn facts(reading: &Reading) -> String {
+    let mut text = String::new();
+    if let Some(sizes) = words::sizes(reading) {
+        let _ = writeln!(text, "{sizes}");
+    }
+    let suspects = &reading.findings.suspects;
+    for suspect in suspects.iter().take(MAX_SUSPECTS) {
+        let _ = writeln!(text, "Suspect: {}", words::suspect_line(suspect));
     }
     text
 }

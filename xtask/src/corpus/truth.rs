@@ -3,7 +3,7 @@
 //! ```text
 //! // answer: heap or goroutines          what leaks; `none`: nothing does
 //! // answer go<1.27: heap                the same, for some releases of Go
-//! // site: FUNCTION via FUNCTION         a call site that is right to name, and its `via`: `none`, `any`, `A|B`
+//! // site: FUNCTION via FUNCTION         a call site that is right to name, and its `via`: `none`, `any`, `A|none`
 //! // goroutines: created by … start …    `FUNCTION start FUNCTION`: the group that is right to name
 //! // under: FUNCTION, FUNCTION           the common frame of several sites
 //! // also: FUNCTION FUNCTION             sites that grow with the leak and need not be named
@@ -52,8 +52,11 @@ impl Via {
     pub(super) fn fits(&self, via: Option<&str>) -> bool {
         match (self, via) {
             (Self::Any, _) | (Self::None, None) => true,
-            (Self::OneOf(names), Some(via)) => names.iter().any(|name| name == via),
-            (Self::None, Some(_)) | (Self::OneOf(_), None) => false,
+            (Self::OneOf(names), via) => {
+                let via = via.unwrap_or("none");
+                names.iter().any(|name| name == via)
+            }
+            (Self::None, Some(_)) => false,
         }
     }
 }

@@ -4,7 +4,7 @@
 // answer: heap
 // site: corpus/subscribers/bus.(*Bus).Subscribe via main.handle
 // site: main.handle via none
-// site: main.newView via none
+// site: main.newView via main.handle|none
 package main
 
 import (

@@ -44,6 +44,12 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Seconds from the attach to the latest event.
+fn watched_seconds(model: &Model) -> f64 {
+    let attached_ns = model.target().attached_ns;
+    model.now_ns().saturating_sub(attached_ns) as f64 / 1e9
+}
+
 /// A function and where in it.
 #[derive(Serialize)]
 struct Place<'a> {

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::evidence::{PerCall, ends, growing_per};
-use super::{Place, Target, timestamp};
+use super::{Place, Target, timestamp, watched_seconds};
 use crate::model::Model;
 use crate::model::anatomy::{self, Moment, Part};
-use crate::model::findings::{self, Findings, Kind};
+use crate::model::findings::{self, Findings, Kind, Word};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{Cycle, Exit, Status};
 use crate::view::words;
@@ -20,11 +20,14 @@ const GOGC_OFF: i64 = -1;
 struct Line<'a> {
     schema: &'static str,
     at: String,
+    watched_seconds: f64,
     target: Option<Target<'a>>,
     exit: Option<Exit>,
     verdict: Verdict,
     leaks: Vec<Leak<'a>>,
     leaks_omitted: u64,
+    suspects: Vec<Suspect<'a>>,
+    observations: Vec<String>,
     limit: Option<Limit>,
     seconds_to_limit: Option<f64>,
     seconds_to_limit_low: Option<f64>,
@@ -47,11 +50,48 @@ struct Verdict {
     rss_bytes_per_min_low: Option<f64>,
     rss_bytes_per_min_high: Option<f64>,
     rss_factor: Option<f64>,
+    growing: Vec<GrowingKind>,
+    by_chance: Option<f64>,
     growth_parts: Vec<GrowthPart>,
     steady_below_bytes_per_min: Option<f64>,
     missing_samples: Option<u64>,
     missing_cycles: Option<u32>,
     seconds_to_answer: Option<f64>,
+}
+
+/// A kind that grows.
+#[derive(Serialize)]
+struct GrowingKind {
+    kind: &'static str,
+    word: &'static str,
+    per_min: Option<f64>,
+    per_min_low: Option<f64>,
+    per_min_high: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Suspect<'a> {
+    function: &'a str,
+    via: Option<&'a str>,
+    bytes: i64,
+    share_low: Option<f64>,
+    share_high: Option<f64>,
+    samples: u64,
+    born: u64,
+    freed: u64,
+    history: Option<History>,
+}
+
+/// What the profile recorded since the start of the process.
+#[derive(Serialize)]
+struct History {
+    seconds: f64,
+    born: u64,
+    freed: u64,
+    bytes_per_min: Option<f64>,
+    bytes_per_min_low: Option<f64>,
+    bytes_per_min_high: Option<f64>,
+    says: &'static str,
 }
 
 #[derive(Serialize)]
@@ -65,10 +105,13 @@ struct GrowthPart {
 struct Leak<'a> {
     letter: char,
     kind: &'static str,
-    under: Place<'a>,
+    word: &'static str,
+    under: Option<Place<'a>>,
     via: Option<Place<'a>>,
     sites: Vec<&'a str>,
     share_bytes: Option<f64>,
+    share_bytes_low: Option<f64>,
+    share_bytes_high: Option<f64>,
     share_objects: Option<f64>,
     bytes_per_min: Option<f64>,
     bytes_per_min_low: Option<f64>,
@@ -78,6 +121,7 @@ struct Leak<'a> {
     objects_per_min_high: Option<f64>,
     growing_per: Option<&'static str>,
     per_call: Option<PerCall<'a>>,
+    history: Option<History>,
     in_step: &'a [char],
     text: String,
 }
@@ -193,6 +237,7 @@ pub fn process_line(model: &Model, n_cycles: usize) -> String {
     let line = Line {
         schema: "heaptop.process/1",
         at: at(model, model.now_ns()),
+        watched_seconds: watched_seconds(model),
         target: Target::of(model),
         exit: match *model.status() {
             Status::Exited { exit, .. } => Some(exit),
@@ -201,6 +246,8 @@ pub fn process_line(model: &Model, n_cycles: usize) -> String {
         verdict: verdict(&findings),
         leaks: findings.leaks.iter().map(leak).collect(),
         leaks_omitted: findings.omitted,
+        suspects: findings.suspects.iter().map(suspect).collect(),
+        observations: words::observations(&findings, model.now_ns()),
         limit: findings.limit.as_ref().map(|limit| Limit {
             kind: limit.kind.word(),
             bytes: limit.bytes,
@@ -244,6 +291,8 @@ fn verdict(findings: &Findings) -> Verdict {
         rss_bytes_per_min_low: rss[1],
         rss_bytes_per_min_high: rss[2],
         rss_factor: process.rss_factor,
+        growing: process.kinds.iter().map(growing_kind).collect(),
+        by_chance: process.by_chance,
         growth_parts: process
             .parts
             .iter()
@@ -264,17 +313,21 @@ fn leak(leak: &findings::Leak) -> Leak<'_> {
     let evidence = &leak.evidence;
     let bytes = ends(evidence.bytes_per_min.as_ref());
     let objects = ends(evidence.objects_per_min.as_ref());
+    let share = ends(leak.share_bytes.as_ref());
     Leak {
         letter: leak.letter,
         kind: leak.kind.word(),
-        under: Place::of(&leak.under),
+        word: leak.word.word(),
+        under: leak.under.as_deref().map(Place::of),
         via: leak.via.as_deref().map(Place::of),
         sites: leak
             .sites
             .iter()
             .map(|site| &*site.frame.function)
             .collect(),
-        share_bytes: leak.share_bytes,
+        share_bytes: share[0],
+        share_bytes_low: share[1],
+        share_bytes_high: share[2],
         share_objects: leak.share_objects,
         bytes_per_min: bytes[0],
         bytes_per_min_low: bytes[1],
@@ -284,8 +337,48 @@ fn leak(leak: &findings::Leak) -> Leak<'_> {
         objects_per_min_high: objects[2],
         growing_per: growing_per(evidence.grows_with),
         per_call: evidence.per_call.as_ref().map(PerCall::of),
+        history: leak.since_start.as_ref().map(history),
         in_step: &leak.in_step,
         text: words::leak(leak),
+    }
+}
+
+fn growing_kind(grows: &findings::GrowingKind) -> GrowingKind {
+    let [per_min, per_min_low, per_min_high] = ends(grows.per_min.as_ref());
+    GrowingKind {
+        kind: grows.kind.word(),
+        word: grows.word.word(),
+        per_min,
+        per_min_low,
+        per_min_high,
+    }
+}
+
+fn suspect(suspect: &findings::Suspect) -> Suspect<'_> {
+    let [_, share_low, share_high] = ends(suspect.share.as_ref());
+    Suspect {
+        function: &suspect.frame.function,
+        via: suspect.via.as_ref().map(|via| &*via.function),
+        bytes: super::whole(suspect.bytes),
+        share_low,
+        share_high,
+        samples: suspect.samples,
+        born: suspect.born,
+        freed: suspect.freed,
+        history: suspect.since_start.as_ref().map(history),
+    }
+}
+
+fn history(since: &findings::SinceStart) -> History {
+    let [bytes_per_min, bytes_per_min_low, bytes_per_min_high] = ends(since.bytes_per_min.as_ref());
+    History {
+        seconds: since.seconds,
+        born: since.born,
+        freed: since.freed,
+        bytes_per_min,
+        bytes_per_min_low,
+        bytes_per_min_high,
+        says: since.says.word(),
     }
 }
 
@@ -339,30 +432,36 @@ fn groups<'a>(all: &'a Goroutines, findings: &Findings) -> AllGoroutines<'a> {
 
 fn grows(group: &GoroutineGroup) -> bool {
     let verdict = group.verdict.as_ref();
-    verdict.is_some_and(|verdict| verdict.word == findings::Word::Growing)
+    verdict.is_some_and(|verdict| verdict.word == Word::Growing)
 }
 
 fn group<'a>(group: &'a GoroutineGroup, findings: &Findings) -> Group<'a> {
+    let maker = group.created_by.as_ref().unwrap_or(&group.start);
     let is_made_here = |leak: &&findings::Leak| {
-        let maker = group.created_by.as_ref().unwrap_or(&group.start);
-        leak.kind == Kind::Goroutines
-            && grows(group)
-            && (&maker.function, maker.line) == (&leak.under.function, leak.under.line)
+        let is_maker = |site: &findings::LeakSite| {
+            (&maker.function, maker.line) == (&site.frame.function, site.frame.line)
+        };
+        leak.kind == Kind::Goroutines && leak.sites.iter().any(is_maker)
+    };
+    let rises = grows(group) || group.growth.is_some_and(|growth| growth > 0);
+    let leak = findings.leaks.iter().find(is_made_here).filter(|_| rises);
+    let own = group.verdict.as_ref().map(|verdict| verdict.word);
+    let word = match (own, leak) {
+        // The number of all goroutines grows, and this group leads it.
+        (None | Some(Word::Collecting), Some(leak)) => Some(leak.word),
+        (Some(Word::Steady | Word::Idle | Word::Churn), Some(_)) => Some(Word::PartOfLeak),
+        (own, _) => own,
     };
     Group {
         created_by: group.created_by.as_deref().map(Place::of),
         start: Place::of(&group.start),
         count: group.count,
         growth: group.growth,
-        verdict: group.verdict.as_ref().map(|verdict| verdict.word.word()),
+        verdict: word.map(Word::word),
         wait_reason: group.waits.first().map(|(reason, _)| &**reason),
         longest_wait_s: group.longest_wait_ns.map(|ns| ns as f64 / 1e9),
         stack_bytes: group.stack_bytes,
-        leak: findings
-            .leaks
-            .iter()
-            .find(is_made_here)
-            .map(|leak| leak.letter),
+        leak: leak.map(|leak| leak.letter),
     }
 }
 

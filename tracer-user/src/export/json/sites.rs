@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::evidence::Evidence;
-use super::{Place, Target, timestamp, whole};
+use super::{Place, Target, timestamp, watched_seconds, whole};
 use crate::model::Model;
 use crate::model::findings::Findings;
 use crate::model::rows::{GroupBy, Query, Rate, SiteRow};
@@ -14,6 +14,7 @@ use crate::view::words;
 struct Line<'a> {
     schema: &'static str,
     at: String,
+    watched_seconds: f64,
     source: &'static str,
     rate_bytes: Option<u64>,
     target: Option<Target<'a>>,
@@ -96,6 +97,7 @@ pub fn line(model: &Model, by: GroupBy, sort: Sort, top: usize) -> String {
     let line = Line {
         schema: "heaptop.sites/1",
         at: timestamp(target.unix_ns(model.now_ns())),
+        watched_seconds: watched_seconds(model),
         source: target.source.word(),
         rate_bytes: model.rate_bytes(),
         target: Target::of(model),

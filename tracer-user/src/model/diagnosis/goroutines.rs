@@ -1,27 +1,76 @@
-//! Goroutines that never end, as leaks, and the leaks of the heap that grow in step with them.
+//! Goroutines whose number grows, as leaks, and the leaks of the heap that grow in step with them.
 
 use std::sync::Arc;
 
 use super::leaks::BySite;
 use super::letters::Identity;
+use super::process::plus;
 use crate::go::frame::Frame;
-use crate::go::symbol;
 use crate::model::Model;
-use crate::model::findings::{Evidence, Kind, Leak, LeakSite};
+use crate::model::findings::{Evidence, Interval, Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Growth, Pace, in_step};
 use crate::verdict::Word;
 
 /// Set in identities of goroutines: labels of sites are below.
 const GOROUTINES: u64 = 1 << 40;
+/// Groups of different creators are one leak if their rates differ by at most this factor: a connection has a goroutine
+/// at each end.
+const SAME_RATE: f64 = 1.15;
+/// Of the growth of all goroutines, the share of the group that leads where none is known to grow by itself.
+const LEADING_SHARE: f64 = 0.5;
 
-/// A group of goroutines that grows.
-pub(super) struct GrowingGroup {
+/// Groups of goroutines that grow as one.
+pub(super) struct GrowingGroups {
     pub(super) identity: Identity,
-    group: GoroutineGroup,
+    /// Largest growth first.
+    groups: Vec<GoroutineGroup>,
     evidence: Evidence,
 }
 
-/// How fast what the evidence is of grows; `None` where it is not known to grow.
+impl GrowingGroups {
+    fn of(group: GoroutineGroup, evidence: Evidence) -> Self {
+        let id = GOROUTINES + u64::from(group.id);
+        Self {
+            identity: Identity {
+                under: id,
+                sites: [id].into(),
+            },
+            groups: vec![group],
+            evidence,
+        }
+    }
+
+    fn per_min(&self) -> f64 {
+        self.evidence.objects_per_min.map_or(0.0, |rate| rate.value)
+    }
+
+    /// True if another group grows with these: started by the same function, or at the same rate.
+    fn takes(&self, other: &Self) -> bool {
+        let creator = |groups: &Self| {
+            let group = groups.groups.first()?;
+            Some(group.created_by.as_ref()?.function.clone())
+        };
+        let is_same_creator = creator(self).is_some() && creator(self) == creator(other);
+        let (a, b) = (self.per_min(), other.per_min());
+        is_same_creator || b > 0.0 && a.max(b) <= SAME_RATE * a.min(b)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.identity.sites.extend(other.identity.sites);
+        self.groups.extend(other.groups);
+        let both = |a: Option<Interval>, b: Option<Interval>| match (a, b) {
+            (Some(a), Some(b)) => Some(plus(a, b)),
+            (a, b) => a.or(b),
+        };
+        let (own, of) = (&mut self.evidence, other.evidence);
+        own.objects_per_min = both(own.objects_per_min, of.objects_per_min);
+        own.bytes_per_min = both(own.bytes_per_min, of.bytes_per_min);
+        own.born += of.born;
+        own.died += of.died;
+    }
+}
+
+/// Rate of what the evidence is of; `None` where it is not known to grow.
 fn pace(evidence: &Evidence) -> Option<Pace> {
     // What once grew by the clock is still said to, when only that of the load sees it.
     let with_load = || evidence.grows_with.map(|_| Pace::WithLoad);
@@ -32,56 +81,78 @@ fn pace(evidence: &Evidence) -> Option<Pace> {
 }
 
 impl Model {
-    /// The groups that grow, those that grow most first.
-    pub(super) fn growing_goroutines(&self) -> Vec<GrowingGroup> {
-        let groups = self.goroutines().map_or_else(Vec::new, |all| all.groups);
-        let grows = |group: &GoroutineGroup| {
+    /// The groups that grow, gathered to leaks, largest growth first.
+    pub(super) fn growing_goroutines(&self) -> Vec<GrowingGroups> {
+        let Some(all) = self.goroutines() else {
+            return Vec::new();
+        };
+        let mut growing: Vec<GrowingGroups> = Vec::new();
+        for group in &all.groups {
             let verdict = group.verdict.as_ref();
-            verdict.is_some_and(|verdict| verdict.word == Word::Growing)
-        };
-        let growing_group = |group: GoroutineGroup| {
-            let id = GOROUTINES + u64::from(group.id);
-            let evidence = group.verdict.as_ref().map(|v| v.evidence.clone());
-            GrowingGroup {
-                identity: Identity {
-                    under: id,
-                    sites: [id].into(),
-                },
-                evidence: self.with_calls(evidence.unwrap_or_default()),
-                group,
+            if let Some(verdict) = verdict.filter(|verdict| verdict.word == Word::Growing) {
+                let evidence = self.with_calls(verdict.evidence.clone());
+                growing.push(GrowingGroups::of(group.clone(), evidence));
             }
-        };
-        let mut growing: Vec<GrowingGroup> = groups
-            .into_iter()
-            .filter(grows)
-            .map(growing_group)
-            .collect();
-        let per_min = |growing: &GrowingGroup| {
-            growing
-                .evidence
-                .objects_per_min
-                .map_or(0.0, |objects| objects.value)
-        };
-        growing.sort_by(|a, b| per_min(b).total_cmp(&per_min(a)));
-        growing
+        }
+        if growing.is_empty() {
+            growing.extend(self.leading_group(&all.groups));
+        }
+        growing.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
+        let mut leaks: Vec<GrowingGroups> = Vec::new();
+        for group in growing {
+            match leaks.iter_mut().find(|leak| leak.takes(&group)) {
+                Some(leak) => leak.add(group),
+                None => leaks.push(group),
+            }
+        }
+        leaks
     }
 
-    /// The leak of a group, linked with those of the heap that grow in step.
+    /// The group that leads the growth of the number of all goroutines, where that is known and of no group yet.
+    fn leading_group(&self, groups: &[GoroutineGroup]) -> Option<GrowingGroups> {
+        let judged = &self.diagnosis.whole.judged().goroutines;
+        if judged.word != Word::Growing {
+            return None;
+        }
+        let grown = |group: &GoroutineGroup| group.growth.unwrap_or(0).max(0);
+        let total: i64 = groups.iter().map(grown).sum();
+        let group = groups
+            .iter()
+            .filter(|group| !group.is_runtime)
+            .max_by_key(|group| grown(group))?;
+        if (grown(group) as f64) < LEADING_SHARE * total as f64 {
+            return None;
+        }
+        let evidence = Evidence {
+            objects_per_min: judged.rate.map(|rate| Interval {
+                value: rate.per_min.value,
+                low: rate.per_min.low,
+                high: rate.per_min.high,
+            }),
+            ..Evidence::default()
+        };
+        Some(GrowingGroups::of(group.clone(), evidence))
+    }
+
+    /// The leak of some groups. Leaks of the heap that grow in step with it take its letter, as they are one leak; so does
+    /// growth of the heap that no frame explains.
     pub(super) fn goroutine_leak(
         &self,
-        growing: GrowingGroup,
+        growing: GrowingGroups,
         letter: char,
         heap: &mut [Leak],
         by_site: &BySite,
-    ) -> Leak {
-        let GrowingGroup {
-            group, evidence, ..
+    ) -> Option<Leak> {
+        let GrowingGroups {
+            groups, evidence, ..
         } = growing;
-        let under = group.created_by.as_ref().unwrap_or(&group.start).clone();
-        let mut linked = Vec::new();
+        let first = groups.first()?;
+        let under = first.created_by.as_ref().unwrap_or(&first.start).clone();
+        let mut in_step_with = Vec::new();
         if let Some(pace) = pace(&evidence) {
-            let functions: Vec<&str> = [Some(&group.start), group.created_by.as_ref()]
-                .into_iter()
+            let functions: Vec<&str> = groups
+                .iter()
+                .flat_map(|group| [Some(&group.start), group.created_by.as_ref()])
                 .flatten()
                 .map(|frame| &*frame.function)
                 .collect();
@@ -91,27 +162,41 @@ impl Model {
             };
             for leak in heap
                 .iter_mut()
-                .filter(|leak| self.is_in_step(&goroutines, leak, by_site))
+                .filter(|leak| leak.under.is_none() || self.is_in_step(&goroutines, leak, by_site))
             {
-                leak.in_step.push(letter);
-                linked.push(leak.letter);
+                leak.letter = letter;
+                leak.in_step = vec![letter];
+                in_step_with.push(letter);
             }
         }
-        Leak {
+        let site = |group: &GoroutineGroup| LeakSite {
+            row: None,
+            frame: group.created_by.as_ref().unwrap_or(&group.start).clone(),
+            evidence: group
+                .verdict
+                .as_ref()
+                .map(|verdict| verdict.evidence.clone())
+                .unwrap_or_default(),
+            share: None,
+        };
+        Some(Leak {
             letter,
             kind: Kind::Goroutines,
-            via: self.via_of(&group, &under),
-            sites: vec![LeakSite {
-                row: None,
-                frame: under.clone(),
-                evidence: evidence.clone(),
-            }],
-            under,
+            word: Word::Growing,
+            kept: None,
+            via: self.via_of(first, &under),
+            sites: groups.iter().map(site).collect(),
+            under: Some(under),
+            held: Vec::new(),
             evidence,
+            since_start: None,
             share_bytes: None,
             share_objects: None,
-            in_step: linked,
-        }
+            in_step: {
+                in_step_with.dedup();
+                in_step_with
+            },
+        })
     }
 
     fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak, by_site: &BySite) -> bool {
@@ -120,12 +205,12 @@ impl Model {
                 return false;
             };
             let largest = site.row.and_then(|row| by_site.largest(row.0));
-            let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.tracks.frames(idx));
+            let frames = largest.map_or_else(Vec::new, |idx| self.diagnosis.paths.frames(idx));
             // All handlers of a server come through functions of its libraries: without a ratio these say nothing.
             let has_ratio = matches!((goroutines.pace, pace), (Pace::PerMin(_), Pace::PerMin(_)));
             let functions: Vec<&str> = frames
                 .iter()
-                .filter(|frame| has_ratio || self.diagnosis.origin.is_main_module(frame))
+                .filter(|frame| has_ratio || self.diagnosis.paths.origin().is_main_module(frame))
                 .map(|frame| &*frame.function)
                 .collect();
             let site = Growth {
@@ -136,9 +221,9 @@ impl Model {
         })
     }
 
-    /// Of the goroutine that waits longest, the innermost frame of the main module outside of the package that starts it.
+    /// Of the goroutine that waits longest, the innermost frame of the main module outside the package that starts it.
     fn via_of(&self, group: &GoroutineGroup, under: &Frame) -> Option<Arc<Frame>> {
-        let own = symbol::package(&under.function);
+        let own = under.package();
         let frames = group
             .oldest
             .as_ref()
@@ -146,8 +231,7 @@ impl Model {
         frames
             .iter()
             .find(|frame| {
-                self.diagnosis.origin.is_main_module(frame)
-                    && symbol::package(&frame.function) != own
+                self.diagnosis.paths.origin().is_main_module(frame) && frame.package() != own
             })
             .cloned()
     }

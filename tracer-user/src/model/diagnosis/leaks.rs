@@ -1,23 +1,30 @@
-//! Leaks: what grows, gathered, named and ranked, as the findings have it.
+//! Leaks: the causes of growth, named and ranked, as the findings hold them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::grouping::{self, Group, Growing, Recent, Stack, births_by_label};
+use super::attribution::{Code, Net, share};
+use super::found::Found;
+use super::grouping::{Recent, Stack};
 use super::letters::{Identity, MAX_LETTERS};
 use super::process::plus;
 use super::{Entity, MINUTE_NS};
 use crate::go::frame::Frame;
+use crate::go::symbol;
 use crate::model::Model;
-use crate::model::findings::{Evidence, Findings, Interval, Kind, Leak, LeakSite};
+use crate::model::findings::{Evidence, Findings, Interval, Kept, Kind, Leak, LeakSite};
 use crate::model::rows::RowId;
 use crate::model::stated::{evidence, stated};
 use crate::verdict::{Survivors, Word};
 
-/// Of all sites: growth by label, the sum over those that grow, the stack that grew most, and who survived.
+/// Standard errors of a two-sided 90 % interval.
+const Z_90: f64 = 1.645;
+
+/// Growth of the call sites over the recent minutes, and the fate of their samples.
 pub(super) struct BySite {
     recent: BTreeMap<u32, Recent>,
-    largest: HashMap<u32, (u32, f64)>,
+    /// Bucket with the largest growth of each site.
+    largest: BTreeMap<u32, (u32, f64)>,
     survivors: HashMap<u32, Survivors>,
 }
 
@@ -25,7 +32,7 @@ impl BySite {
     fn of(stacks: &[(u32, Stack<'_>)]) -> Self {
         let mut sites = Self {
             recent: BTreeMap::new(),
-            largest: HashMap::new(),
+            largest: BTreeMap::new(),
             survivors: HashMap::new(),
         };
         for (idx, stack) in stacks {
@@ -33,16 +40,19 @@ impl BySite {
                 continue;
             };
             *sites.recent.entry(site).or_default() += stack.recent;
-            let bytes = stack.recent.bytes;
-            let largest = sites.largest.entry(site).or_insert((*idx, bytes));
-            if bytes > largest.1 {
-                *largest = (*idx, bytes);
-            }
+            sites.offer(site, *idx, stack.recent.bytes);
         }
         sites
     }
 
-    /// Adds what became of the samples of each bucket to its site.
+    fn offer(&mut self, site: u32, idx: u32, bytes: f64) {
+        let largest = self.largest.entry(site).or_insert((idx, bytes));
+        if bytes > largest.1 {
+            *largest = (idx, bytes);
+        }
+    }
+
+    /// Adds the fate of each bucket's samples to its site.
     fn count(&mut self, survivors: HashMap<u32, Survivors>, site: impl Fn(u32) -> Option<u32>) {
         for (idx, of) in survivors {
             let Some(label) = site(idx) else { continue };
@@ -53,12 +63,12 @@ impl BySite {
         }
     }
 
-    /// The stack of a site that grew most lately.
+    /// The bucket of a site that grew most lately.
     pub(super) fn largest(&self, site: u32) -> Option<u32> {
         self.largest.get(&site).map(|(idx, _)| *idx)
     }
 
-    /// "41 of 41 live", and for how many cycles.
+    /// Adds "41 of 41 live", and for how many cycles.
     fn with_survivors(&self, mut evidence: Evidence, site: u32) -> Evidence {
         if let Some(of) = self.survivors.get(&site) {
             #[allow(
@@ -72,69 +82,47 @@ impl BySite {
         }
         evidence
     }
-
-    /// Growth of all sites that grew, by chance or not.
-    fn total(&self, of: impl Fn(&Recent) -> f64) -> f64 {
-        self.recent.values().map(|r| of(r).max(0.0)).sum()
-    }
 }
 
 impl Model {
     /// Gathers what grows into leaks and writes the findings.
     pub(super) fn find_leaks(&mut self) {
+        let mut dispatchers = std::mem::take(&mut self.diagnosis.dispatchers);
+        let growing_sites: BTreeSet<u32> = self.diagnosis.tracks.growing_sites().collect();
+        dispatchers.look(&plain(&self.diagnosis.tracks.stacks()), &growing_sites);
+        self.diagnosis.dispatchers = dispatchers;
+        self.write_findings();
+    }
+
+    /// Writes the findings as of the last evaluation and of what the history says since.
+    pub(super) fn write_findings(&mut self) {
+        let growing_sites: BTreeSet<u32> = self.diagnosis.tracks.growing_sites().collect();
         let diagnosis = &self.diagnosis;
         let tracks = &diagnosis.tracks;
-        let sites: BTreeSet<u32> = tracks.growing_sites().collect();
-        let mut frames: Vec<u32> = tracks.growing_frames().collect();
-        let stacks = if sites.is_empty() && frames.is_empty() {
-            Vec::new() // Nothing is to be gathered.
-        } else {
-            tracks.stacks()
-        };
+        let stacks = tracks.stacks();
         let mut by_site = BySite::of(&stacks);
-        if !stacks.is_empty() {
-            by_site.count(diagnosis.feed.survivors(), |idx| tracks.site(idx));
+        by_site.count(diagnosis.feed.survivors(), |idx| tracks.site(idx));
+        for (&site, &idx) in &diagnosis.explained.largest {
+            by_site.offer(site, idx, f64::MIN);
         }
-        let plain: Vec<Stack<'_>> = stacks.iter().map(|(_, stack)| *stack).collect();
-        let mut dispatchers = diagnosis.dispatchers.clone();
-        dispatchers.look(&plain, &sites);
-        // The deepest first: the fewest births pass it.
-        let births = births_by_label(plain.iter());
-        let births = |frame: u32| births.get(frame as usize).copied().unwrap_or(0.0);
-        frames.sort_by(|&a, &b| births(a).total_cmp(&births(b)).then(a.cmp(&b)));
-        let growing = Growing {
-            sites: &sites,
-            frames: &frames,
-            can_explain: &|label| tracks.can_explain(label),
-            were_one: &|a, b| diagnosis.letters.were_one(u64::from(a), u64::from(b)),
-        };
-        let mut groups = grouping::group(&plain, &growing, &dispatchers);
-        let total = (
-            by_site.total(|recent| recent.bytes),
-            by_site.total(|recent| recent.objects),
-        );
-        groups.sort_by(|a, b| {
-            rank(b, total)
-                .total_cmp(&rank(a, total))
-                .then(a.under.cmp(&b.under))
-        });
+        let plain = plain(&stacks);
+        let found = self.found(&plain, &growing_sites);
         let growing_goroutines = self.growing_goroutines();
-        let identities: Vec<Identity> = groups
+        let growing_others = self.growing_others(!growing_goroutines.is_empty());
+        let identities: Vec<Identity> = found
             .iter()
-            .map(identity)
+            .map(Found::identity)
             .chain(growing_goroutines.iter().map(|leak| leak.identity.clone()))
+            .chain(growing_others.iter().map(|leak| leak.identity.clone()))
             .collect();
-        let mut letters = diagnosis.letters.clone();
+        let mut letters = self.diagnosis.letters.clone();
         let mut given = letters.give(&identities).into_iter();
         let omitted = identities.len().saturating_sub(MAX_LETTERS) as u64;
         let mut leaks = Vec::new();
-        let mut letter_of = HashMap::new();
         let mut survivors = HashMap::new();
-        for (group, letter) in groups.iter().zip(&mut given) {
+        for (found, letter) in found.iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
-            if let Some(leak) = self.leak(group, letter, &by_site, total) {
-                letter_of.insert(group.under, letter);
-                letter_of.extend(group.sites.iter().map(|(site, _)| (*site, letter)));
+            if let Some(leak) = self.leak(found, letter, &by_site) {
                 survivors.extend(leak.sites.iter().filter_map(|site| {
                     let of = &site.evidence;
                     Some((site.row?.0, (of.survivors, of.oldest_cycles)))
@@ -143,13 +131,29 @@ impl Model {
             }
         }
         let mut of_goroutines = Vec::new();
-        for (growing, letter) in growing_goroutines.into_iter().zip(given) {
+        for (growing, letter) in growing_goroutines.into_iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
-            of_goroutines.push(self.goroutine_leak(growing, letter, &mut leaks, &by_site));
+            of_goroutines.extend(self.goroutine_leak(growing, letter, &mut leaks, &by_site));
+        }
+        give_overhead(&mut leaks, &mut of_goroutines);
+        let mut letter_of = HashMap::new();
+        for leak in leaks.iter().chain(&of_goroutines) {
+            let rows = leak.sites.iter().chain(&leak.held);
+            letter_of.extend(rows.filter_map(|site| Some((site.row?.0, leak.letter))));
+            let under = leak
+                .under
+                .as_ref()
+                .and_then(|under| self.names.function(under));
+            letter_of.extend(under.map(|label| (label, leak.letter)));
         }
         place(&mut leaks, of_goroutines);
+        self.state_leaks(&mut leaks);
+        let others = growing_others.into_iter().zip(given);
+        leaks.extend(others.filter_map(|(other, letter)| Some(other.leak(letter?))));
         let mut findings = Findings {
             leaks,
+            suspects: self.suspects(&by_site),
+            observations: self.observations(),
             omitted,
             unjudged_stacks: self.diagnosis.tracks.refused,
             dropped_samples: self.diagnosis.feed.dropped(),
@@ -157,64 +161,99 @@ impl Model {
         };
         self.judge_process(&mut findings);
         self.findings = Arc::new(findings);
-        self.diagnosis.dispatchers = dispatchers;
         self.diagnosis.letters = letters;
         self.diagnosis.letter_of = letter_of;
         self.diagnosis.survivors = survivors;
     }
 
-    fn leak(
-        &self,
-        group: &Group,
-        letter: char,
-        by_site: &BySite,
-        (bytes, objects): (f64, f64),
-    ) -> Option<Leak> {
+    fn leak(&self, found: &Found, letter: char, by_site: &BySite) -> Option<Leak> {
         let tracks = &self.diagnosis.tracks;
-        let site = |&(label, _): &(u32, Recent)| {
-            let idx = by_site.largest.get(&label)?.0;
+        let explained = &self.diagnosis.explained;
+        let total = explained.small.net;
+        let site = |&(label, _): &(u32, Net)| {
             let verdict = tracks.verdict(Entity::site(label)).map(stated);
             Some(LeakSite {
                 row: Some(RowId(label)),
-                frame: self.site_frame(idx)?,
+                frame: self.site_frame(by_site.largest(label)?)?,
                 evidence: self.with_calls(
                     by_site.with_survivors(verdict.unwrap_or_default().evidence, label),
                 ),
+                share: share_of(explained.small_net(label), total),
             })
         };
-        let mut sites: Vec<(f64, LeakSite)> = group
-            .sites
-            .iter()
-            .filter_map(|of| Some((grouping::kib(&of.1), site(of)?)))
-            .collect();
-        // Those of equal growth by their names: numbers of labels depend on which was named first.
-        sites.sort_by(|(a, a_site), (b, b_site)| {
-            let by_name = || a_site.frame.function.cmp(&b_site.frame.function);
-            b.total_cmp(a).then_with(by_name)
+        let sites: Vec<LeakSite> = found.sites.iter().filter_map(site).collect();
+        let held = found.held.iter().filter_map(site).collect();
+        let &(first, _) = found.sites.first()?;
+        let largest = by_site.largest(first)?;
+        let frame = |label: u32| self.frame_on(largest, label);
+        let cause = found.cause.as_ref();
+        // The frame that all of it passes through may be the caller itself, of sites in libraries.
+        let own = found.under.filter(|under| {
+            self.diagnosis.paths.code(*under) == Code::Main && !found.holds(*under)
         });
-        let sites: Vec<LeakSite> = sites.into_iter().map(|(_, site)| site).collect();
-        let (largest, _) = by_site.largest.get(&group.sites.first()?.0)?;
-        let under = match group.sites.as_slice() {
-            [_] => sites.first()?.frame.clone(),
-            _ => self.frame_on(*largest, group.under)?,
+        let via = match (own, cause) {
+            (Some(own), _) => frame(own),
+            (None, Some(cause)) => cause.via.and_then(frame),
+            (None, None) => self.via(largest, found.under.unwrap_or(first)),
         };
-        let total = group.total();
-        let share = |part: f64, whole: f64| (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0));
+        let kept = cause.and_then(|cause| {
+            Some(Kept {
+                callee: frame(cause.callee)?,
+                share: cause.kept,
+                caller: frame(cause.caller)?,
+                caller_share: cause.caller_kept,
+            })
+        });
         Some(Leak {
             letter,
             kind: Kind::Heap,
-            under,
-            via: self.via(*largest as usize, self.site_index(*largest)?),
-            evidence: self.with_calls(self.evidence_of(group, &sites)),
+            word: found.word,
+            under: found.under.and_then(frame),
+            kept,
+            via,
+            evidence: self.with_calls(self.evidence_of(found, &sites)),
             sites,
-            share_bytes: share(total.bytes, bytes),
-            share_objects: share(total.objects, objects),
+            held,
+            since_start: None,
+            share_bytes: share_of(found.small, total),
+            share_objects: (total.objects > 0.0)
+                .then(|| (found.small.objects / total.objects).clamp(0.0, 1.0)),
             in_step: Vec::new(),
         })
     }
 
+    /// Numbers of a leak as a whole: its share of the rate of the whole, which is exact; else those of its sites.
+    fn evidence_of(&self, found: &Found, sites: &[LeakSite]) -> Evidence {
+        let mut sum = self.sum_of(found, sites);
+        let explained = &self.diagnosis.explained;
+        let whole = self.diagnosis.whole.judged().heap.rate;
+        let share = share(found.small, explained.small.net);
+        if let (Some(whole), Some(share)) = (whole, share)
+            && whole.per_min.value > 0.0
+            && share.value > 0.0
+        {
+            let rate = &whole.per_min;
+            let value = share.value * rate.value;
+            let error = |low: f64, high: f64, of: f64| (high - low) / 2.0 / of;
+            let relative = error(share.low, share.high, share.value)
+                .hypot(error(rate.low, rate.high, rate.value));
+            let interval = |value: f64, relative: f64| Interval {
+                value,
+                low: (value * (1.0 - relative)).max(0.0),
+                high: value * (1.0 + relative),
+            };
+            sum.bytes_per_min = Some(interval(value, relative));
+            let minutes = explained.span_s / 60.0;
+            let noise = Z_90 * found.small.squares.sqrt() / found.small.bytes;
+            if minutes > 0.0 && found.small.objects > 0.0 {
+                sum.objects_per_min = Some(interval(found.small.objects / minutes, noise));
+            }
+        }
+        sum
+    }
+
     /// The test on all sites of a leak together.
-    fn evidence_of(&self, group: &Group, sites: &[LeakSite]) -> Evidence {
+    fn sum_of(&self, found: &Found, sites: &[LeakSite]) -> Evidence {
         let tracks = &self.diagnosis.tracks;
         let sum = || {
             let mut sum = sites
@@ -225,21 +264,22 @@ impl Model {
             for site in sites.iter().skip(1) {
                 add(&mut sum, &site.evidence);
             }
+            sum.missing = None;
             sum
         };
-        match sites {
-            [only] => only.evidence.clone(),
-            _ => tracks
-                .verdict(Entity::frame(group.under))
+        match (sites, found.under) {
+            ([only], _) => only.evidence.clone(),
+            (_, None) => sum(),
+            (_, Some(under)) => tracks
+                .verdict(Entity::frame(under))
                 .filter(|verdict| {
-                    verdict.word == Word::Growing
-                        && !self.diagnosis.dispatchers.contains(group.under)
+                    verdict.word == Word::Growing && !self.diagnosis.dispatchers.contains(under)
                 })
                 .map_or_else(sum, |verdict| evidence(&verdict.evidence)),
         }
     }
 
-    /// Growth for each call, where calls are counted.
+    /// Adds growth for each call, where calls are counted.
     pub(super) fn with_calls(&self, mut evidence: Evidence) -> Evidence {
         let window_ns = (evidence.minutes * MINUTE_NS).clamp(0.0, self.now_ns as f64);
         #[allow(
@@ -261,7 +301,7 @@ impl Model {
             .map(|i| i as usize)
     }
 
-    fn site_frame(&self, idx: u32) -> Option<Arc<Frame>> {
+    pub(super) fn site_frame(&self, idx: u32) -> Option<Arc<Frame>> {
         let pc = self
             .buckets
             .get(idx as usize)?
@@ -271,15 +311,30 @@ impl Model {
     }
 
     /// The frame with a label on the stack of a bucket; where it is not on that one, as it was seen first.
-    fn frame_on(&self, idx: u32, label: u32) -> Option<Arc<Frame>> {
+    pub(super) fn frame_on(&self, idx: u32, label: u32) -> Option<Arc<Frame>> {
         let pcs = &self.buckets.get(idx as usize)?.pcs;
         pcs.iter()
             .filter_map(|&pc| self.names.get(pc))
             .find(|named| named.label(crate::model::rows::GroupBy::Function) == label)
             .map(|named| &named.frame)
-            .or_else(|| self.diagnosis.tracks.frame(label))
+            .or_else(|| self.diagnosis.paths.frame(label))
             .cloned()
     }
+}
+
+fn plain<'a>(stacks: &[(u32, Stack<'a>)]) -> Vec<Stack<'a>> {
+    stacks.iter().map(|(_, stack)| *stack).collect()
+}
+
+/// The share of a net change in all of it, between 0 and 1.
+pub(super) fn share_of(part: Net, all: Net) -> Option<Interval> {
+    let share = share(part, all)?;
+    let clamped = |share: f64| share.clamp(0.0, 1.0);
+    Some(Interval {
+        value: clamped(share.value),
+        low: clamped(share.low),
+        high: clamped(share.high),
+    })
 }
 
 /// Adds the numbers of another site of the same leak.
@@ -297,36 +352,30 @@ fn add(sum: &mut Evidence, other: &Evidence) {
     sum.grows_with = sum
         .grows_with
         .filter(|with| other.grows_with == Some(*with));
-    // What grows has enough of all.
-    sum.missing = None;
     sum.oldest_cycles = sum.oldest_cycles.max(other.oldest_cycles);
 }
 
-/// What leaks are ranked by: the larger of their shares in bytes and in objects.
-fn rank(group: &Group, (bytes, objects): (f64, f64)) -> f64 {
-    let total = group.total();
-    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-    share(total.bytes, bytes).max(share(total.objects, objects))
+/// Gives the memory that the runtime itself allocates for goroutines and threads to the leak of goroutines: it is no leak of
+/// its own.
+fn give_overhead(leaks: &mut Vec<Leak>, of_goroutines: &mut [Leak]) {
+    let Some(first) = of_goroutines.first_mut() else {
+        return;
+    };
+    let is_runtime = |site: &LeakSite| symbol::is_runtime(&site.frame.function);
+    leaks.retain_mut(|leak| {
+        let is_overhead = leak.sites.iter().all(is_runtime);
+        if is_overhead {
+            first.held.append(&mut leak.sites);
+        }
+        !is_overhead
+    });
 }
 
-/// Goroutines that grow in step with a leak of the heap come before it: they hold it, or come from the same call. Others
-/// come last, since what they cost is small.
+/// Puts leaks of goroutines before those of the heap with the same letter, which they hold or which come from the same
+/// call. Others come last: what they cost is small.
 fn place(leaks: &mut Vec<Leak>, of_goroutines: Vec<Leak>) {
     for leak in of_goroutines {
-        let linked = leaks
-            .iter()
-            .position(|other| leak.in_step.contains(&other.letter));
+        let linked = leaks.iter().position(|other| other.letter == leak.letter);
         leaks.insert(linked.unwrap_or(leaks.len()), leak);
-    }
-}
-
-fn identity(group: &Group) -> Identity {
-    Identity {
-        under: u64::from(group.under),
-        sites: group
-            .sites
-            .iter()
-            .map(|(site, _)| u64::from(*site))
-            .collect(),
     }
 }

@@ -4,38 +4,59 @@
 //! [`crate::verdict`], [`grouping`] and [`letters`] make leaks of what grows, [`leaks`] writes it all down. All of it
 //! happens at looks, every 15 s of the events' own time, so that a recording replays to the same words.
 
-mod exact;
+mod attribution;
+mod explain;
 mod feed;
+mod found;
 mod goroutines;
 mod grouping;
 mod leaks;
 mod letters;
+mod live_series;
+mod observations;
 mod origin;
+mod others;
 mod partition;
+mod paths;
 mod process;
+mod recorded;
+mod retained;
+mod rise;
+mod since_start;
+mod suspects;
 mod tracks;
 mod unseen;
+mod via;
+mod whole;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::estimate::Scale;
-use super::findings::Verdict;
+use super::findings::{Verdict, Word};
 use super::rows::{GroupBy, History, Liveness, Query, SiteRow};
 use super::stated::stated;
 use super::{Model, each_once};
 use crate::go::buckets::Counts;
-use crate::go::frame::Frame;
-use crate::go::symbol;
-use crate::verdict::{Clock, Flow, LOOK_NS, Weight};
+use crate::verdict::growth::Past;
+use crate::verdict::{Clock, Flow, LOOK_NS, SECOND_NS, Weight};
+use attribution::Hold;
+use explain::Explained;
 use feed::Feed;
 use grouping::Dispatchers;
 use letters::Letters;
-use origin::Origin;
+use observations::Seen;
 use partition::Entity;
+use paths::Paths;
+use recorded::Recorded;
+use retained::Retained;
 use tracks::Tracks;
 use unseen::Unseen;
+use whole::Whole;
 
+/// Objects of this size and more change the live heap by steps: it is judged with and without them.
+const LARGE_STEP_BYTES: u64 = 1 << 20;
+/// The first rows are shown within this time of the attach.
+const FIRST_ROWS_NS: u64 = SECOND_NS / 2;
 /// Nanoseconds of a minute.
 const MINUTE_NS: f64 = 60e9;
 
@@ -48,10 +69,18 @@ pub(super) struct Diagnosis {
     /// Looks and cycles; `None` until the model is ready.
     clock: Option<Clock>,
     pub(super) feed: Feed,
+    /// The process as a whole.
+    pub(super) whole: Whole,
+    /// History from before the attach.
+    pub(super) recorded: Recorded,
+    retained: Retained,
+    explained: Explained,
+    hold: Hold,
+    pub(super) seen: Seen,
     tracks: Tracks,
     /// Where nothing is known from before the attach.
     unseen: Option<Unseen>,
-    origin: Origin,
+    paths: Paths,
     dispatchers: Dispatchers,
     letters: Letters,
     resident: process::Resident,
@@ -72,6 +101,7 @@ impl Diagnosis {
     /// A sample is born at a bucket: its stack will be judged, so that its frames need names by the next look.
     pub(super) fn born(&mut self, object: u64, idx: u32, at_ns: u64) {
         self.feed.born(object, idx, at_ns);
+        self.recorded.born(idx, at_ns);
         self.tracks.want(idx);
     }
 
@@ -102,6 +132,11 @@ impl Diagnosis {
         self.clock
             .as_ref()
             .is_some_and(|clock| clock.next_look_ns() <= at_ns)
+    }
+
+    /// True if the history is to be judged at `at_ns`.
+    pub(super) fn is_recorded_due(&self, at_ns: u64) -> bool {
+        self.clock.is_some() && self.recorded.is_due(at_ns)
     }
 
     /// The word on a label, as a call site or with all below it.
@@ -135,10 +170,20 @@ impl Model {
     /// Begins to judge: from now on looks are due.
     pub(super) fn begin_diagnosis(&mut self, at_ns: u64) {
         let counters = self.liveness() == Liveness::Counters;
+        let recorded = self.begin_recorded();
         let feed = std::mem::take(&mut self.diagnosis.feed);
+        let before_ns = (self.heap.runtime).and_then(|figures| self.last_gc_ns(&figures));
+        // The series of the whole go on where the source of samples changes.
+        let whole = match &self.diagnosis.clock {
+            Some(_) => std::mem::take(&mut self.diagnosis.whole),
+            None => Whole::new(at_ns, self.past()),
+        };
         *self.diagnosis = Diagnosis {
+            whole,
+            recorded,
+            retained: Retained::new(before_ns),
             clock: Some(Clock::new(at_ns, self.load_before(), None)),
-            origin: Origin::new(self.target.main_module.as_deref()),
+            paths: Paths::new(self.target.main_module.as_deref()),
             unseen: (self.target.history != History::SinceStart)
                 .then(|| Unseen::new(self.target.source)),
             // What the probes told until they went away has no deaths any more.
@@ -169,6 +214,39 @@ impl Model {
         (target.started_unix_ns > 0 && looks > 0.0).then(|| samples as f64 / looks)
     }
 
+    /// Facts of the process from before the attach.
+    fn past(&self) -> Past {
+        let figures = self.heap.runtime;
+        let seconds = |ns: u64| ns as f64 / SECOND_NS as f64;
+        let attached_ns = self.target.attached_ns;
+        let last_gc = figures.and_then(|figures| self.last_gc_ns(&figures));
+        Past {
+            uptime_s: self.target.uptime_ns(attached_ns).map(seconds),
+            gc_times_s: last_gc
+                .map(|at_ns| -seconds(attached_ns.saturating_sub(at_ns)))
+                .into_iter()
+                .collect(),
+            gc_cycles: figures.map(|figures| figures.gc_cycles),
+            marked_bytes: figures.map(|figures| figures.live_bytes as f64),
+        }
+    }
+
+    /// The values of the cycle that ended at `at_ns` are final: notes what is retained then.
+    pub(super) fn retain(&mut self, at_ns: u64) {
+        let large = (self.buckets.iter())
+            .filter(|bucket| bucket.object_bytes >= LARGE_STEP_BYTES)
+            .map(|bucket| {
+                Scale::sampled(bucket.object_bytes, self.sampling_rate_bytes).bytes_per_count()
+                    * bucket.settled_cycle.live() as f64
+            })
+            .sum();
+        let diagnosis = &mut *self.diagnosis;
+        if self.target.source.liveness() != Liveness::Marks {
+            diagnosis.whole.large(at_ns, large);
+        }
+        diagnosis.retained.mark(at_ns, &self.samples);
+    }
+
     /// A look: everything is judged anew.
     pub(super) fn look(&mut self, at_ns: u64) {
         self.tell_what_stood();
@@ -187,7 +265,8 @@ impl Model {
             return;
         }
         // Those all of whose names were known already.
-        diagnosis.tracks.place(buckets, names, &diagnosis.origin);
+        diagnosis.paths.place(buckets, names);
+        diagnosis.tracks.place(&diagnosis.paths);
         let flows: Vec<(u32, Flow)> = diagnosis
             .feed
             .look(clock.last_look_ns())
@@ -200,6 +279,9 @@ impl Model {
             diagnosis.tracks.hold(unseen);
         }
         self.judge_resident();
+        self.judge_recorded(at_ns);
+        self.judge_whole(at_ns);
+        self.see_finalizers();
         self.find_leaks();
         self.generation += 1;
     }
@@ -270,9 +352,8 @@ impl Model {
     pub(super) fn place_tracks(&mut self) {
         let diagnosis = &mut *self.diagnosis;
         if !diagnosis.waiting().is_empty() {
-            diagnosis
-                .tracks
-                .place(&self.buckets, &self.names, &diagnosis.origin);
+            diagnosis.paths.place(&self.buckets, &self.names);
+            diagnosis.tracks.place(&diagnosis.paths);
         }
     }
 
@@ -284,49 +365,27 @@ impl Model {
         let label = row.id.0;
         let mut verdict = self.diagnosis.verdict(label, query.cumulative);
         verdict.evidence = self.with_calls(verdict.evidence);
-        row.verdict = Some(verdict);
         row.leak = self.diagnosis.letter(label);
-        row.via = self
-            .position(idx, label)
-            .and_then(|from| self.via(idx, from));
-    }
-
-    /// The innermost frame of a bucket's stack, from its site on, that has a label.
-    fn position(&self, idx: usize, label: u32) -> Option<usize> {
-        let bucket = self.buckets.get(idx)?;
-        let site = bucket.site_frame? as usize;
-        (site..bucket.pcs.len()).find(|&i| {
-            self.names
-                .get(bucket.pcs[i])
-                .is_some_and(|named| named.label(GroupBy::Function) == label)
-        })
-    }
-
-    /// Who calls the site: the innermost frame of the main module from the bucket's site on, outside of its package.
-    /// `from` is the index of the site's frame, or of another one for which the same is asked.
-    pub(super) fn via(&self, idx: usize, from: usize) -> Option<Arc<Frame>> {
-        let pcs = &self.buckets.get(idx)?.pcs;
-        let site = &self.names.get(*pcs.get(from)?)?.frame;
-        let own = symbol::package(&site.function);
-        pcs.iter()
-            .skip(from + 1)
-            .filter_map(|&pc| self.names.get(pc))
-            .map(|named| &named.frame)
-            .find(|frame| {
-                self.diagnosis.origin.is_main_module(frame)
-                    && symbol::package(&frame.function) != own
-            })
-            .cloned()
+        if row.leak.is_some() && matches!(verdict.word, Word::Steady | Word::Idle | Word::Churn) {
+            verdict.word = Word::PartOfLeak;
+        }
+        row.verdict = Some(verdict);
+        row.via = u32::try_from(idx).ok().and_then(|idx| self.via(idx, label));
     }
 }
 
 impl Model {
     /// Program counters without a name on stacks that are to be judged, at most `max`, each once.
     pub(super) fn wanted_by_diagnosis(&self, max: usize) -> Vec<u64> {
-        let wanted = self
-            .diagnosis
-            .waiting()
-            .iter()
+        let diagnosis = &self.diagnosis;
+        // All stacks tell what a frame keeps; the first rows come before that.
+        let is_early = self.now_ns < self.target.attached_ns.saturating_add(FIRST_ROWS_NS);
+        let unnamed = if is_early {
+            &[][..]
+        } else {
+            diagnosis.paths.unnamed()
+        };
+        let wanted = (diagnosis.waiting().iter().chain(unnamed))
             .filter_map(|&idx| self.buckets.get(idx as usize))
             .flat_map(|bucket| bucket.pcs.iter().copied())
             .filter(|&pc| self.names.get(pc).is_none())

@@ -1,5 +1,6 @@
 //! Whose code a frame is: of the main module, of the standard library, or of somebody else's module.
 
+use super::attribution::Code;
 use crate::go::frame::Frame;
 use crate::go::symbol;
 
@@ -10,6 +11,8 @@ pub(super) struct Origin {
     module: Option<String>,
     /// The module's own package as symbols have it, with the dots of its last element written as `%2e`.
     module_package: Option<String>,
+    /// Beginning of the paths of all modules of the main module's owner.
+    owner: Option<String>,
 }
 
 impl Origin {
@@ -19,6 +22,7 @@ impl Origin {
         Self {
             module: module.map(|path| format!("{path}/")),
             module_package: module.map(escaped),
+            owner: module.and_then(owner),
         }
     }
 
@@ -27,7 +31,7 @@ impl Origin {
         if !frame.is_named() || symbol::is_runtime(&frame.function) {
             return false;
         }
-        let package = symbol::package(&frame.function);
+        let package = frame.package();
         if package == "main" {
             return true;
         }
@@ -37,9 +41,35 @@ impl Origin {
         }
     }
 
+    /// The code that a frame belongs to.
+    pub(super) fn code(&self, frame: &Frame) -> Code {
+        let package = frame.package();
+        if self.is_main_module(frame) {
+            Code::Main
+        } else if is_standard(package) || !frame.is_named() {
+            Code::Standard
+        } else if (self.owner.as_deref()).is_some_and(|owner| package.starts_with(owner)) {
+            Code::Owner
+        } else {
+            Code::Library
+        }
+    }
+
     /// Whether the frame is of the standard library, and not of a main module whose path looks like it.
     pub(super) fn is_standard(&self, frame: &Frame) -> bool {
-        !self.is_main_module(frame) && is_standard(symbol::package(&frame.function))
+        !self.is_main_module(frame) && is_standard(frame.package())
+    }
+}
+
+/// The beginning that the paths of an owner's modules share: `github.com/owner/`, on other hosts the host.
+fn owner(path: &str) -> Option<String> {
+    let mut elements = path.split('/');
+    let host = elements.next().filter(|host| host.contains('.'))?;
+    let is_shared = matches!(host, "github.com" | "gitlab.com" | "bitbucket.org");
+    if is_shared {
+        Some(format!("{host}/{}/", elements.next()?))
+    } else {
+        Some(format!("{host}/"))
     }
 }
 
@@ -88,6 +118,17 @@ mod tests {
         assert!(!origin.is_main_module(&Frame::unnamed(7)));
         let short = Origin::new(Some("gateway"));
         assert!(short.is_main_module(&frame("gateway/internal/lru.New", "x.go")));
+    }
+
+    #[test]
+    fn modules_of_the_same_owner_are_told_from_others() {
+        let origin = Origin::new(Some("github.com/acme/gateway"));
+        let code = |function: &str| origin.code(&frame(function, "x.go"));
+        assert_eq!(code("github.com/acme/gateway/proxy.New"), Code::Main);
+        assert_eq!(code("main.run"), Code::Main);
+        assert_eq!(code("github.com/acme/limits.New"), Code::Owner);
+        assert_eq!(code("github.com/other/limits.New"), Code::Library);
+        assert_eq!(code("net/http.Get"), Code::Standard);
     }
 
     #[test]

@@ -1,38 +1,43 @@
-//! The verdict on the process as a whole, and when its memory ends.
+//! The verdict on the process as a whole, and the time until its memory ends.
 //!
-//! What a limit counts is the resident set (or the cgroup's usage), so time is never reckoned by the live heap alone: at
-//! GOGC=100 each live byte that stays costs two at the next peak. What grows beside the heap is judged by readings.
+//! A limit counts the resident set (or the cgroup's usage), so the time to it never follows from the live heap alone: at
+//! GOGC=100 each live byte that stays costs two at the next peak, and so does each byte of stacks, which count towards the
+//! GC goal as live bytes do (since Go 1.18).
 
-use super::exact::ExactGrowth;
+use super::rise::Rise;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
-use crate::model::findings::{Findings, GrowthPart, Interval, Kind, Limit};
+use crate::model::findings::{
+    Findings, GrowingKind, GrowthPart, Interval, Kind, Leak, Limit, Missing, Remark,
+};
 use crate::model::gc::SECOND_NS;
-use crate::model::stated::{growth, missing, stated};
-use crate::verdict::{self, Word};
+use crate::verdict::growth::{self, Judged};
+use crate::verdict::{Estimate, Word};
 
+/// Least bound on growth that is stated, bytes per minute: readings of the live heap do not show less.
+const LEAST_BOUND: f64 = 10.0 * 1024.0;
 /// The last peak of the resident set is searched this far back: some GC cycles of most programs.
 const PEAK_NS: u64 = 120 * SECOND_NS;
 /// Growth of the resident set since the baseline below this, and below [`MIN_SHARE`], is not worth a word.
 const MIN_BYTES: i64 = 8 << 20;
 /// Of the resident set at the baseline.
 const MIN_SHARE: f64 = 0.05;
-/// A part that is this much of the growth is what grows.
+/// A part with this share of the growth is what grew.
 const MOST: f64 = 0.5;
-/// A part that rises by itself has to be this much of the growth to be told.
+/// A part that rises beside a steady heap is reported if it has this share of the growth.
 const MUCH: f64 = 0.2;
 
-/// Parts of the resident set that are judged by their readings.
+/// Parts of the resident set whose rise is watched beside their growth.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resident {
-    outside: ExactGrowth,
-    stacks: ExactGrowth,
-    /// When the last reading was that has been judged.
+    outside: Rise,
+    stacks: Rise,
+    /// Time of the last reading that was judged.
     read_ns: u64,
 }
 
 impl Resident {
-    fn look(&mut self, anatomy: &Anatomy) {
+    fn evaluate(&mut self, anatomy: &Anatomy) {
         if anatomy.now.at_ns == std::mem::replace(&mut self.read_ns, anatomy.now.at_ns) {
             return;
         }
@@ -41,11 +46,11 @@ impl Resident {
             anatomy.history.iter().map(value).collect()
         };
         let rss = anatomy.now.rss_bytes;
-        self.outside.look(&series(Part::Anon), rss);
-        self.stacks.look(&series(Part::Stacks), rss);
+        self.outside.evaluate(&series(Part::Anon), rss);
+        self.stacks.evaluate(&series(Part::Stacks), rss);
     }
 
-    /// What is not level beside the heap, though nothing says that it goes on, and is a good part of the growth.
+    /// The kind that rose lately and is a good part of the growth, though it is not known to go on.
     fn rising(&self, parts: &[GrowthPart], has_c: bool) -> Option<Kind> {
         let of = [(Part::Anon, &self.outside), (Part::Stacks, &self.stacks)];
         let rises = |grown: &&GrowthPart| {
@@ -59,17 +64,8 @@ impl Resident {
     }
 }
 
-/// The word on what a process keeps that throws most away: a server always does, and that says nothing of what it keeps.
-fn kept(of: &verdict::Evidence) -> Word {
-    if of.missing.is_none() {
-        Word::Steady
-    } else {
-        Word::Collecting
-    }
-}
-
-/// What a part is called where it grows. Without a C library in the process, what is not Go's can only be mapped.
-fn kind(part: Part, has_c: bool) -> Kind {
+/// Returns the kind of a part. Without a C library in the process, what is not Go's can only be mapped.
+pub(super) fn kind(part: Part, has_c: bool) -> Kind {
     match part {
         Part::Live => Kind::Heap,
         Part::Garbage => Kind::Garbage,
@@ -83,7 +79,7 @@ fn kind(part: Part, has_c: bool) -> Kind {
     }
 }
 
-/// How many bytes of the resident set a byte of the live heap costs at the next peak.
+/// Bytes of the resident set that a byte of the live heap costs at the next peak.
 fn rss_factor(gogc: Option<u32>, is_limited: bool) -> Option<f64> {
     match gogc {
         _ if is_limited => Some(1.0),
@@ -92,96 +88,209 @@ fn rss_factor(gogc: Option<u32>, is_limited: bool) -> Option<f64> {
     }
 }
 
+/// Rates of what counts towards a limit; `None` for a kind that does not grow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rates {
+    heap: Option<Interval>,
+    stacks: Option<Interval>,
+    outside: Option<Interval>,
+}
+
+impl Rates {
+    /// Growth of the resident set, bytes per minute; `None` if nothing grows, or the factor is not known.
+    fn resident(&self, factor: Option<f64>) -> Option<Interval> {
+        let of_heap = [self.heap, self.stacks].into_iter().flatten().reduce(plus);
+        let of_heap = match of_heap {
+            Some(rate) => Some(times(rate, factor?)),
+            None => None,
+        };
+        [of_heap, self.outside].into_iter().flatten().reduce(plus)
+    }
+}
+
 impl Model {
     /// Judges the parts of the resident set beside the live heap.
     pub(super) fn judge_resident(&mut self) {
         let mut resident = std::mem::take(&mut self.diagnosis.resident);
         if let Some(anatomy) = self.anatomy() {
-            resident.look(anatomy);
+            resident.evaluate(anatomy);
         }
         self.diagnosis.resident = resident;
     }
 
     /// The verdict on the process as a whole.
     pub(super) fn judge_process(&self, findings: &mut Findings) {
-        let judged = self.diagnosis.tracks.whole();
-        let whole = stated(judged);
-        let is_leak = !findings.leaks.is_empty() || whole.word == Word::Growing;
-        let process = &mut findings.process;
-        process.word = match whole.word {
-            Word::Churn => kept(&judged.evidence),
-            word => word,
+        let judged = self.diagnosis.whole.judged().clone();
+        let has_c = self.anatomy().is_some_and(|anatomy| anatomy.has_c);
+        let heap = self.judge_heap(&judged.heap, findings);
+        let grows = |judged: &Judged| judged.word == Word::Growing;
+        let rate = |judged: &Judged| judged.rate.map(|rate| interval(rate.per_min));
+        let rates = Rates {
+            heap: heap.per_min.filter(|_| is_growth(heap.word)),
+            stacks: rate(&judged.stacks).filter(|_| grows(&judged.stacks)),
+            outside: rate(&judged.outside).filter(|_| grows(&judged.outside)),
         };
-        if is_leak {
-            process.word = Word::Growing;
-            process.kind = Some(Kind::Heap);
-            let heap = findings.leaks.iter().filter(|leak| leak.kind == Kind::Heap);
-            let slopes: Vec<Option<Interval>> =
-                heap.map(|leak| leak.evidence.bytes_per_min).collect();
-            let sum = slopes.iter().copied().flatten().reduce(plus);
-            // A leak that only keeps step with the load has no slope of its own: then that of all is the better one.
-            let of_all = whole.evidence.bytes_per_min.filter(|all| {
-                let is_more = sum.is_none_or(|sum| all.value > sum.value);
-                slopes.is_empty() || slopes.contains(&None) && is_more
-            });
-            process.live_bytes_per_min = of_all.or(sum);
-        } else {
-            if process.word == Word::Warming {
-                process.live_bytes_per_min = judged.evidence.pace.map(|pace| growth(pace.bytes));
-            }
-            // Both are told of churn too: they are on what is kept.
-            process.missing = judged.evidence.missing.map(missing);
-            process.steady_below_bytes_per_min = judged.evidence.steady_below_bytes_per_min;
-            process.unseen_bytes = self.diagnosis.tracks.whole_replaced();
+        let factor = self.factor_without_limits();
+        let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
+            kind,
+            word,
+            per_min,
+            rss_per_min: rates.resident(factor),
+        };
+        let mut kinds = Vec::new();
+        if is_growth(heap.word) {
+            let rates = Rates {
+                heap: rates.heap,
+                ..Rates::default()
+            };
+            kinds.push(of_kind(Kind::Heap, heap.word, heap.per_min, rates));
         }
-        if findings
-            .leaks
-            .first()
-            .is_some_and(|leak| leak.kind == Kind::Goroutines)
-        {
+        let leaks_goroutines = |leak: &Leak| leak.kind == Kind::Goroutines;
+        let has_goroutines =
+            findings.leaks.iter().any(leaks_goroutines) || grows(&judged.goroutines);
+        let of_stacks = Rates {
+            stacks: rates.stacks,
+            ..Rates::default()
+        };
+        if has_goroutines {
+            let per_min = rate(&judged.goroutines);
+            kinds.push(of_kind(Kind::Goroutines, Word::Growing, per_min, of_stacks));
+        } else if grows(&judged.stacks) {
+            kinds.push(of_kind(
+                Kind::Stacks,
+                Word::Growing,
+                rates.stacks,
+                of_stacks,
+            ));
+        }
+        if grows(&judged.outside) {
+            let rates = Rates {
+                outside: rates.outside,
+                ..Rates::default()
+            };
+            let kind = kind(Part::Anon, has_c);
+            kinds.push(of_kind(kind, Word::Growing, rates.outside, rates));
+        }
+        kinds.sort_by(|a, b| {
+            let by_word = (b.word == Word::Growing).cmp(&(a.word == Word::Growing));
+            let cost = |of: &GrowingKind| of.rss_per_min.map_or(0.0, |rate| rate.value);
+            by_word.then(cost(b).total_cmp(&cost(a)))
+        });
+        let process = &mut findings.process;
+        process.kind = kinds.first().map(|first| first.kind);
+        // Goroutines hold what grows with them.
+        if has_goroutines && process.kind == Some(Kind::Heap) && holds_heap(&findings.leaks) {
             process.kind = Some(Kind::Goroutines);
         }
+        if process.kind == Some(Kind::Goroutines) {
+            // The largest growth comes first.
+            (findings.leaks).sort_by_key(|leak| leak.kind != Kind::Goroutines);
+        }
+        process.word = kinds.first().map_or(heap.word, |first| first.word);
+        process.kinds = kinds;
+        let growing = rates
+            .resident(factor)
+            .filter(|_| is_growth(findings.process.word));
+        findings.process.rss_factor = factor;
+        findings.process.rss_bytes_per_min = growing;
+        self.say_quiet(findings);
+        if let Some(anatomy) = self.anatomy() {
+            self.reckon(findings, anatomy, rates);
+        }
+    }
+
+    /// Word and rate of the live heap; both of the whole, whatever the leaks that have names add up to.
+    fn judge_heap(&self, judged: &Judged, findings: &mut Findings) -> GrowingKind {
+        let process = &mut findings.process;
+        let own = judged.rate.map(|rate| interval(rate.per_min));
+        let whole = self.rate_since_start().map(interval).or(own);
+        if let Some(whole) = whole.filter(|_| is_growth(judged.word)) {
+            // Leaks are parts of the whole, whose rate is exact.
+            fit(&mut findings.leaks, whole.value);
+        }
+        let of_heap = || (findings.leaks.iter()).filter(|leak| leak.kind == Kind::Heap);
+        let named = of_heap()
+            .filter_map(|leak| leak.evidence.bytes_per_min)
+            .reduce(plus);
+        process.by_chance = judged.rate.and_then(|rate| rate.p_flat);
+        process.remark = judged.remark.map(|remark| self.remark(remark));
+        process.steady_below_bytes_per_min =
+            judged.bound_per_min.map(|bound| bound.max(LEAST_BOUND));
+        process.missing = (judged.word == Word::Collecting).then(|| self.missing(judged));
+        process.unseen_bytes = self.diagnosis.tracks.whole_replaced();
+        // A site may be known to grow before the whole is: by its samples, under the noise of the heap. Where the whole is
+        // known to grow by less, the rest falls.
+        let is_named = of_heap().any(|leak| leak.word == Word::Growing);
+        let contradicts = judged.word == Word::Steady
+            && judged
+                .bound_per_min
+                .zip(named)
+                .is_some_and(|(bound, named)| bound < named.low);
+        let by_name = is_named && !contradicts;
+        process.live_bytes_per_min = match (whole, named) {
+            // The slope of the whole may not show it yet; it is no less than what has a name.
+            (Some(whole), Some(named)) if by_name && !is_growth(judged.word) => {
+                Some(at_least(whole, named))
+            }
+            (whole, named) => whole.or(named),
+        };
+        let word = if by_name { Word::Growing } else { judged.word };
+        GrowingKind {
+            kind: Kind::Heap,
+            word,
+            per_min: process.live_bytes_per_min,
+            rss_per_min: None,
+        }
+    }
+
+    /// What a verdict on the live heap still needs: cycles, and the time that they take at the present pace.
+    fn missing(&self, judged: &Judged) -> Missing {
+        let per_cycle_s = (self.gc_interval_ns()).map(|ns| ns as f64 / SECOND_NS as f64);
+        match judged.remark {
+            Some(growth::Remark::TooEarly { in_s }) => Missing {
+                answer_in_s: Some(in_s),
+                ..Missing::default()
+            },
+            Some(growth::Remark::MissingMarks { missing }) => Missing {
+                cycles: u32::try_from(missing).unwrap_or(u32::MAX),
+                answer_in_s: per_cycle_s.map(|seconds| seconds * missing as f64),
+                ..Missing::default()
+            },
+            _ => Missing::default(),
+        }
+    }
+
+    fn remark(&self, remark: growth::Remark) -> Remark {
+        match remark {
+            growth::Remark::TooEarly { in_s } => Remark::TooEarly { in_s },
+            growth::Remark::MissingMarks { missing } => Remark::TooFewCycles {
+                missing: u32::try_from(missing).unwrap_or(u32::MAX),
+            },
+            growth::Remark::FollowsLoad(change) => Remark::FollowsLoad { load: change.load },
+            growth::Remark::SawTooth { level } => Remark::SawTooth { level_bytes: level },
+            growth::Remark::Stopped { at_s } => Remark::Stopped {
+                at_ns: self.target.attached_ns + seconds(at_s),
+            },
+        }
+    }
+
+    /// What the resident set grew by where nothing is known to go on growing.
+    fn say_quiet(&self, findings: &mut Findings) {
         let Some(anatomy) = self.anatomy() else {
             return;
         };
-        process.parts = parts(anatomy);
-        let outside = self.diagnosis.resident.outside.bytes_per_min();
-        let stacks = self.diagnosis.resident.stacks.bytes_per_min();
-        // Of goroutines alone the heap need not grow.
-        let heap_grows = whole.word == Word::Growing
-            || findings.leaks.iter().any(|leak| leak.kind == Kind::Heap);
-        // What the heap adds to the resident set; `None` where it grows at a pace that is not known.
-        let of_heap = if heap_grows {
-            let live = findings.process.live_bytes_per_min;
-            live.and_then(|live| Some(times(live, self.factor_without_limits()?).value))
-        } else {
-            Some(0.0)
-        };
-        let is_more = |slope: Option<Interval>| {
-            slope
-                .zip(of_heap)
-                .is_some_and(|(slope, of_heap)| slope.value > of_heap)
-        };
-        let (is_outside, stacks_lead) = (is_more(outside), is_more(stacks));
         let process = &mut findings.process;
-        if is_outside {
-            process.word = Word::Growing;
-            process.kind = Some(kind(Part::Anon, anatomy.has_c));
-        } else if stacks_lead && process.kind != Some(Kind::Goroutines) {
-            process.word = Word::Growing;
-            process.kind = Some(Kind::Stacks);
-        } else if process.word != Word::Growing {
-            process.kind = grown_kind(anatomy, &process.parts);
-            // Where the heap is level, all of the process need not be.
-            if matches!(process.word, Word::Steady | Word::Idle) {
-                let resident = &self.diagnosis.resident;
-                process.rising = resident.rising(&process.parts, anatomy.has_c);
-                process.kind = process.rising.or(process.kind);
-            }
+        process.parts = parts(anatomy);
+        if is_growth(process.word) {
+            return;
         }
-        // What warms still grows, at most at its last pace.
-        let warms = whole.word == Word::Warming && findings.process.live_bytes_per_min.is_some();
-        self.reckon(findings, anatomy, heap_grows || warms, (outside, stacks));
+        process.kind = grown_kind(anatomy, &process.parts);
+        // Beside a steady heap something else may rise.
+        if process.word == Word::Steady {
+            let resident = &self.diagnosis.resident;
+            process.rising = resident.rising(&process.parts, anatomy.has_c);
+            process.kind = process.rising.or(process.kind);
+        }
     }
 
     /// The factor from live heap to resident set by GOGC; 1 where that is off and GOMEMLIMIT starts the cycles.
@@ -193,45 +302,41 @@ impl Model {
         )
     }
 
-    /// The slope of the resident set, and when it meets the nearest limit.
-    fn reckon(
-        &self,
-        findings: &mut Findings,
-        anatomy: &Anatomy,
-        heap_grows: bool,
-        (outside, stacks): (Option<Interval>, Option<Interval>),
-    ) {
+    /// The slope of the resident set, and the time until it meets the nearest limit.
+    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, rates: Rates) {
         let settings = self.gc_settings();
         let go_limit = settings.and_then(|s| s.memory_limit_bytes);
         let gogc = settings.and_then(|s| s.gogc);
-        let live = findings.process.live_bytes_per_min;
-        let warms = findings.process.word == Word::Warming;
-        let grows = findings.process.word == Word::Growing || warms && heap_grows;
-        // All that counts against a limit: where the pace of a part is not known, that of the whole is not.
-        let slope = |factor: Option<f64>, outside: Option<Interval>| -> Option<Interval> {
-            let heap = if heap_grows {
-                Some(times(live?, factor?))
-            } else {
-                None
-            };
-            let parts = [heap, outside, stacks].into_iter().flatten();
-            parts.reduce(plus).filter(|_| grows)
+        let word = findings.process.word;
+        let warms = word == Word::Warming;
+        // What warms still grows, at most at its last rate.
+        let rates = if warms {
+            Rates {
+                heap: findings.process.live_bytes_per_min,
+                ..rates
+            }
+        } else {
+            rates
         };
-        let factor = self.factor_without_limits();
-        findings.process.rss_factor = factor;
-        findings.process.rss_bytes_per_min = slope(factor, outside);
+        let grows = is_growth(word) || warms;
         let mut nearest: Option<(Limit, bool)> = None;
         for limit in &anatomy.limits {
             let is_limited = limit.kind == LimitKind::GoMemLimit
                 || go_limit.is_some_and(|go_limit| go_limit <= limit.bytes);
             // GOMEMLIMIT counts what is Go's.
-            let is_go = limit.kind == LimitKind::GoMemLimit;
-            let outside = outside.filter(|_| !is_go);
+            let counted = if limit.kind == LimitKind::GoMemLimit {
+                Rates {
+                    outside: None,
+                    ..rates
+                }
+            } else {
+                rates
+            };
             let room = room(limit, anatomy, is_limited);
-            let pace = slope(rss_factor(gogc, is_limited), outside);
-            // What leads is what is outside of Go: all the rest may stand still.
-            let only_outside =
-                !heap_grows && stacks.is_none() && outside_leads(findings.process.kind);
+            let pace = counted
+                .resident(rss_factor(gogc, is_limited))
+                .filter(|_| grows);
+            let is_counted = [counted.heap, counted.stacks, counted.outside];
             #[allow(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -242,12 +347,13 @@ impl Model {
                 kind: limit.kind,
                 bytes: limit.bytes,
                 room_bytes,
-                grows: grows && !(is_go && only_outside),
+                grows: grows && is_counted.iter().any(Option::is_some),
                 in_s: pace
                     .map(|pace| time(room, pace))
                     .map(|in_s| if warms { or_later(in_s) } else { in_s }),
+                corrected: None,
             };
-            // Without growth, or where its pace is not known, the one with least room, which comes first.
+            // Without growth, or where its rate is not known, the one with least room, which comes first.
             let sooner = |(old, _): &(Limit, bool)| match (found.in_s, old.in_s) {
                 (Some(new), Some(old)) => new.value < old.value,
                 // Nothing that grows counts against the other.
@@ -261,15 +367,68 @@ impl Model {
         if let Some((_, is_limited)) = nearest {
             let factor = rss_factor(gogc, is_limited);
             findings.process.rss_factor = factor;
-            findings.process.rss_bytes_per_min = slope(factor, outside);
+            findings.process.rss_bytes_per_min = rates.resident(factor).filter(|_| grows);
         }
         findings.limit = nearest.map(|(limit, _)| limit);
     }
 }
 
-/// Whether what grows is not Go's.
-fn outside_leads(kind: Option<Kind>) -> bool {
-    matches!(kind, Some(Kind::Cgo | Kind::Mmap))
+/// Lowers the rates of the heap's leaks where they add up to more than the whole, whose rate is known better.
+fn fit(leaks: &mut [Leak], whole: f64) {
+    let of_heap = |leak: &&mut Leak| leak.kind == Kind::Heap;
+    let rates = |leak: &Leak| leak.evidence.bytes_per_min.map_or(0.0, |rate| rate.value);
+    let sum: f64 = leaks
+        .iter_mut()
+        .filter(of_heap)
+        .map(|leak| rates(leak))
+        .sum();
+    if sum <= whole || whole <= 0.0 {
+        return;
+    }
+    for leak in leaks.iter_mut().filter(of_heap) {
+        let scaled = leak
+            .evidence
+            .bytes_per_min
+            .map(|rate| times(rate, whole / sum));
+        leak.evidence.bytes_per_min = scaled;
+    }
+}
+
+/// True if goroutines and a part of the heap are one leak.
+fn holds_heap(leaks: &[Leak]) -> bool {
+    let of_kind = |kind| leaks.iter().filter(move |leak: &&Leak| leak.kind == kind);
+    of_kind(Kind::Goroutines).any(|leak| of_kind(Kind::Heap).any(|heap| heap.letter == leak.letter))
+}
+
+/// A rate that is known to be at least another one.
+fn at_least(rate: Interval, least: Interval) -> Interval {
+    Interval {
+        value: rate.value.max(least.value),
+        low: rate.low.max(least.low),
+        high: rate.high.max(least.high),
+    }
+}
+
+/// True for words of growth that goes on.
+fn is_growth(word: Word) -> bool {
+    matches!(word, Word::Growing | Word::ProbablyGrowing)
+}
+
+pub(super) fn interval(estimate: Estimate) -> Interval {
+    Interval {
+        value: estimate.value,
+        low: estimate.low,
+        high: estimate.high,
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from f64 saturates"
+)]
+fn seconds(seconds: f64) -> u64 {
+    (seconds * SECOND_NS as f64) as u64
 }
 
 /// Bytes that may still come before a limit is met.
@@ -441,6 +600,19 @@ mod tests {
         assert_eq!(rss_factor(Some(100), false), Some(2.0));
         assert_eq!(rss_factor(None, true), Some(1.0));
         assert_eq!(rss_factor(None, false), None, "never collected");
+    }
+
+    #[test]
+    fn the_whole_grows_by_no_less_than_what_has_a_name() {
+        let rate = at_least(slope(3.0, 5.0), slope(2.0, 0.5));
+        let mib = |bytes: f64| bytes / MIB as f64;
+        assert!((mib(rate.value) - 3.0).abs() < 1e-9, "{rate:?}");
+        assert!(
+            (mib(rate.low) - 1.5).abs() < 1e-9,
+            "no zero in it: {rate:?}"
+        );
+        let negative = at_least(slope(-9.0, 2.0), slope(2.0, 0.5));
+        assert_eq!(negative, slope(2.0, 0.5));
     }
 
     #[test]

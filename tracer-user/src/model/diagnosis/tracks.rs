@@ -1,19 +1,13 @@
 //! Who is judged: every call site and every frame above one, each with the sum of what its stacks do.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use crate::go::frame::Frame;
-use crate::go::symbol;
 use crate::verdict::{Clock, Flow, Track, Verdict, Word};
 
 use super::grouping::{Recent, Stack};
-use super::origin::Origin;
 use super::partition::{Entity, Partition};
+use super::paths::Paths;
 use super::unseen::Unseen;
-use crate::model::bucket::Bucket;
-use crate::model::names::Names;
-use crate::model::rows::GroupBy;
 
 /// Most tracks: sites and frames that differ in their stacks. A track takes 8 KiB at most and a few hundred bytes as a
 /// rule, so that all of them stay below 24 MiB; a gateway has some hundred. Stacks that would need more are judged by
@@ -56,13 +50,6 @@ struct StackState {
     look: u32,
 }
 
-/// What is known of a label.
-#[derive(Clone, Debug)]
-struct Label {
-    frame: Arc<Frame>,
-    can_explain: bool,
-}
-
 /// Sites and frames under judgement.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tracks {
@@ -70,7 +57,6 @@ pub(super) struct Tracks {
     stacks: Vec<StackState>,
     /// Stacks that wait for names.
     waiting: Vec<u32>,
-    labels: Vec<Option<Label>>,
     partition: Partition,
     by_class: Vec<Track>,
     whole: Track,
@@ -106,16 +92,14 @@ impl Tracks {
     }
 
     /// Gives tracks to the stacks whose names are known by now.
-    pub(super) fn place(&mut self, buckets: &[Bucket], names: &Names, origin: &Origin) {
+    pub(super) fn place(&mut self, paths: &Paths) {
         let waiting = std::mem::take(&mut self.waiting);
         for idx in waiting {
-            let Some(bucket) = buckets.get(idx as usize) else {
-                continue;
-            };
-            let Some(labels) = self.labels_of(bucket, names, origin) else {
+            let Some(path) = paths.get(idx) else {
                 self.waiting.push(idx);
                 continue;
             };
+            let labels: Box<[u32]> = path.iter().rev().copied().collect();
             let place = if self.admit(entities(&labels), MAX_WITH_FRAMES) {
                 Place::Placed
             } else {
@@ -130,32 +114,6 @@ impl Tracks {
             stack.place = place;
             stack.labels = labels;
         }
-    }
-
-    /// The labels of a stack; `None` while a name is missing.
-    fn labels_of(&mut self, bucket: &Bucket, names: &Names, origin: &Origin) -> Option<Box<[u32]>> {
-        let site = bucket.site_frame? as usize;
-        let mut labels: Vec<u32> = Vec::new();
-        for (i, &pc) in bucket.pcs.iter().enumerate().skip(site) {
-            let frame = names.get(pc)?;
-            let label = frame.label(GroupBy::Function);
-            if (i == site || !frame.runtime) && !labels.contains(&label) {
-                labels.push(label);
-                self.know(label, &frame.frame, origin);
-            }
-        }
-        Some(labels.into())
-    }
-
-    fn know(&mut self, label: u32, frame: &Arc<Frame>, origin: &Origin) {
-        let i = label as usize;
-        if i >= self.labels.len() {
-            self.labels.resize(i + 1, None);
-        }
-        self.labels[i].get_or_insert_with(|| Label {
-            frame: frame.clone(),
-            can_explain: can_explain(frame, origin),
-        });
     }
 
     fn admit(&mut self, entities: impl Iterator<Item = Entity>, max: usize) -> bool {
@@ -251,13 +209,6 @@ impl Tracks {
         held.or_else(|| self.by_class.get(class as usize).map(Track::verdict))
     }
 
-    /// What is said of all samples together.
-    pub(super) fn whole(&self) -> &Verdict {
-        self.held_whole
-            .as_ref()
-            .map_or_else(|| self.whole.verdict(), |(verdict, _)| verdict)
-    }
-
     /// Bytes that went unseen while all samples together grew, where they may explain it.
     pub(super) fn whole_replaced(&self) -> Option<f64> {
         self.held_whole.as_ref().map(|(_, bytes)| *bytes)
@@ -269,12 +220,15 @@ impl Tracks {
         members.filter(|entity| entity.is_site()).map(|e| e.label())
     }
 
-    /// Labels of frames that grow and may explain a leak, one of those that have the same stacks.
-    pub(super) fn growing_frames(&self) -> impl Iterator<Item = u32> + '_ {
-        self.growing().filter_map(|members| {
+    /// Labels of frames that grow and that `can_explain` a leak, one of those that have the same stacks.
+    pub(super) fn growing_frames<'a>(
+        &'a self,
+        can_explain: impl Fn(u32) -> bool + 'a,
+    ) -> impl Iterator<Item = u32> + 'a {
+        self.growing().filter_map(move |members| {
             let mut frames = members.iter().filter(|entity| !entity.is_site());
             frames
-                .find(|entity| self.can_explain(entity.label()))
+                .find(|entity| can_explain(entity.label()))
                 .map(|entity| entity.label())
         })
     }
@@ -287,20 +241,6 @@ impl Tracks {
                 track.word() == Word::Growing && !self.held.contains_key(class)
             })
             .map(|(_, class)| self.partition.members(class as usize))
-    }
-
-    /// Whether a frame may explain why sites below it grow.
-    pub(super) fn can_explain(&self, label: u32) -> bool {
-        self.label(label).is_some_and(|label| label.can_explain)
-    }
-
-    /// A frame that has this label.
-    pub(super) fn frame(&self, label: u32) -> Option<&Arc<Frame>> {
-        self.label(label).map(|label| &label.frame)
-    }
-
-    fn label(&self, label: u32) -> Option<&Label> {
-        self.labels.get(label as usize).and_then(Option::as_ref)
     }
 
     /// All stacks that have tracks, with what they did recently.
@@ -326,16 +266,6 @@ impl Tracks {
     /// The label of a bucket's site, if it has a track.
     pub(super) fn site(&self, idx: u32) -> Option<u32> {
         self.stacks.get(idx as usize)?.labels.first().copied()
-    }
-
-    /// The frames of a bucket's stack, if it has tracks.
-    pub(super) fn frames(&self, idx: u32) -> Vec<Arc<Frame>> {
-        let labels = self
-            .stacks
-            .get(idx as usize)
-            .map_or(&[][..], |stack| &stack.labels);
-        let frames = labels.iter().filter_map(|&label| self.frame(label));
-        frames.cloned().collect()
     }
 }
 
@@ -382,15 +312,4 @@ impl StackState {
             births: self.recent.births * fade,
         }
     }
-}
-
-/// Whether it says something that a leak lies under this frame: not under a root of the program, and not under a function
-/// of the standard library, which only does what it was asked for.
-fn can_explain(frame: &Frame, origin: &Origin) -> bool {
-    let function = &*frame.function;
-    frame.is_named()
-        && frame.entry != u64::MAX
-        && !symbol::is_runtime(function)
-        && function != "main.main"
-        && !origin.is_standard(frame)
 }

@@ -1,6 +1,6 @@
 //! What is said of a process that grows: the leak, or what grows beside the live heap.
 
-use super::{LIMIT_CELLS, Outlook, fitting, kind_badge, leak_badge, percent, room, text_column};
+use super::{LIMIT_CELLS, Outlook, fitting, growth_badge, percent, room, text_column};
 use crate::model::findings::{Findings, GrowsWith, Interval, Kind, Leak, ProcessVerdict};
 use crate::model::goroutines::GoroutineGroup;
 use crate::model::rows::SiteRow;
@@ -37,13 +37,16 @@ fn bounds(rate: Interval) -> String {
 
 /// A leak of the heap: how fast, how much of it this is, under whom.
 pub(super) fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlook {
-    let badge = leak_badge(findings);
+    let badge = growth_badge(findings, Kind::Heap);
     let room = room(columns, &badge, LIMIT_CELLS);
     let rate = findings
         .process
         .live_bytes_per_min
         .or(leak.evidence.bytes_per_min);
-    let share = match (leak.share_bytes, leak.share_objects) {
+    let share = match (
+        leak.share_bytes.map(|share| share.value),
+        leak.share_objects,
+    ) {
         // By few bytes and many objects, it is the objects that tell.
         (Some(bytes), Some(objects)) if objects > bytes => {
             Some(format!("{} of the objects", percent(objects)))
@@ -51,9 +54,10 @@ pub(super) fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlo
         (Some(bytes), _) => Some(percent(bytes)),
         (None, objects) => objects.map(|objects| format!("{} of the objects", percent(objects))),
     };
-    let under = names::clean(&leak.under.function);
+    let under = names::clean(leak.function());
     let is_itself = leak.sites.len() <= 1;
     let from = match (&share, is_itself) {
+        _ if leak.under.is_none() => "most likely".to_owned(),
         (Some(share), true) => format!("{share} from"),
         (Some(share), false) => format!("{share} from {} under", sites(leak)),
         (None, true) => "from".to_owned(),
@@ -85,7 +89,9 @@ pub(super) fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlo
             };
         }
     }
-    let brief_from = if is_itself {
+    let brief_from = if leak.under.is_none() {
+        "no site is certain".to_owned()
+    } else if is_itself {
         "1 site".to_owned()
     } else {
         format!("{} in step", sites(leak))
@@ -109,7 +115,7 @@ pub(super) fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlo
 
 /// The live heap grows, and no site shows it by itself yet.
 pub(super) fn heap(ui: &UiState, columns: usize) -> Outlook {
-    let badge = kind_badge(Kind::Heap).to_owned();
+    let badge = growth_badge(&ui.reading.findings, Kind::Heap);
     let room = room(columns, &badge, LIMIT_CELLS);
     let rate = ui.reading.findings.process.live_bytes_per_min;
     let grows = rate.map_or_else(
@@ -195,16 +201,12 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
 /// Goroutines that never end, what they wait for, and what their stacks take.
 pub(super) fn goroutines(ui: &UiState, leak: Option<&Leak>, columns: usize) -> Outlook {
     let findings = &ui.reading.findings;
-    let badge = if findings.leaks.is_empty() {
-        kind_badge(Kind::Goroutines).to_owned()
-    } else {
-        leak_badge(findings)
-    };
+    let badge = growth_badge(findings, Kind::Goroutines);
     let room = room(columns, &badge, LIMIT_CELLS);
     let rate = leak
         .and_then(|leak| leak.evidence.objects_per_min)
         .map(|rate| format!("{}/min", format::signed_count(rate.value)));
-    let maker = leak.map(|leak| names::clean(&leak.under.function));
+    let maker = leak.map(|leak| names::clean(leak.function()));
     let group = leak.and_then(|leak| group_of(ui, leak));
     let mut texts = Vec::new();
     let grow = rate
@@ -253,7 +255,11 @@ pub(super) fn goroutines(ui: &UiState, leak: Option<&Leak>, columns: usize) -> O
 
 /// The largest group of goroutines that the first site of a leak makes.
 fn group_of<'a>(ui: &'a UiState, leak: &Leak) -> Option<&'a GoroutineGroup> {
-    let maker = &leak.sites.first().map_or(&leak.under, |site| &site.frame);
+    let maker = leak
+        .sites
+        .first()
+        .map(|site| &site.frame)
+        .or(leak.under.as_ref())?;
     let all = ui.reading.goroutines.as_ref()?;
     all.groups
         .iter()
@@ -265,8 +271,9 @@ fn group_of<'a>(ui: &'a UiState, leak: &Leak) -> Option<&'a GoroutineGroup> {
 }
 
 /// Growth of the resident set that is not the live heap.
-pub(super) fn other(process: &ProcessVerdict, kind: Kind, columns: usize) -> Outlook {
-    let badge = kind_badge(kind).to_owned();
+pub(super) fn other(findings: &Findings, kind: Kind, columns: usize) -> Outlook {
+    let process = &findings.process;
+    let badge = growth_badge(findings, kind);
     let room = room(columns, &badge, LIMIT_CELLS);
     let (whole, brief) = match process.rss_bytes_per_min {
         Some(rate) => {

@@ -1,84 +1,13 @@
-//! What is said of a process that does not grow, or of which nothing can be said yet.
+//! Verdicts on a process that does not grow.
 
 use super::{LIMIT_CELLS, Outlook, fitting, percent, room, text_column};
 use crate::model::anatomy::Part;
-use crate::model::findings::{Missing, Word};
-use crate::verdict::{ENOUGH_SAMPLES, LEAST_CYCLES};
+use crate::model::findings::Word;
 use crate::view::format;
-use crate::view::limit::seconds;
 use crate::view::names::width;
 use crate::view::screen::Role;
 use crate::view::ui_state::UiState;
 use crate::view::words::kind_words;
-
-/// A quiet Go process collects every 2 minutes (`forcegcperiod`, `runtime/proc.go`, go1.18 to go1.27).
-const QUIET_GC_S: f64 = 120.0;
-
-/// Too early for a verdict: what is missing, and when it will be there.
-pub(super) fn collecting(ui: &UiState, missing: Missing, columns: usize) -> Outlook {
-    let reading = &ui.reading;
-    let have_cycles = LEAST_CYCLES.saturating_sub(missing.cycles);
-    let have_samples = u64::from(ENOUGH_SAMPLES).saturating_sub(missing.samples);
-    let cycles = format!("{have_cycles} of {LEAST_CYCLES} GC cycles");
-    let samples = format!("{have_samples} of about {ENOUGH_SAMPLES} samples");
-    let since_last = reading
-        .cycles
-        .last()
-        .map(|cycle| reading.until_ns().saturating_sub(cycle.at_ns));
-    let next = reading
-        .gc_interval_ns
-        .zip(since_last)
-        .map(|(interval, since)| interval.saturating_sub(since));
-    let what = match (missing.cycles, missing.samples) {
-        (0, 0) => "enough GC cycles and samples; a verdict takes about 3 min".to_owned(),
-        (0, _) => samples,
-        (_, 0) => cycles.clone(),
-        _ => format!("{cycles}, {samples}"),
-    };
-    let next = match next {
-        Some(ns) if ns >= 1_000_000_000 => {
-            format!("next GC in about {}", format::duration(ns))
-        }
-        Some(_) => "next GC any moment".to_owned(),
-        None => "a quiet process collects every 2 min".to_owned(),
-    };
-    let badge = "COLLECTING".to_owned();
-    let space = columns.saturating_sub(text_column(&badge) + 1);
-    let texts = ["too early to say what grows", "too early to say"];
-    let right = match missing.answer_in_s {
-        Some(s) if s < 1.0 => "answer any moment".to_owned(),
-        Some(s) if s.is_finite() => format!("answer in about {}", seconds(s)),
-        None if missing.cycles > 0 && reading.gc_interval_ns.is_none() => {
-            format!(
-                "answer in about {}",
-                seconds(f64::from(missing.cycles) * QUIET_GC_S)
-            )
-        }
-        _ => String::new(),
-    };
-    Outlook {
-        text: fitting(
-            texts.map(str::to_owned),
-            space.saturating_sub(width(&right) + 1),
-        ),
-        below: fitting(
-            [
-                format!("{what}; {next}"),
-                if missing.cycles > 0 {
-                    format!("{cycles}; {next}")
-                } else {
-                    what.clone()
-                },
-                what,
-            ],
-            space,
-        ),
-        badge,
-        role: Role::Cool,
-        right,
-        ..Outlook::default()
-    }
-}
 
 /// Steady, warming, churn, idle.
 pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
@@ -105,11 +34,11 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
         ),
         (_, Word::Warming, Some(change)) => (
             format!("live heap {change}"),
-            "each step is smaller than the one before".to_owned(),
+            "it grows more slowly than before".to_owned(),
         ),
         (_, Word::Warming, None) => (
             "live heap rises".to_owned(),
-            "each step is smaller than the one before".to_owned(),
+            "it grows more slowly than before".to_owned(),
         ),
         (_, Word::Idle, _) => (
             "nothing was born and nothing died for 8 min".to_owned(),

@@ -6,8 +6,8 @@ use crate::model::findings::{Interval, Kind, PerCall};
 const KI: f64 = 1024.0;
 const MI: f64 = 1024.0 * KI;
 const GI: f64 = 1024.0 * MI;
-/// Seconds of 7 days: a limit further away is none to think of now.
-const FAR_S: f64 = 7.0 * 86_400.0;
+/// Seconds of 7 days: a limit further away is not near.
+pub(super) const FAR_S: f64 = 7.0 * 86_400.0;
 
 /// Three digits that count.
 fn value(value: f64) -> String {
@@ -20,12 +20,18 @@ fn value(value: f64) -> String {
 
 /// A bound, or a bound of an interval around `value`: two digits of the value are enough.
 fn bound(bound: f64, value: f64) -> String {
-    match value.abs() {
+    let text = match value.abs() {
         v if v < 0.095 => format!("{bound:.3}"),
         v if v < 0.95 => format!("{bound:.2}"),
         v if v < 9.95 => format!("{bound:.1}"),
         _ => format!("{bound:.0}"),
+    };
+    // A bound above 0 does not read as 0.
+    let reads_as_zero = text.parse().is_ok_and(|read: f64| read == 0.0);
+    if reads_as_zero && bound.abs() >= 0.001 && value.abs() >= 0.095 {
+        return format!("{bound:.3}");
     }
+    text
 }
 
 /// `90 %: 3.6 to 3.9`, in units of `unit`.
@@ -218,6 +224,12 @@ fn ns(seconds: f64) -> u64 {
 /// A share: `97 %`.
 pub(super) fn share(share: f64) -> String {
     format!("{} %", format::percent(share))
+}
+
+/// A share with its interval: `53 % (90 %: 38 to 66)`.
+pub(super) fn share_interval(of: &Interval) -> String {
+    let ends = (format::percent(of.low), format::percent(of.high));
+    format!("{} (90 %: {} to {})", share(of.value), ends.0, ends.1)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
 use super::figures::{Things, bytes_per_min, count_per_min, plain_bytes_per_min, share};
+use super::process::kind_words;
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::go::frame::Frame;
@@ -20,7 +21,7 @@ const SHARES_DIFFER: f64 = 0.1;
 /// A leak in one line: its share, place and growth, and who calls it.
 pub(in crate::view) fn leak_line(leak: &Leak) -> String {
     let mut line = first_sentence(leak);
-    let of_others = |via: &&Arc<Frame>| via.function != leak.under.function;
+    let of_others = |via: &&Arc<Frame>| &*via.function != leak.function();
     if let Some(via) = leak.via.as_ref().filter(of_others) {
         line.push_str(", called by ");
         line.push_str(&clean(&via.function));
@@ -34,7 +35,7 @@ fn first_sentence(leak: &Leak) -> String {
         leak.letter,
         head(leak),
         relation(leak),
-        place(&leak.under),
+        leak.frame().map_or_else(String::new, |frame| place(frame)),
         rate(leak)
     )
 }
@@ -56,6 +57,8 @@ pub fn leak(leak: &Leak) -> String {
 fn relation(leak: &Leak) -> &'static str {
     if leak.kind == Kind::Goroutines {
         "by"
+    } else if leak.under.is_none() {
+        "first"
     } else if is_single(leak) {
         "in"
     } else {
@@ -76,15 +79,17 @@ pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> 
         &format!("Leak {}: {} {}", leak.letter, head(leak), relation(leak)),
         room,
     );
-    lines.extend(wrap("    ", "    ", &clean(&leak.under.function), room));
-    let at = short_location(&leak.under.file, leak.under.line);
+    lines.extend(wrap("    ", "    ", &clean(leak.function()), room));
+    let at = leak
+        .frame()
+        .map_or_else(String::new, |frame| short_location(&frame.file, frame.line));
     if !at.is_empty() {
         lines.extend(wrap("    ", "    ", &at, room));
     }
     if let Some(via) = leak
         .via
         .as_ref()
-        .filter(|via| via.function != leak.under.function)
+        .filter(|via| &*via.function != leak.function())
     {
         lines.extend(wrap("    via ", "        ", &place(via), room));
     }
@@ -92,6 +97,12 @@ pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> 
     if is_single(leak) || leak.kind == Kind::Goroutines {
         let rate = rate(leak);
         lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
+    }
+    let held = leak.held.iter().take(MAX_SITES);
+    let held: Vec<String> = held.map(|site| clean(&site.frame.function)).collect();
+    if !held.is_empty() {
+        let text = format!("Grows beside it, probably held by it: {}.", list(&held));
+        lines.extend(wrap("  ", "    ", &text, room));
     }
     let parked = reading
         .goroutines
@@ -107,7 +118,9 @@ pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> 
 fn parked(leak: &Leak, all: &Goroutines) -> Option<String> {
     let made_here = |group: &&GoroutineGroup| {
         let maker = group.created_by.as_ref().unwrap_or(&group.start);
-        (&maker.function, maker.line) == (&leak.under.function, leak.under.line)
+        leak.under
+            .as_ref()
+            .is_some_and(|under| (&maker.function, maker.line) == (&under.function, under.line))
     };
     let group = all
         .groups
@@ -139,10 +152,8 @@ fn sites(leak: &Leak, room: usize) -> Vec<String> {
         .iter()
         .map(|site| {
             let rate = site.evidence.bytes_per_min.as_ref();
-            rate.map_or_else(
-                || "by load".to_owned(),
-                |rate| plain_bytes_per_min(rate.value),
-            )
+            let by_share = || site.share.map_or("?".to_owned(), |of| share(of.value));
+            rate.map_or_else(by_share, |rate| plain_bytes_per_min(rate.value))
         })
         .collect();
     let cells = rates.iter().map(|rate| width(rate)).max().unwrap_or(0);
@@ -166,16 +177,20 @@ fn sites(leak: &Leak, room: usize) -> Vec<String> {
 }
 
 fn is_itself(site: &LeakSite, leak: &Leak) -> bool {
-    site.frame.function == leak.under.function
+    &*site.frame.function == leak.function()
 }
 
 /// `97 % of the growth, 3 sites`.
 fn head(leak: &Leak) -> String {
     let sites = match leak.kind {
         Kind::Goroutines => "goroutines that do not end, created".to_owned(),
-        _ => some(leak.sites.len().max(1), "site"),
+        Kind::Heap if leak.under.is_none() => {
+            format!("{},", some(leak.sites.len().max(1), "likely site"))
+        }
+        Kind::Heap => some(leak.sites.len().max(1), "site"),
+        kind => return kind_words(kind).to_owned(),
     };
-    let Some(bytes) = leak.share_bytes else {
+    let Some(bytes) = leak.share_bytes.map(|share| share.value) else {
         return sites;
     };
     let of = match leak.share_objects {
@@ -215,6 +230,7 @@ fn evidence(leak: &Leak) -> Vec<String> {
             None => sentences.push(format!("Seen: {}.", seen(evidence))),
         }
         sentences.extend(follows(evidence, Things::of(leak.kind)));
+        sentences.extend(leak.since_start.as_ref().map(super::facts::since_start));
     }
     if !leak.in_step.is_empty() {
         let letters: Vec<String> = leak.in_step.iter().map(char::to_string).collect();

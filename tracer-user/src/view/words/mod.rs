@@ -9,9 +9,11 @@
 //! the evidence; [`diagnosis`] puts them together with what was ruled out and what is not known.
 
 mod end;
+mod facts;
 mod figures;
 mod leaks;
 mod looked_at;
+mod observations;
 mod outcome;
 mod process;
 mod progress;
@@ -27,10 +29,12 @@ use super::reading::Reading;
 use crate::model::rows::Status;
 
 pub use end::end;
+pub(in crate::view) use facts::{size_parts, sizes, suspect_line};
 pub(in crate::view) use figures::{Things, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
-pub use outcome::{Outcome, next_look, outcome};
+pub use observations::observations;
+pub use outcome::{Answer, Outcome, next_watch_min, outcome};
 pub(in crate::view) use process::{heap_is_in, kind_words, may_grow};
 pub use process::{limit, process};
 pub use progress::progress;
@@ -44,12 +48,18 @@ const LEAST_WIDTH: usize = 40;
 
 /// The whole diagnosis of a moment, in lines of at most `width` cells; longer only where a name cannot be broken.
 ///
-/// In this order: what was watched and for how long; the verdict with the time that is left; each leak with its sites
-/// and evidence; what was looked at and is flat; what is not known; what the figures are worth.
+/// In this order: the target and the length of the watch; sizes with their change; the verdict with the time until the
+/// limit; each leak with its sites and evidence, or the call sites that grew most; observations; parts that are flat;
+/// unknowns; losses and cost.
 pub fn diagnosis(reading: &Reading, width: usize) -> Vec<String> {
     let width = width.max(LEAST_WIDTH);
     let findings = &reading.findings;
     let mut lines = heading(reading, width);
+    lines.extend(
+        sizes(reading)
+            .iter()
+            .flat_map(|sizes| wrap("", "  ", sizes, width)),
+    );
     lines.push(String::new());
     let mut verdict = process(findings);
     if let Some(limit) = limit(findings) {
@@ -61,7 +71,15 @@ pub fn diagnosis(reading: &Reading, width: usize) -> Vec<String> {
         lines.push(String::new());
         lines.extend(leaks::block(found, reading, width));
     }
+    let suspects = facts::suspects(reading, width);
+    if !suspects.is_empty() {
+        lines.push(String::new());
+        lines.extend(suspects);
+    }
     lines.push(String::new());
+    for sentence in observations(findings, reading.until_ns()) {
+        lines.extend(wrap("", "  ", &sentence, width));
+    }
     let looked_at = [
         looked_at::witnesses(reading),
         looked_at::not_the_cause(reading),
@@ -77,13 +95,17 @@ pub fn diagnosis(reading: &Reading, width: usize) -> Vec<String> {
 fn heading(reading: &Reading, width: usize) -> Vec<String> {
     let target = &reading.target;
     let until_ns = reading.until_ns();
+    // Some traces do not state the process.
+    let up = match target.started_unix_ns {
+        0 => "?".to_owned(),
+        _ => format::coarse_duration(reading.uptime_ns()),
+    };
     let what = format!(
-        "heaptop {} diagnose: {}, pid {}, {}, up {}",
+        "heaptop {} diagnose: {}, pid {}, {}, up {up}",
         env!("CARGO_PKG_VERSION"),
         clean(&target.name),
         target.pid_text(),
         clean(&target.go),
-        format::coarse_duration(reading.uptime_ns()),
     );
     let at = Timestamp::from_nanosecond(i128::from(target.unix_ns(until_ns)))
         .map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"));

@@ -1,56 +1,98 @@
-//! What a diagnosis comes to, and how long to look next time.
+//! Outcome of a diagnosis, when it ends by itself, and the length of the next one.
 
-use crate::model::findings::{Findings, Kind, Word};
+use crate::model::findings::{Findings, Kind, Leak, Word};
 
-/// What the findings come to.
+/// Outcome of a diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing grows that will not stop, as far as was seen.
+    /// Nothing grows, up to the stated bound.
     Flat,
-    /// Something grows that will not stop by itself: a site, goroutines, C memory or mappings.
+    /// A call site, goroutines, C memory or mappings keep growing.
     Leak,
-    /// Too few samples to say.
-    TooEarly,
+    /// Growth is probable, or nothing is decided yet.
+    Undecided,
 }
 
-/// What the findings come to.
+/// Returns the outcome of the findings.
 ///
-/// Growth of what the runtime bounds by itself (spans kept for later, garbage between cycles, stacks of goroutines
-/// that do not become more) or what the kernel takes back (file pages) is no leak.
+/// Growth of what the runtime bounds by itself (spans kept for later, garbage between cycles, stacks of goroutines whose
+/// number does not grow) or what the kernel reclaims (file pages) is no leak.
 pub fn outcome(findings: &Findings) -> Outcome {
     let process = &findings.process;
-    let lasts = process
-        .kind
-        .is_none_or(|kind| matches!(kind, Kind::Heap | Kind::Goroutines | Kind::Cgo | Kind::Mmap));
+    let lasts = |kind| matches!(kind, Kind::Heap | Kind::Goroutines | Kind::Cgo | Kind::Mmap);
+    let leaks = |leak: &Leak| leak.word == Word::Growing && lasts(leak.kind);
     match process.word {
-        _ if !findings.leaks.is_empty() => Outcome::Leak,
-        Word::Growing if lasts => Outcome::Leak,
-        Word::Collecting => Outcome::TooEarly,
+        _ if findings.leaks.iter().any(leaks) => Outcome::Leak,
+        Word::Growing if process.kind.is_none_or(lasts) => Outcome::Leak,
+        Word::Collecting | Word::ProbablyGrowing => Outcome::Undecided,
         _ => Outcome::Flat,
     }
 }
 
-/// How long the next look should last, in whole minutes, where this one of `watched_s` seconds was too short; `None`
-/// where it was not. A new look begins anew, so it takes what this one did and what is missing, and a quarter more.
-pub fn next_look(findings: &Findings, watched_s: f64) -> Option<u64> {
-    /// Where there is no pace yet: a quiet process collects every two minutes, and four cycles are needed.
-    const WITHOUT_PACE_S: f64 = 10.0 * 60.0;
-    /// Longest that is advised; whoever needs more leaves heaptop on the screen.
+/// Bound on growth below which a steady heap is an answer, bytes per minute.
+const STEADY_BELOW: f64 = 0.25 * 1024.0 * 1024.0;
+/// Evaluations that an answer has to hold for.
+const HOLDS: u32 = 2;
+
+/// Follows the evaluations of a diagnosis until its answer holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answer {
+    evaluations: u32,
+    outcome: Option<Outcome>,
+    held: u32,
+}
+
+impl Answer {
+    /// Takes the findings of evaluation number `evaluations`; true once the same answer was given at two in succession: growth,
+    /// or a steady heap with a bound that matters to no one.
+    pub fn holds(&mut self, evaluations: u32, findings: &Findings) -> bool {
+        if evaluations != std::mem::replace(&mut self.evaluations, evaluations) {
+            let answer = answer(findings);
+            self.held = match answer {
+                Some(_) if answer == self.outcome => self.held + 1,
+                Some(_) => 1,
+                None => 0,
+            };
+            self.outcome = answer;
+        }
+        self.held >= HOLDS
+    }
+}
+
+/// Returns the outcome that ends a diagnosis early; `None` while more evidence may change it.
+fn answer(findings: &Findings) -> Option<Outcome> {
+    let process = &findings.process;
+    let bound = process.steady_below_bytes_per_min;
+    match outcome(findings) {
+        Outcome::Leak => Some(Outcome::Leak),
+        Outcome::Flat
+            if process.word != Word::Warming
+                && process.rising.is_none()
+                && bound.is_some_and(|bound| bound < STEADY_BELOW) =>
+        {
+            Some(Outcome::Flat)
+        }
+        _ => None,
+    }
+}
+
+/// Length of the next watch in whole minutes, where this one of `watched_s` seconds was too short; `None` where it was
+/// not. A new watch starts from nothing, so it takes twice the time of this one.
+pub fn next_watch_min(findings: &Findings, watched_s: f64) -> Option<u64> {
+    /// A quiet process collects every two minutes, and a rate needs some cycles.
+    const SHORTEST_MIN: f64 = 10.0;
+    /// Longer watches belong on the screen.
     const LONGEST_MIN: f64 = 120.0;
-    if outcome(findings) != Outcome::TooEarly {
+    if outcome(findings) != Outcome::Undecided {
         return None;
     }
-    let missing = findings.process.missing.as_ref();
-    let more_s = missing
-        .and_then(|missing| missing.answer_in_s)
-        .filter(|seconds| seconds.is_finite())
-        .unwrap_or(WITHOUT_PACE_S);
-    let minutes = ((watched_s + more_s) * 1.25 / 60.0).ceil();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "within 1 and 120"
+        reason = "within 10 and 120"
     )]
-    let minutes = minutes.clamp(1.0, LONGEST_MIN) as u64;
+    let minutes = (2.0 * watched_s / 60.0)
+        .ceil()
+        .clamp(SHORTEST_MIN, LONGEST_MIN) as u64;
     Some(minutes)
 }

@@ -1,40 +1,135 @@
 //! The verdict on the process as a whole, and the time that is left.
 
 use super::super::format::sentence_bytes;
-use super::figures::{below, bytes_per_min, count_per_min, round_bytes, share, time};
+use super::figures::{FAR_S, about, below, bytes_per_min, count_per_min, round_bytes, share, time};
 use super::prose::list;
-use super::sites::{OTHER_READING, missing};
-use crate::model::findings::{Findings, GrowthPart, Kind, LimitKind, ProcessVerdict, Word};
+use super::sites::OTHER_READING;
+use crate::model::findings::{Findings, GrowthPart, Kind, LimitKind, ProcessVerdict, Remark, Word};
 
 /// Parts of the growth below this share are not worth a word.
 const LEAST_SHARE: f64 = 0.05;
 
-/// The verdict on the process in one to three sentences, its word first and in capitals.
+/// The verdict on the process in one to four sentences, its word first and in capitals.
 pub fn process(findings: &Findings) -> String {
     let process = &findings.process;
     match process.word {
-        Word::Growing => growing(findings),
+        Word::Growing | Word::ProbablyGrowing => {
+            growing(findings) + &chance(process) + &others(process) + &remark(process)
+        }
         Word::Warming => format!(
-            "WARMING. The live heap grows, but each step is smaller than the one before: most likely on the way to a \
-             bound. Near it the word may change between warming and growing.{}",
+            "WARMING. The live heap grows more slowly than before: most likely on the way to a bound. Near it the word may \
+             change between warming and growing.{}",
             grew_beside(process)
         ),
-        Word::Steady | Word::Churn | Word::Idle => {
-            flat(process) + &rises_beside(process) + &grew_beside(process)
+        Word::Steady | Word::Churn | Word::Idle | Word::PartOfLeak => {
+            flat(process) + &rises_beside(process) + &grew_beside(process) + &remark(process)
         }
-        Word::Collecting => {
-            let mut text = format!(
-                "COLLECTING. Too early to say what grows: {}.",
-                missing(process.missing.as_ref())
-            );
-            if let Some(bound) = process.steady_below_bytes_per_min {
-                text.push_str(" What grows, grows by ");
-                text.push_str(&below(bound));
-                text.push('.');
-            }
-            text + &grew_beside(process)
-        }
+        Word::Collecting => undecided(process) + &grew_beside(process),
     }
+}
+
+/// No verdict yet: the rate so far, and what is missing.
+fn undecided(process: &ProcessVerdict) -> String {
+    let rate = process.live_bytes_per_min.as_ref();
+    let so_far = rate.map_or_else(String::new, |rate| {
+        format!(" Live heap after GC {} so far.", bytes_per_min(rate))
+    });
+    let why = match process.remark {
+        None => match (&process.missing, rate) {
+            (_, Some(rate)) if rate.high < 0.0 => {
+                " It falls: growth can only be judged after that.".to_owned()
+            }
+            (None, _) => " Nothing was evaluated yet.".to_owned(),
+            (_, None) => " The GC cycles so far give no rate.".to_owned(),
+            _ => " That does not stand out from how this heap varies.".to_owned(),
+        },
+        Some(_) => remark(process),
+    };
+    let bound = process
+        .steady_below_bytes_per_min
+        .map_or_else(String::new, |bound| {
+            format!(" If it grows, then by {}.", below(bound))
+        });
+    format!("COLLECTING.{so_far}{why}{bound}")
+}
+
+/// The reason why the word is weaker than the rate alone.
+fn remark(process: &ProcessVerdict) -> String {
+    let Some(remark) = process.remark else {
+        return String::new();
+    };
+    match remark {
+        Remark::TooEarly { in_s } => {
+            format!(
+                " The watch is too short for a verdict: {} more.",
+                about(in_s)
+            )
+        }
+        Remark::TooFewCycles { missing } => {
+            let answer_in_s = process.missing.and_then(|missing| missing.answer_in_s);
+            let time = answer_in_s.map_or_else(String::new, |s| {
+                format!(", about {} at the present pace", about(s))
+            });
+            format!(
+                " A rate needs {} more GC cycle{}{time}.",
+                missing,
+                if missing == 1 { "" } else { "s" }
+            )
+        }
+        Remark::FollowsLoad { load } => format!(
+            " The load rose to {load:.1} times what it was, and explains the growth so far: watch at a constant load to \
+             tell them apart."
+        ),
+        Remark::SawTooth { level_bytes } => format!(
+            " The live heap fell twice from about its present size: only growth above {} counts.",
+            sentence_bytes(level_bytes)
+        ),
+        Remark::Stopped { .. } => " Growth was reported before and has stopped.".to_owned(),
+    }
+}
+
+/// How likely a heap that does not grow shows as much.
+fn chance(process: &ProcessVerdict) -> String {
+    if process.word != Word::ProbablyGrowing {
+        return String::new();
+    }
+    let (Some(p), Some(Kind::Heap) | None) = (process.by_chance, process.kind) else {
+        return String::new();
+    };
+    format!(
+        " By chance, a heap that does not grow shows as much in {} of 1000 cases.",
+        if p < 0.001 {
+            "less than 1".to_owned()
+        } else {
+            format!("{:.0}", 1000.0 * p)
+        }
+    )
+}
+
+/// The kinds that grow beside the first, each with its rate.
+fn others(process: &ProcessVerdict) -> String {
+    let others: Vec<String> = process
+        .kinds
+        .iter()
+        .filter(|grows| Some(grows.kind) != process.kind && !is_said(process, grows.kind))
+        .map(|grows| {
+            let rate = match (&grows.per_min, grows.kind) {
+                (None, _) => String::new(),
+                (Some(rate), Kind::Goroutines) => format!(" {}", count_per_min(rate, "goroutines")),
+                (Some(rate), _) => format!(" {}", bytes_per_min(rate)),
+            };
+            format!("{}{rate}", kind_words(grows.kind))
+        })
+        .collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    format!(" Also growing: {}.", list(&others))
+}
+
+/// True for a kind whose rate stands in the first sentences already.
+fn is_said(process: &ProcessVerdict, kind: Kind) -> bool {
+    kind == Kind::Heap && process.kind != Some(Kind::Heap) && process.live_bytes_per_min.is_some()
 }
 
 /// What is not level beside the live heap.
@@ -92,8 +187,7 @@ fn growing(findings: &Findings) -> String {
     let process = &findings.process;
     match process.kind {
         Some(Kind::Heap) | None if findings.leaks.is_empty() => {
-            heap(process)
-                + " Which site is not to be told yet: the sum of all grows, none does by itself."
+            heap(process) + " No single call site stands out yet."
         }
         Some(Kind::Heap) | None => heap(process),
         Some(Kind::Goroutines) => goroutines(findings),
@@ -103,19 +197,40 @@ fn growing(findings: &Findings) -> String {
     }
 }
 
+/// `LEAK`, or `PROBABLY A LEAK`.
+fn leak(process: &ProcessVerdict) -> &'static str {
+    match process.word {
+        Word::ProbablyGrowing => "PROBABLY A LEAK",
+        _ => "LEAK",
+    }
+}
+
 fn heap(process: &ProcessVerdict) -> String {
+    let leak = leak(process);
+    let other = match process.remark {
+        Some(Remark::FollowsLoad { .. }) => "growth with the load",
+        _ => OTHER_READING,
+    };
     let Some(live) = &process.live_bytes_per_min else {
         return format!(
-            "LEAK, or {OTHER_READING}. The live heap after GC grows with the load, at no steady rate by the clock."
+            "{leak}, or {other}. The live heap after GC grows with the load, at no steady rate by the clock."
         );
     };
     let mut text = format!(
-        "LEAK, or {OTHER_READING}. Live heap after GC {}.",
+        "{leak}, or {other}. Live heap after GC {}.",
         bytes_per_min(live)
     );
+    // GOGC explains what follows from the heap, and no more.
+    let is_heap_alone = process.kinds.iter().all(|grows| grows.kind == Kind::Heap);
     if let Some(rss) = &process.rss_bytes_per_min {
-        let why = process.rss_factor.map_or_else(String::new, because);
-        text.push_str(" RSS follows at ");
+        let why = (process.rss_factor)
+            .filter(|_| is_heap_alone)
+            .map_or_else(String::new, because);
+        text.push_str(if is_heap_alone {
+            " RSS follows at "
+        } else {
+            " RSS grows by all that grows, "
+        });
         text.push_str(&bytes_per_min(rss));
         text.push_str(&why);
         text.push('.');
@@ -146,19 +261,19 @@ fn goroutines(findings: &Findings) -> String {
         .find(|leak| leak.kind == Kind::Goroutines);
     let rate = leak.and_then(|leak| leak.evidence.objects_per_min.as_ref());
     let grow = rate.map_or_else(
-        || "Goroutines never end and become more".to_owned(),
+        || "The number of goroutines keeps growing".to_owned(),
         |rate| format!("{} that do not end", count_per_min(rate, "goroutines")),
     );
     let process = &findings.process;
     let mut text = format!("LEAK, or load that still rises. {grow}.");
     match &process.live_bytes_per_min {
-        Some(live) => {
+        Some(live) if grows(process, Kind::Heap) => {
             text.push_str(" Live heap after GC ");
             text.push_str(&bytes_per_min(live));
             text.push('.');
             text.push_str(&rss_by(process, ""));
         }
-        None => text.push_str(&rss_by(process, " with what they hold")),
+        _ => text.push_str(&rss_by(process, " with what they hold")),
     }
     text
 }
@@ -167,13 +282,20 @@ fn goroutines(findings: &Findings) -> String {
 fn outside(process: &ProcessVerdict, what: &str) -> String {
     let parts = parts(&process.parts);
     let live = match &process.live_bytes_per_min {
-        Some(live) => format!("of it the live heap {}", bytes_per_min(live)),
-        None => "the live heap does not".to_owned(),
+        Some(live) if grows(process, Kind::Heap) => {
+            format!("of it the live heap {}", bytes_per_min(live))
+        }
+        _ => "the live heap does not".to_owned(),
     };
     format!(
         "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}, {live}{parts}.",
         rate_of(process),
     )
+}
+
+/// True if a kind is one of those that grow.
+fn grows(process: &ProcessVerdict, kind: Kind) -> bool {
+    process.kinds.iter().any(|grows| grows.kind == kind)
 }
 
 /// Growth of the resident set that the live heap does not explain.
@@ -238,8 +360,8 @@ pub(in crate::view) fn may_grow(findings: &Findings) -> bool {
         return true;
     }
     match findings.process.word {
-        Word::Growing | Word::Warming | Word::Collecting => true,
-        Word::Steady | Word::Churn | Word::Idle => {
+        Word::Growing | Word::ProbablyGrowing | Word::Warming | Word::Collecting => true,
+        Word::Steady | Word::Churn | Word::Idle | Word::PartOfLeak => {
             !findings.leaks.is_empty() || findings.process.rising.is_some()
         }
     }
@@ -257,7 +379,17 @@ pub fn limit(findings: &Findings) -> Option<String> {
     } else {
         String::new()
     };
-    let Some(in_s) = &limit.in_s else {
+    let near = limit.in_s.as_ref().filter(|in_s| in_s.value < FAR_S);
+    let is_far = limit.in_s.is_some() && near.is_none() && !limit.is_close();
+    if is_far {
+        return Some(match limit.kind {
+            LimitKind::Machine => {
+                format!("At this rate no limit is near: the machine has {size}.")
+            }
+            kind => format!("At this rate no limit is near: {} is {size}.", kind.word()),
+        });
+    }
+    let Some(in_s) = near else {
         if may_grow(findings) || limit.is_close() {
             let whose = match limit.kind {
                 LimitKind::Machine => "The machine has",

@@ -2,9 +2,7 @@
 
 use super::super::format;
 use super::super::names::{clean, short_location};
-use super::figures::{
-    Things, about, below, bytes_per_min, count_per_min, minutes, per_call, share,
-};
+use super::figures::{Things, below, bytes_per_min, count_per_min, minutes, per_call, share};
 use super::prose::{list, some};
 use crate::go::frame::Frame;
 use crate::model::findings::{Evidence, Findings, GrowsWith, Kind, Missing, Verdict, Word};
@@ -44,7 +42,11 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
         };
         sentences.push(match leak.sites.len() {
             0 | 1 => format!("It is leak {}.", leak.letter),
-            n => format!("{part}, {} under {}.", some(n, "site"), place(&leak.under)),
+            n => format!(
+                "{part}, {} under {}.",
+                some(n, "site"),
+                leak.frame().map_or_else(String::new, |frame| place(frame))
+            ),
         });
     }
     sentences
@@ -54,10 +56,11 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
 fn judged(verdict: &Verdict) -> Vec<String> {
     let evidence = &verdict.evidence;
     match verdict.word {
-        Word::Growing => growing(evidence),
+        Word::Growing | Word::ProbablyGrowing => growing(evidence),
+        Word::PartOfLeak => vec![format!("grows as a part of its leak ({}).", seen(evidence))],
         Word::Warming => vec![
             format!(
-                "warming: grows, but each step is smaller than the one before ({}).",
+                "warming: grows more slowly than before ({}).",
                 seen(evidence)
             ),
             "Most likely on the way to a bound; near it the word may change between warming and growing."
@@ -85,7 +88,8 @@ fn judged(verdict: &Verdict) -> Vec<String> {
                 format::sentence_bytes(bytes)
             )],
             None => vec![format!(
-                "collecting: too early to say; {}.",
+                "collecting: {}, which does not decide yet whether it grows{}.",
+                seen(evidence),
                 missing(evidence.missing.as_ref())
             )],
         },
@@ -183,10 +187,11 @@ pub(super) fn calls_of(function: &str) -> (String, String) {
     }
 }
 
-/// What is still needed: `about 21 more samples and 2 more GC cycles, some 6m at the present pace`.
-pub(super) fn missing(missing: Option<&Missing>) -> String {
+/// Evidence that a site still needs: `; it needs about 21 more samples and 2 more GC cycles`. Without a time: samples come
+/// by chance.
+fn missing(missing: Option<&Missing>) -> String {
     let Some(missing) = missing else {
-        return "nothing was judged yet".to_owned();
+        return String::new();
     };
     let mut parts = Vec::new();
     let s = |n: u64| if n == 1 { "" } else { "s" };
@@ -198,21 +203,11 @@ pub(super) fn missing(missing: Option<&Missing>) -> String {
         let n = missing.cycles;
         parts.push(format!("{n} more GC cycle{}", s(n.into())));
     }
-    let what = if parts.is_empty() {
-        "more time".to_owned()
+    if parts.is_empty() {
+        String::new()
     } else {
-        list(&parts)
-    };
-    let when = match missing.answer_in_s {
-        Some(seconds) if seconds.is_finite() => {
-            format!(", about {} at the present pace", about(seconds))
-        }
-        _ if parts.is_empty() => {
-            return "what came and went so far may be chance; it needs more time".to_owned();
-        }
-        _ => ", and there is no pace yet to say how long that takes".to_owned(),
-    };
-    format!("it needs {what}{when}")
+        format!("; it needs {}", list(&parts))
+    }
 }
 
 /// A function with its place: `gateway.(*Limiter).Forward session_manager.go:268`.

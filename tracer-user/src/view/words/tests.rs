@@ -78,11 +78,16 @@ fn tyk() -> Findings {
             bytes_per_min: Some(rate),
             ..Evidence::default()
         },
+        share: None,
     };
     let leak = Leak {
         letter: 'A',
         kind: Kind::Heap,
-        under: forward(),
+        word: Word::Growing,
+        under: Some(forward()),
+        kept: None,
+        held: Vec::new(),
+        since_start: None,
         via: None,
         sites: vec![
             site(
@@ -122,7 +127,7 @@ fn tyk() -> Findings {
             }),
             ..grown(mi(3.6, 3.75, 3.9))
         },
-        share_bytes: Some(0.97),
+        share_bytes: Some(interval(0.93, 0.97, 1.0)),
         share_objects: Some(0.98),
         in_step: Vec::new(),
     };
@@ -137,6 +142,7 @@ fn tyk() -> Findings {
         },
         leaks: vec![leak],
         limit: Some(Limit {
+            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -414,6 +420,7 @@ fn every_verdict_on_the_process_has_its_sentence() {
             ..growing(Kind::Heap)
         });
         findings.limit = Some(Limit {
+            corrected: None,
             kind,
             bytes,
             room_bytes: bytes / 2,
@@ -461,6 +468,7 @@ fn a_limit_that_is_close_is_never_called_far() {
             ..ProcessVerdict::default()
         });
         findings.limit = Some(Limit {
+            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 300 << 20,
             room_bytes: room_mib << 20,
@@ -549,14 +557,14 @@ fn a_leak_in_one_text_and_of_goroutines() {
     small.letter = 'B';
     small.via = Some(frame("main.(*handleWrapper).ServeHTTP", "/src/main.go", 71));
     small.sites.truncate(1);
-    (small.share_bytes, small.share_objects) = (Some(0.03), Some(0.91));
+    (small.share_bytes, small.share_objects) = (Some(interval(0.01, 0.03, 0.05)), Some(0.91));
     let mut goroutines = findings.leaks[0].clone();
     goroutines.letter = 'C';
     goroutines.kind = Kind::Goroutines;
     goroutines.evidence.bytes_per_min = None;
     goroutines.evidence.objects_per_min = Some(interval(3_500.0, 3_600.0, 3_700.0));
     goroutines.evidence.grows_with = None;
-    (goroutines.share_bytes, goroutines.share_objects) = (Some(0.71), None);
+    (goroutines.share_bytes, goroutines.share_objects) = (Some(interval(0.6, 0.71, 0.8)), None);
     goroutines.in_step = vec!['A'];
     let all: Vec<String> = [&findings.leaks[0], &small, &goroutines].map(leak).to_vec();
     insta::assert_snapshot!("leaks", all.join("\n"));
@@ -642,16 +650,33 @@ fn what_was_looked_at_beside_the_heap_is_told() {
 }
 
 #[test]
-fn the_next_look_is_as_long_as_the_answer_takes() {
-    let collecting = |answer| {
+fn the_next_watch_is_twice_as_long() {
+    let collecting = with_process(ProcessVerdict::default());
+    assert_eq!(next_watch_min(&tyk(), 180.0), None);
+    assert_eq!(next_watch_min(&collecting, 2.0), Some(10));
+    assert_eq!(next_watch_min(&collecting, 600.0), Some(20));
+    assert_eq!(next_watch_min(&collecting, 1e9), Some(120));
+}
+
+#[test]
+fn an_answer_holds_at_the_second_evaluation_that_gives_it() {
+    let steady = |bound_mib: f64| {
         with_process(ProcessVerdict {
-            missing: Some(missing(20, 2, answer)),
+            word: Word::Steady,
+            steady_below_bytes_per_min: Some(bound_mib * MI),
             ..ProcessVerdict::default()
         })
     };
-    assert_eq!(next_look(&tyk(), 180.0), None);
-    assert_eq!(next_look(&collecting(Some(60.0)), 180.0), Some(5));
-    assert_eq!(next_look(&collecting(None), 180.0), Some(17));
-    assert_eq!(next_look(&collecting(Some(f64::INFINITY)), 180.0), Some(17));
-    assert_eq!(next_look(&collecting(Some(1e9)), 180.0), Some(120));
+    let probable = with_process(ProcessVerdict {
+        word: Word::ProbablyGrowing,
+        ..ProcessVerdict::default()
+    });
+    let mut answer = Answer::default();
+    assert!(!answer.holds(1, &tyk()));
+    assert!(!answer.holds(1, &tyk()), "the same evaluation");
+    assert!(!answer.holds(2, &steady(0.1)), "another answer");
+    assert!(!answer.holds(3, &probable));
+    assert!(!answer.holds(4, &steady(0.3)), "a wide bound");
+    assert!(!answer.holds(5, &tyk()));
+    assert!(answer.holds(6, &tyk()));
 }

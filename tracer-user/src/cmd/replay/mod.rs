@@ -1,5 +1,7 @@
 //! `heaptop replay`: the verdicts of a trace, evaluation by evaluation.
 
+mod attaches;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -35,6 +37,15 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
         lines::say(remark);
     }
     let events = begin(trace, args)?;
+    if let Some(every) = args.attach_every {
+        let truth = attaches::Truth {
+            mib_per_min: args.true_rate,
+            sites: args.true_site.clone(),
+            via: args.true_via.clone(),
+        };
+        lines::write(&attaches::table(&events, every, &truth))?;
+        return Ok(Exit::Done);
+    }
     let until_ns = end_ns(&events, args.duration);
     let mut model = Model::default();
     let mut evaluations = 0;
@@ -135,6 +146,9 @@ fn evaluation(model: &Model) -> String {
             in_s.value, in_s.low, in_s.high
         );
     }
+    if let Some(remark) = &process.remark {
+        let _ = write!(line, " ({remark:?})");
+    }
     for leak in &findings.leaks {
         line.push_str(&leak_words(leak));
     }
@@ -154,14 +168,9 @@ fn rate(rate: Option<Interval>) -> String {
 
 fn leak_words(leak: &Leak) -> String {
     let via = leak.via.as_ref().map_or("-", |via| &via.function);
-    let mut words = format!(
-        "; {} {} {}",
-        leak.letter,
-        leak.kind.word(),
-        leak.under.function
-    );
+    let mut words = format!("; {} {} {}", leak.letter, leak.kind.word(), leak.function());
     if let Some(share) = leak.share_bytes {
-        let _ = write!(words, " {:.0} %", share * 100.0);
+        let _ = write!(words, " {:.0} %", share.value * 100.0);
     }
     let _ = write!(words, " via {via}");
     words

@@ -1,0 +1,165 @@
+//! Recorded event streams of real programs, replayed without root: words, rates and names of known truth.
+//!
+//! Taken at 150 requests/s. `mux-leak-sampler`: gorilla/mux whose `gorilla/context` is never cleared, +18.8 MiB/min, GC gaps of
+//! 20 to 100 s. `mux-honest-sampler`: the same with `ClearHandler`. `tyk520-leak`: seven minutes of Tyk 5.2.0, up 20 min, whose
+//! `trace.NewHTTPHandler.func1` builds an `otelhttp` handler for each request, +2.6 MiB/min. Each is replayed from the attach
+//! and from later ones.
+
+use std::path::Path;
+
+use heaptop::event::Event;
+use heaptop::model::Model;
+use heaptop::model::findings::{Findings, Word};
+use heaptop::trace;
+
+const SECOND: u64 = 1_000_000_000;
+/// Time between two attaches.
+const ATTACH_EVERY: u64 = 60 * SECOND;
+/// Shortest stream behind an attach that is judged.
+const LEAST_WATCH: u64 = 300 * SECOND;
+
+/// Findings of each evaluation, with the seconds since the attach.
+type Evaluations = Vec<(u64, Findings)>;
+
+fn stream(name: &str) -> Vec<Event> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recordings/traces");
+    trace::read(&folder.join(name)).expect("a trace").events
+}
+
+fn evaluations(events: &[Event]) -> Evaluations {
+    let mut model = Model::default();
+    let mut found = Vec::new();
+    let attached_ns = events.first().map_or(0, Event::at_ns);
+    for event in events {
+        let before = model.evaluations();
+        model.apply(event.clone());
+        if model.evaluations() != before {
+            let at_s = event.at_ns().saturating_sub(attached_ns) / SECOND;
+            found.push((at_s, (*model.findings()).clone()));
+        }
+    }
+    found
+}
+
+/// Evaluations after each attach, [`ATTACH_EVERY`] apart, that leaves a watch of [`LEAST_WATCH`].
+fn attaches(name: &str) -> Vec<Evaluations> {
+    let events = stream(name);
+    let ends_ns = events.last().map_or(0, Event::at_ns);
+    let begins_ns = events.first().map_or(0, Event::at_ns);
+    let mut all = vec![evaluations(&events)];
+    for after in (1..).map(|n| n * ATTACH_EVERY) {
+        if begins_ns + after + LEAST_WATCH > ends_ns {
+            return all;
+        }
+        let later = trace::attach_at(&events, after).expect("a later attach");
+        all.push(evaluations(&later));
+    }
+    all
+}
+
+fn is_growth(findings: &Findings) -> bool {
+    matches!(findings.process.word, Word::Growing | Word::ProbablyGrowing)
+}
+
+#[test]
+fn replay_is_deterministic() {
+    let events = stream("mux-leak-sampler.gz");
+    assert_eq!(evaluations(&events), evaluations(&events));
+}
+
+/// A stream, what its leak is named by, and its `via`.
+const LEAKS: [(&str, &[&str], &str); 2] = [
+    (
+        "mux-leak-sampler.gz",
+        &["context.Set"],
+        "authenticate.func1",
+    ),
+    (
+        "tyk520-leak.gz",
+        &["createMeasures", "Int64Counter", "Float64Histogram"],
+        "trace.NewHTTPHandler.func1",
+    ),
+];
+
+#[test]
+fn leaks_get_their_word_and_their_name_and_keep_them() {
+    let (mut attached, mut named, mut kept, mut since_first) = (0, 0, 0, 0);
+    for (stream, functions, via) in LEAKS {
+        for attach in attaches(stream) {
+            attached += 1;
+            let first = attach.iter().position(|(_, findings)| is_growth(findings));
+            let Some(first) = first else { continue };
+            let is_named = |findings: &Findings| {
+                let leak = findings.leaks.first();
+                leak.is_some_and(|leak| {
+                    let ends = |name: &&str| leak.function().ends_with(*name);
+                    let caller = leak.via.as_ref().map(|frame| &*frame.function);
+                    functions.iter().any(ends) && caller.is_some_and(|name| name.ends_with(via))
+                })
+            };
+            named += usize::from(attach.last().is_some_and(|(_, last)| is_named(last)));
+            since_first += attach.len() - first;
+            let grows = attach[first..].iter().filter(|(_, of)| is_growth(of));
+            kept += grows.count();
+        }
+    }
+    assert!(attached >= 10, "{attached}");
+    assert!(
+        named * 10 >= attached * 9,
+        "{named} of {attached} attaches named it"
+    );
+    assert!(
+        kept * 100 >= since_first * 98,
+        "kept at {kept} of {since_first} evaluations"
+    );
+}
+
+#[test]
+fn a_leak_is_reported_within_five_minutes() {
+    for (stream, ..) in LEAKS {
+        for (i, attach) in attaches(stream).iter().enumerate() {
+            let by_then = attach.iter().take_while(|(at_s, _)| *at_s <= 300);
+            assert!(
+                by_then
+                    .last()
+                    .is_some_and(|(_, findings)| is_growth(findings)),
+                "{stream}, attach {i}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_honest_server_is_never_said_to_grow() {
+    for (i, attach) in attaches("mux-honest-sampler.gz").iter().enumerate() {
+        for (at_s, findings) in attach {
+            assert!(
+                !is_growth(findings),
+                "attach {i}, {at_s} s: {:?}",
+                findings.process
+            );
+        }
+    }
+}
+
+#[test]
+fn the_rate_is_that_of_the_whole() {
+    for attach in attaches("tyk520-leak.gz") {
+        for (at_s, findings) in attach {
+            let of_heap = |leak: &&heaptop::model::findings::Leak| {
+                leak.kind == heaptop::model::findings::Kind::Heap
+            };
+            let named: f64 = (findings.leaks.iter().filter(of_heap))
+                .filter_map(|leak| leak.evidence.bytes_per_min)
+                .map(|rate| rate.value)
+                .sum();
+            let Some(whole) = findings.process.live_bytes_per_min else {
+                continue;
+            };
+            assert!(
+                !is_growth(&findings) || whole.value >= 0.999 * named,
+                "{at_s} s: {whole:?} below {named}"
+            );
+        }
+    }
+}

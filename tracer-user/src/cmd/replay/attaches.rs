@@ -1,0 +1,183 @@
+//! Many attaches to one trace: how soon each names the growth, and whether it keeps to it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::nanoseconds;
+use crate::event::Event;
+use crate::model::Model;
+use crate::model::findings::Findings;
+use crate::trace;
+use crate::verdict::Word;
+
+/// Times after the attach at which the words are compared, seconds.
+const TIMES_S: [u64; 6] = [60, 120, 180, 300, 480, 600];
+/// Quantile of the normal distribution for 95 % intervals.
+const Z_95: f64 = 1.96;
+const MIB: f64 = 1_048_576.0;
+
+/// What is true of the program.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Truth {
+    /// Growth of its live heap, MiB per minute.
+    pub(super) mib_per_min: Option<f64>,
+    /// Functions that are right to name first, each the end of a full name.
+    pub(super) sites: Vec<String>,
+    /// The same for `via`.
+    pub(super) via: Vec<String>,
+}
+
+/// Counts over all attaches at one time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    attaches: u32,
+    growing: u32,
+    any: u32,
+    steady: u32,
+    site: u32,
+    via: u32,
+}
+
+/// Counts over all evaluations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Evaluations {
+    after_first: u32,
+    kept: u32,
+    rates: u32,
+    covered: u32,
+}
+
+/// Attaches every `every` and returns the counts as text.
+pub(super) fn table(events: &[Event], every: Duration, truth: &Truth) -> String {
+    let mut counts = [Count::default(); TIMES_S.len()];
+    let mut evaluations = Evaluations::default();
+    let mut after = Duration::ZERO;
+    let mut first_growth_s = Vec::new();
+    while let Some(later) = trace::attach_at(events, nanoseconds(after)) {
+        let one = watch(later, truth, &mut counts, &mut evaluations);
+        first_growth_s.push(one.unwrap_or(f64::INFINITY));
+        after += every;
+    }
+    text(&counts, &evaluations, &mut first_growth_s)
+}
+
+/// One watch; returns the seconds until the first word of growth.
+fn watch(
+    events: Vec<Event>,
+    truth: &Truth,
+    counts: &mut [Count; TIMES_S.len()],
+    evaluations: &mut Evaluations,
+) -> Option<f64> {
+    let attached_ns = events.first().map_or(0, Event::at_ns);
+    let ends_s = events.last().map_or(0, |event| {
+        event.at_ns().saturating_sub(attached_ns) / 1_000_000_000
+    });
+    let mut model = Model::default();
+    let (mut number, mut first) = (0, None);
+    let mut due = TIMES_S
+        .iter()
+        .zip(counts)
+        .filter(|(at_s, _)| **at_s <= ends_s)
+        .peekable();
+    for event in events {
+        model.apply(event);
+        if model.evaluations() == number {
+            continue;
+        }
+        number = model.evaluations();
+        let at_s = f64::from(number) * 15.0;
+        let findings = model.findings();
+        let word = findings.process.word;
+        let is_growth = matches!(word, Word::Growing | Word::ProbablyGrowing);
+        if is_growth {
+            first.get_or_insert(at_s);
+        }
+        if first.is_some() {
+            evaluations.after_first += 1;
+            evaluations.kept += u32::from(is_growth);
+        }
+        if let (Some(rate), Some(true_rate), true) = (
+            findings.process.live_bytes_per_min,
+            truth.mib_per_min,
+            is_growth,
+        ) {
+            evaluations.rates += 1;
+            let is_covered = rate.low <= true_rate * MIB && true_rate * MIB <= rate.high;
+            evaluations.covered += u32::from(is_covered);
+        }
+        while let Some((_, count)) = due.next_if(|(due_s, _)| at_s >= **due_s as f64) {
+            note(count, &findings, truth);
+        }
+    }
+    first
+}
+
+fn note(count: &mut Count, findings: &Findings, truth: &Truth) {
+    let word = findings.process.word;
+    count.attaches += 1;
+    count.growing += u32::from(word == Word::Growing);
+    count.any += u32::from(matches!(word, Word::Growing | Word::ProbablyGrowing));
+    count.steady += u32::from(word == Word::Steady);
+    let ends = |names: &[String], function: &str| {
+        names.iter().any(|name| function.ends_with(name.as_str()))
+    };
+    if let Some(leak) = findings.leaks.first() {
+        let mut functions = leak.sites.iter().map(|site| &*site.frame.function);
+        let is_right = functions
+            .next()
+            .is_some_and(|site| ends(&truth.sites, site))
+            || ends(&truth.sites, leak.function());
+        count.site += u32::from(is_right);
+        count.via += u32::from(
+            leak.via
+                .as_ref()
+                .is_some_and(|via| ends(&truth.via, &via.function)),
+        );
+    }
+}
+
+fn text(counts: &[Count], evaluations: &Evaluations, first_growth_s: &mut [f64]) -> String {
+    let mut text = String::from(
+        "| at | attaches | growing | any growth | steady | right site | right via |\n| ---: | ---: | --- | --- | --- | --- | --- |\n",
+    );
+    for (at_s, count) in TIMES_S.iter().zip(counts) {
+        if count.attaches == 0 {
+            continue;
+        }
+        let of = |n: u32| share(n, count.attaches);
+        let _ = writeln!(
+            text,
+            "| {at_s} s | {} | {} | {} | {} | {} | {} |",
+            count.attaches,
+            of(count.growing),
+            of(count.any),
+            of(count.steady),
+            of(count.site),
+            of(count.via)
+        );
+    }
+    first_growth_s.sort_by(f64::total_cmp);
+    let median = first_growth_s.get(first_growth_s.len() / 2).copied();
+    let _ = writeln!(
+        text,
+        "first growth word after {:.0} s (median of {}); kept in {}; rate covered in {}",
+        median.unwrap_or(f64::INFINITY),
+        first_growth_s.len(),
+        share(evaluations.kept, evaluations.after_first),
+        share(evaluations.covered, evaluations.rates),
+    );
+    text
+}
+
+/// A share with its 95 % interval (Wilson).
+fn share(part: u32, all: u32) -> String {
+    if all == 0 {
+        return "-".to_owned();
+    }
+    let n = f64::from(all);
+    let p = f64::from(part) / n;
+    let z2 = Z_95 * Z_95;
+    let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
+    format!("{p:.2} ({:.2}–{:.2})", middle - half, middle + half)
+}

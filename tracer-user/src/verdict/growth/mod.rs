@@ -1,0 +1,106 @@
+//! Growth of whole series of a process: its live heap, goroutines, stacks, memory outside Go.
+//!
+//! Knows nothing of Go, samples or call sites: readings with a time come in, a word with a rate and its evidence comes
+//! out. [`HeapGrowth`] judges the live heap after each GC, [`SeriesGrowth`] the exact series beside it.
+//!
+//! A window of readings is fitted with a line whose slope is a probability distribution (`trend`). Growth is the
+//! probability of a slope at or below zero, with limits on its deceleration, on the load (`load`) and on saw-teeth
+//! (`teeth`); `evidence` puts these together for one evaluation, and `judge` gives words that hold over time until
+//! `withdrawal` contradicts them.
+
+mod evidence;
+mod heap;
+mod history;
+mod judge;
+mod load;
+mod past;
+mod rare;
+mod series;
+mod student;
+mod teeth;
+mod trend;
+mod withdrawal;
+
+pub use heap::{HeapGrowth, Mark};
+pub use load::LoadChange;
+pub use past::Past;
+pub use series::{SeriesGrowth, SeriesKind};
+
+use super::{Estimate, Word};
+use trend::Trend;
+
+/// Judgement of a series at one evaluation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// `growing`, `probably growing`, `warming`, `steady` or `collecting`.
+    pub word: Word,
+    /// Rate of the whole series, growing or not. `None` while the points are too few.
+    pub rate: Option<Rate>,
+    /// Growth per minute that is not exceeded with 95 % probability, over the longest window: the bound of `steady`.
+    pub bound_per_min: Option<f64>,
+    /// Reason for a lower word than the rate alone would give.
+    pub remark: Option<Remark>,
+    /// Time of the evaluation that first found growth, while it is reported.
+    pub since_s: Option<f64>,
+    /// True if growth was found in the series without its large objects.
+    pub without_large: bool,
+    /// Points that were judged.
+    pub marks: usize,
+}
+
+/// Rate of a series with its evidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Rate per minute with its 90 % interval.
+    pub per_min: Estimate,
+    /// Probability that the series does not rise. `None` for three rare marks, to which no line was fitted.
+    pub p_flat: Option<f64>,
+    /// Probability that the rate at the end of the window is at most half of that at its start.
+    pub p_slowing: Option<f64>,
+    /// Standard deviation of the noise, in the series' unit.
+    pub noise: Option<f64>,
+    /// Minutes that the rate was taken over.
+    pub minutes: f64,
+}
+
+impl From<&Trend> for Rate {
+    fn from(trend: &Trend) -> Self {
+        Self {
+            per_min: trend.per_min,
+            p_flat: Some(trend.p_flat),
+            p_slowing: Some(trend.p_slowing),
+            noise: Some(trend.noise),
+            minutes: trend.minutes,
+        }
+    }
+}
+
+/// Reason for a lower word than the rate alone would give.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Remark {
+    /// The watch is too short for a word.
+    TooEarly {
+        /// Seconds until it is long enough.
+        in_s: f64,
+    },
+    /// More points are needed for a rate.
+    MissingMarks {
+        /// Number of them.
+        missing: usize,
+    },
+    /// The load rose as well, and explains the growth.
+    FollowsLoad(LoadChange),
+    /// The series fell twice from about its present height, so it may fall again.
+    SawTooth {
+        /// Value above which this no longer counts.
+        level: f64,
+    },
+    /// Growth was reported and has stopped.
+    Stopped {
+        /// Time of the evaluation that withdrew it.
+        at_s: f64,
+    },
+}
+
+#[cfg(test)]
+mod tests;
