@@ -219,7 +219,7 @@ Examples:
   sudo heaptop diagnose --for 15m tyk > ticket.txt   something to attach to a ticket
   sudo heaptop diagnose --json tyk | jq -r 'select(.schema == \"heaptop.process/1\").verdict.text'
 
-Exit status: 0 no growth was found, 1 could not run, 2 usage, 3 memory or goroutines keep growing, 4 growth is \
+Exit status: 0 no growth that lasts was found, 1 could not run, 2 usage, 3 memory or goroutines keep growing, 4 growth is \
 probable, or nothing is decided yet, 130 and 143 by signal. The findings so far are printed in each case, also when the \
 target ends.")]
 pub struct DiagnoseArgs {

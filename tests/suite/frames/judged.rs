@@ -269,6 +269,7 @@ fn growth_that_is_not_the_live_heap_says_what_it_is() {
         let verdict = ProcessVerdict {
             word: Word::Growing,
             kind: Some(Kind::IdleSpans),
+            heap: Word::Steady,
             rss_bytes_per_min: Some(about(7.5 * MI)),
             parts: vec![part(Kind::IdleSpans, 0.82), part(Kind::Stacks, 0.11)],
             ..ProcessVerdict::default()

@@ -239,15 +239,6 @@ pub enum Observation {
         /// Threads per minute.
         per_min: f64,
     },
-    /// The time between GC cycles has changed since before the attach: the live heap has grown with it.
-    GcPace {
-        /// Mean time between cycles then, seconds.
-        then_s: f64,
-        /// How long ago that was, seconds.
-        ago_s: f64,
-        /// Mean time between cycles now, seconds.
-        now_s: f64,
-    },
     /// The resident set had a peak that has passed.
     PeakPassed {
         /// Time of the peak, monotonic nanoseconds.
@@ -258,13 +249,6 @@ pub enum Observation {
         goroutines: Option<i64>,
         /// Call sites that grew most up to the peak, with bytes.
         sites: Vec<(Arc<Frame>, f64)>,
-    },
-    /// Go functions that call into C, or map memory, while memory outside Go grows.
-    OutsideCallers {
-        /// Kind of that memory.
-        kind: Kind,
-        /// Function and calls per second, most called first.
-        functions: Vec<(Arc<str>, f64)>,
     },
 }
 
@@ -419,6 +403,8 @@ pub struct ProcessVerdict {
     pub rss_factor: Option<f64>,
     /// Parts of the growth of the resident set since the baseline, largest first; empty if it did not grow.
     pub parts: Vec<GrowthPart>,
+    /// Word on the live heap alone.
+    pub heap: Word,
     /// Kind that rose within the last minutes beside a steady heap; it is unknown whether that goes on.
     pub rising: Option<Kind>,
     /// Missing evidence, while collecting.

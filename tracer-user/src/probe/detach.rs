@@ -52,10 +52,23 @@ pub fn in_background(work: impl FnOnce() + Send + 'static) {
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(work);
+    let work = Arc::new(Mutex::new(Some(work)));
+    let own = Arc::clone(&work);
+    let Ok(thread) = std::thread::Builder::new().spawn(move || run_once(&own)) else {
+        // No thread can be made (`pids.max`): the probes go all the same, one after the other.
+        run_once(&work);
+        return;
+    };
     let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     under_way.retain(|thread| !thread.is_finished());
     under_way.push(thread);
+}
+
+fn run_once<F: FnOnce()>(work: &Mutex<Option<F>>) {
+    let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(work) = work {
+        work();
+    }
 }
 
 /// Waits until all that is under way is done. To be called before the process ends.

@@ -15,7 +15,7 @@ use crate::clock::monotonic_ns;
 use crate::plan::Kind;
 use crate::source::limit::{Answer, Group, SecondLimit};
 
-/// Wait without links, which ends as soon as one is added.
+/// Longest wait while no probe is attached; attaching one ends it.
 const NO_LINKS: Duration = Duration::from_secs(3600);
 
 /// A group of probes was removed because of its cost.

@@ -111,7 +111,7 @@ fn text(session: &Session, args: &DiagnoseArgs, exit: Exit, watched: Duration) -
     lines.push(match exit {
         Exit::Grows => format!("Exit status {code}: memory or goroutines keep growing."),
         Exit::Undecided => format!("Exit status {code}: undecided."),
-        Exit::Done => format!("Exit status {code}: no growth was found."),
+        Exit::Done => format!("Exit status {code}: no growth that lasts was found."),
         _ => format!(
             "Exit status {code}: ended by a signal after {}.",
             humantime::format_duration(Duration::from_secs(watched.as_secs()))

@@ -97,12 +97,12 @@ fn news(ui: &UiState, width: usize) -> Outlook {
     facts
 }
 
-/// When a rate of growth will be known; empty where that cannot be said.
+/// Time until the earliest verdict; empty where it is unknown.
 fn first_rate(ui: &UiState) -> String {
     let missing = ui.reading.findings.process.missing;
     match missing.and_then(|missing| missing.answer_in_s) {
-        Some(s) if s < 1.0 => "rate any moment".to_owned(),
-        Some(s) if s.is_finite() => format!("rate in {}", seconds(s)),
+        Some(s) if s < 1.0 => "verdict any moment".to_owned(),
+        Some(s) if s.is_finite() => format!("verdict in {}+", seconds(s)),
         _ => String::new(),
     }
 }
@@ -159,6 +159,7 @@ fn exited(ui: &UiState, at_ns: u64, end: &str, width: usize) -> Outlook {
 /// Sizes before the first GC since the baseline: growth of the live heap is known after it.
 fn before_gc(ui: &UiState, width: usize) -> Outlook {
     let reading = &ui.reading;
+    let settings = reading.gc_settings;
     let since_last = reading
         .cycles
         .last()
@@ -168,9 +169,14 @@ fn before_gc(ui: &UiState, width: usize) -> Outlook {
             0..1_000_000_000 => "due any moment".to_owned(),
             ns => format!("due in about {}", format::duration(ns)),
         },
+        _ if settings.is_some_and(|settings| settings.gogc.is_none()) => "GOGC is off".to_owned(),
         _ => "due within 2 min".to_owned(),
     };
-    let badge = "NO GC YET".to_owned();
+    let badge = match reading.cycles_seen {
+        0 => "NO GC YET",
+        _ => "NO GC SINCE",
+    }
+    .to_owned();
     let right = "COLLECTING".to_owned();
     let room = width.saturating_sub(text_column(&badge) + right.len() + 3);
     let parts = words::size_parts(reading);

@@ -43,7 +43,9 @@ pub fn text_column(badge: &str) -> usize {
 pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
     let findings = &ui.reading.findings;
     let process = &findings.process;
-    let mut outlook = match (process.word, process.kind, findings.leaks.first()) {
+    let of_kind = process.kind.unwrap_or(Kind::Heap);
+    let leak = findings.leaks.iter().find(|leak| leak.kind == of_kind);
+    let mut outlook = match (process.word, process.kind, leak) {
         (Word::Collecting, _, _) => return None,
         (Word::Growing | Word::ProbablyGrowing, Some(Kind::Heap) | None, Some(leak)) => {
             grows::leak_of(findings, leak, columns)

@@ -29,7 +29,7 @@ const LEAST_SAMPLES: f64 = 4.0;
 const SITE_SHARE: f64 = 0.2;
 /// Causes are searched until what is left of the growth is below this share.
 const LEAST_REST: f64 = 0.15;
-/// Most causes: a list that a person can read.
+/// Limit on listed causes.
 const MAX_CAUSES: usize = 6;
 /// Deepest search for edges below chains that split.
 const MAX_SPLITS: usize = 8;
@@ -422,7 +422,8 @@ impl<'a> Facts<'a> {
             first.iter().position(|label| label == callee)
         };
         let is_within = |call: &&((u32, u32), Vec<usize>)| {
-            bytes(call) >= CHAIN_SHARE * bytes(most) && call.1.iter().all(|i| most.1.contains(i))
+            bytes(call) >= CHAIN_SHARE * bytes(most)
+                && call.1.iter().all(|i| most.1.binary_search(i).is_ok())
         };
         let &((outer, inner), ref stacks) = explaining
             .iter()

@@ -8,7 +8,6 @@ use crate::model::Model;
 use crate::model::bucket::Bucket;
 use crate::model::estimate::{Scale, UNITS_PER_OBJECT};
 use crate::model::rows::{History, Liveness};
-use crate::verdict::growth::Remark;
 use crate::verdict::{Weight, Word};
 
 /// Births since the start from which on the kept share of a bucket counts for the life before the attach.
@@ -109,7 +108,7 @@ impl Model {
         diagnosis.whole.evaluate(at_ns);
         let heap = &diagnosis.whole.judged().heap;
         let was_growing = matches!(before, Word::Growing | Word::ProbablyGrowing);
-        if was_growing && matches!(heap.remark, Some(Remark::Stopped { .. })) {
+        if was_growing && !matches!(heap.word, Word::Growing | Word::ProbablyGrowing) {
             // What follows is another growth.
             diagnosis.retained.restart();
             diagnosis.hold = Hold::default();
@@ -165,14 +164,15 @@ impl Model {
         // Counters alone: what came and went, garbage or not, is all that is known of samples.
         let net = |(idx, bucket): (u32, &Bucket)| {
             let unit = self.unit(idx);
+            // Before the first final cycle those at the attach hold births that are not settled yet.
             let born = bucket
                 .settled_cycle
                 .allocs
-                .wrapping_sub(bucket.at_attach.allocs) as f64;
+                .saturating_sub(bucket.at_attach.allocs) as f64;
             let freed = bucket
                 .settled_cycle
                 .frees
-                .wrapping_sub(bucket.at_attach.frees) as f64;
+                .saturating_sub(bucket.at_attach.frees) as f64;
             Net {
                 squares: (born + freed) * unit.bytes * unit.bytes,
                 ..net_of_samples(born - freed, unit)

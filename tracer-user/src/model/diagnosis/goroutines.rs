@@ -120,7 +120,8 @@ impl Model {
             .iter()
             .filter(|group| !group.is_runtime)
             .max_by_key(|group| grown(group))?;
-        if (grown(group) as f64) < LEADING_SHARE * total as f64 {
+        // Growth counts from the baseline, which the user may just have set.
+        if grown(group) == 0 || (grown(group) as f64) < LEADING_SHARE * total as f64 {
             return None;
         }
         let evidence = Evidence {

@@ -13,7 +13,7 @@ use crate::verdict::growth::Mark;
 const MAX_READS: usize = 256;
 /// Marks that wait for the read behind them: cycles come at most some dozen times a second, reads ten times.
 const MAX_WAITING: usize = 64;
-/// Oldest read before a time that still tells what had been allocated by then.
+/// Longest gap to a read over which allocation is interpolated.
 const MAX_GAP_NS: u64 = 1_000_000_000;
 
 /// Makes marks of GC hooks and of reads of the runtime's figures.

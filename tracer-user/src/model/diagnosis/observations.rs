@@ -34,7 +34,7 @@ const PEAK_SITES: usize = 3;
 /// What has to be remembered for observations.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Seen {
-    /// Since when the finalizer goroutine has been seen in one finalizer.
+    /// Function that the finalizer goroutine is in, and the time it was first seen there.
     blocked: Option<(Arc<str>, u64)>,
     /// At the largest resident set so far, the call sites that had grown most since the attach, with bytes.
     peak: Vec<(Arc<Frame>, f64)>,
@@ -129,7 +129,7 @@ impl Model {
             Some((known, since_ns)) if *known == function => self.now_ns.saturating_sub(*since_ns),
             _ => 0,
         };
-        let waiting_ns = waiting_ns.unwrap_or(0).max(seen_ns);
+        let waiting_ns = waiting_ns.unwrap_or(seen_ns);
         (waiting_ns >= BLOCKED_NS).then_some(Observation::FinalizersBlocked {
             function,
             wait_reason,

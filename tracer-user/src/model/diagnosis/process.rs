@@ -177,6 +177,7 @@ impl Model {
             by_word.then(cost(b).total_cmp(&cost(a)))
         });
         let process = &mut findings.process;
+        process.heap = heap.word;
         process.kind = kinds.first().map(|first| first.kind);
         // Goroutines hold what grows with them.
         if has_goroutines && process.kind == Some(Kind::Heap) && holds_heap(&findings.leaks) {

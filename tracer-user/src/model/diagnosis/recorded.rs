@@ -372,7 +372,7 @@ impl Recorded {
                 && part
                     .members
                     .iter()
-                    .all(|member| of.members.contains(member))
+                    .all(|member| of.members.binary_search(member).is_ok())
         };
         let is_least = |entity: &&Entity| !all.iter().any(|other| is_part(other, entity));
         all.iter().copied().filter(is_least).collect()

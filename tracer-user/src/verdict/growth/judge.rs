@@ -237,7 +237,7 @@ impl Judge {
             word: self.word,
             rate,
             bound_per_min: None,
-            remark: Some(Remark::MissingMarks { missing }),
+            remark: (!self.grows()).then_some(Remark::MissingMarks { missing }),
             since_s: self.since_s,
             without_large: false,
             marks: evaluation.samples.len(),
@@ -266,10 +266,13 @@ impl Judge {
             self.stopped_at_s = Some(now_s);
             self.cut_s = now_s - KEPT_S;
         } else if self.against_in_a_row == 0 && evidence.grade > Grade::None {
-            self.reported = evidence.reported().or(self.reported);
-            self.is_taken_over = false;
             if evidence.grade == Grade::Sure {
                 self.word = Word::Growing;
+                self.is_taken_over = false;
+            }
+            // What was taken over stays as it was, until the series has earned it.
+            if !self.is_taken_over {
+                self.reported = evidence.reported().or(self.reported);
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::format::{self, sentence_bytes, sentence_change};
 use super::super::names::clean;
-use super::process::kind_words;
 use super::prose::list;
 use crate::go::frame::Frame;
 use crate::model::findings::{Findings, Observation};
@@ -46,30 +45,12 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
              goroutines that block in system calls or in C.",
             format::grouped(*count)
         ),
-        Observation::GcPace {
-            then_s,
-            ago_s,
-            now_s,
-        } => format!(
-            "GC ran every {then_s:.1} s {} ago and runs every {now_s:.1} s now.",
-            format::coarse_duration(seconds(*ago_s))
-        ),
         Observation::PeakPassed {
             at_ns,
             rss_bytes,
             goroutines,
             sites,
         } => peak(until_ns, (*at_ns, *rss_bytes), *goroutines, sites),
-        Observation::OutsideCallers { kind, functions } => {
-            let of: Vec<String> = (functions.iter())
-                .map(|(function, per_sec)| format!("{} ({per_sec:.1}/s)", clean(function)))
-                .collect();
-            format!(
-                "Growth of {}: called from {}.",
-                kind_words(*kind),
-                list(&of)
-            )
-        }
     }
 }
 
@@ -96,21 +77,5 @@ fn peak(
     if !grown.is_empty() {
         let _ = write!(text, " Most growth up to it: {}.", list(&grown));
     }
-    if let Some(n) = goroutines.filter(|&n| n > 0) {
-        let bytes: f64 = sites.iter().map(|(_, bytes)| bytes.max(0.0)).sum();
-        if bytes > 0.0 {
-            let each = sentence_bytes(bytes / n as f64);
-            let _ = write!(text, " That is {each} per additional goroutine.");
-        }
-    }
     text
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a time, at least 0; a cast from f64 saturates"
-)]
-fn seconds(seconds: f64) -> u64 {
-    (seconds.max(0.0) * 1e9) as u64
 }

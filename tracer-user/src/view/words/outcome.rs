@@ -1,6 +1,6 @@
 //! Outcome of a diagnosis, when it ends by itself, and the length of the next one.
 
-use crate::model::findings::{Findings, Kind, Leak, Word};
+use crate::model::findings::{Findings, GrowingKind, Kind, Leak, Word};
 
 /// Outcome of a diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,11 @@ pub fn outcome(findings: &Findings) -> Outcome {
     let process = &findings.process;
     let lasts = |kind| matches!(kind, Kind::Heap | Kind::Goroutines | Kind::Cgo | Kind::Mmap);
     let leaks = |leak: &Leak| leak.word == Word::Growing && lasts(leak.kind);
+    let grows = |of: &GrowingKind| of.word == Word::Growing && lasts(of.kind);
     match process.word {
         _ if findings.leaks.iter().any(leaks) => Outcome::Leak,
         Word::Growing if process.kind.is_none_or(lasts) => Outcome::Leak,
+        Word::Growing if process.kinds.iter().any(grows) => Outcome::Leak,
         Word::Collecting | Word::ProbablyGrowing => Outcome::Undecided,
         _ => Outcome::Flat,
     }
@@ -44,7 +46,7 @@ pub struct Answer {
 
 impl Answer {
     /// Takes the findings of evaluation number `evaluations`; true once the same answer was given at two in succession: growth,
-    /// or a steady heap with a bound that matters to no one.
+    /// or a steady heap with a bound below 0.25 MiB/min.
     pub fn holds(&mut self, evaluations: u32, findings: &Findings) -> bool {
         if evaluations != std::mem::replace(&mut self.evaluations, evaluations) {
             let answer = answer(findings);

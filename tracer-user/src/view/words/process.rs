@@ -14,7 +14,12 @@ pub fn process(findings: &Findings) -> String {
     let process = &findings.process;
     match process.word {
         Word::Growing | Word::ProbablyGrowing => {
-            growing(findings) + &chance(process) + &others(process) + &remark(process)
+            // Other remarks are of a series that is not what the word rests on.
+            let remark = match process.remark {
+                Some(Remark::FollowsLoad { .. } | Remark::SawTooth { .. }) => remark(process),
+                _ => String::new(),
+            };
+            growing(findings) + &chance(process) + &others(process) + &remark
         }
         Word::Warming => format!(
             "WARMING. The live heap grows more slowly than before: most likely on the way to a bound. Near it the word may \
@@ -77,8 +82,8 @@ fn remark(process: &ProcessVerdict) -> String {
             )
         }
         Remark::FollowsLoad { load } => format!(
-            " The load rose to {load:.1} times what it was, and explains the growth so far: watch at a constant load to \
-             tell them apart."
+            " The load rose to {load:.1} times what it was, and explains the growth so far: to separate the two, watch \
+             at a constant load."
         ),
         Remark::SawTooth { level_bytes } => format!(
             " The live heap fell twice from about its present size: only growth above {} counts.",
@@ -157,10 +162,10 @@ fn grew_beside(process: &ProcessVerdict) -> String {
             } else {
                 parts
             };
-            let live = if heap_is_in(process) {
-                ""
-            } else {
+            let live = if heap_is_quiet(process) && !heap_is_in(process) {
                 ", the live heap did not"
+            } else {
+                ""
             };
             format!(" RSS grew since the attach{live}{parts}.")
         }
@@ -283,14 +288,20 @@ fn outside(process: &ProcessVerdict, what: &str) -> String {
     let parts = parts(&process.parts);
     let live = match &process.live_bytes_per_min {
         Some(live) if grows(process, Kind::Heap) => {
-            format!("of it the live heap {}", bytes_per_min(live))
+            format!(", of it the live heap {}", bytes_per_min(live))
         }
-        _ => "the live heap does not".to_owned(),
+        _ if heap_is_quiet(process) => ", the live heap does not".to_owned(),
+        _ => String::new(),
     };
     format!(
-        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}, {live}{parts}.",
+        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}{live}{parts}.",
         rate_of(process),
     )
+}
+
+/// True if the live heap is known not to grow, up to its bound.
+pub(in crate::view) fn heap_is_quiet(process: &ProcessVerdict) -> bool {
+    matches!(process.heap, Word::Steady | Word::Churn | Word::Idle)
 }
 
 /// True if a kind is one of those that grow.
@@ -308,8 +319,10 @@ fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
     };
     let (what, live) = if heap_is_in(process) {
         ("NOT THE HEAP ALONE", "")
-    } else {
+    } else if heap_is_quiet(process) {
         ("NOT THE HEAP", ", the live heap does not")
+    } else {
+        ("NOT THE HEAP ALONE, as far as is known", "")
     };
     format!("{what}. RSS grows{}{live}{parts}.", rate_of(process))
 }

@@ -36,7 +36,10 @@ pub fn progress(
             let more = format::many(&missing.cycles.to_string(), "GC cycle");
             let _ = write!(what, "; {more} missing");
         }
-        if let Some(s) = missing.answer_in_s.filter(|s| s.is_finite()) {
+        let first = missing
+            .answer_in_s
+            .filter(|s| s.is_finite() && rate.is_none());
+        if let Some(s) = first {
             let _ = write!(what, "; first rate in about {}", about(s));
         }
     }

@@ -209,8 +209,13 @@ fn row(word: Word, evidence: Evidence) -> SiteRow {
 }
 
 fn with_process(process: ProcessVerdict) -> Findings {
+    // Beside other growth the heap is known to be steady.
+    let heap = match process.kind {
+        None | Some(Kind::Heap) => process.word,
+        Some(_) => Word::Steady,
+    };
     Findings {
-        process,
+        process: ProcessVerdict { heap, ..process },
         ..Findings::default()
     }
 }
