@@ -11,12 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{build, licences, progress, user};
 
-/// Has the suite run its long test: events against buckets for five minutes instead of seconds.
-const LONG: &str = "HEAPTOP_LONG";
-/// Of the suite, the test that is run long.
-const LONG_TEST: &str = "five_minutes_of_bursts";
-
-/// Arguments of `cargo xtask ci`.
+/// Arguments of `cargo xtask ci` and `cargo xtask nightly`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only the steps whose name contains one of these, separated by commas
@@ -24,7 +19,8 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-type Step = (&'static str, fn() -> Result<()>);
+/// A check by its name.
+pub(crate) type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--check"])),
@@ -80,10 +76,6 @@ const STEPS: &[Step] = &[
         Ok(())
     }),
     ("bench", || xtask(&["bench", "--quick"])),
-    ("five minutes of truth", || {
-        let mut command = xtask_command(&["test", LONG_TEST])?;
-        finish(command.env(LONG, "1"))
-    }),
     // The whole of it takes most of an hour: a part each day.
     ("releases, builds and sources", || {
         xtask(&["matrix", "--part", "today/17"])
@@ -109,21 +101,26 @@ const KERNELS: [&str; 3] = ["5.10,7.2", "5.10,6.1", "5.10,6.12"];
 
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    run_steps("ci", STEPS, args)
+}
+
+/// Runs the steps of a task that `args` name, one after the other, up to the first that fails.
+pub(crate) fn run_steps(task: &str, all: &[Step], args: &Args) -> Result<()> {
     let begin = Instant::now();
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only));
-    let steps: Vec<_> = STEPS.iter().filter(|(name, _)| wanted(name)).collect();
+    let steps: Vec<_> = all.iter().filter(|(name, _)| wanted(name)).collect();
     let mut times = Vec::new();
     for (number, (name, step)) in steps.iter().enumerate() {
-        progress::say("ci", &format!("{} of {}: {name}", number + 1, steps.len()));
+        progress::say(task, &format!("{} of {}: {name}", number + 1, steps.len()));
         let step_begin = Instant::now();
-        step().with_context(|| format!("ci: {name} failed"))?;
+        step().with_context(|| format!("{task}: {name} failed"))?;
         let seconds = step_begin.elapsed().as_secs_f64();
-        progress::say("ci", &format!("{name}: passed in {seconds:.0} s"));
+        progress::say(task, &format!("{name}: passed in {seconds:.0} s"));
         times.push(format!("  {seconds:>5.0} s  {name}"));
     }
     progress::say(
-        "ci",
+        task,
         &format!(
             "all {} steps passed in {:.1} min\n{}",
             steps.len(),
@@ -140,11 +137,11 @@ fn cargo(args: &[&str]) -> Result<()> {
 }
 
 /// Another task, in a process of its own, as the README has it typed.
-fn xtask(args: &[&str]) -> Result<()> {
+pub(crate) fn xtask(args: &[&str]) -> Result<()> {
     finish(&mut xtask_command(args)?)
 }
 
-fn xtask_command(args: &[&str]) -> Result<Command> {
+pub(crate) fn xtask_command(args: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("this program has a path")?);
     command
         .args(args)
@@ -153,7 +150,7 @@ fn xtask_command(args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn finish(command: &mut Command) -> Result<()> {
+pub(crate) fn finish(command: &mut Command) -> Result<()> {
     let is_cargo = command.get_program() == build::cargo().get_program();
     if is_cargo {
         user::as_user(command);

@@ -11,6 +11,7 @@ mod go;
 mod licences;
 mod matrix;
 mod mixed;
+mod nightly;
 mod offsets;
 mod processes;
 mod progress;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::Args),
     /// Run everything that decides whether a change is good
     Ci(ci::Args),
+    /// Run the checks that take too long for `ci`
+    Nightly(ci::Args),
     /// Build a stripped Go program of real size
     Big(big::Args),
     /// Build the eBPF object that is checked in, or check that it is what its sources give
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args).map(succeeded),
         Task::Bench(args) => bench::run(&args).map(succeeded),
         Task::Ci(args) => ci::run(&args).map(succeeded),
+        Task::Nightly(args) => nightly::run(&args).map(succeeded),
         Task::Big(args) => big::run(&args).map(succeeded),
         Task::Ebpf(args) => ebpf::run(&args).map(succeeded),
         Task::Vm(args) => vm::run(&args).map(succeeded),
