@@ -136,7 +136,7 @@ impl Model {
     }
 
     /// The leak of some groups. Leaks of the heap that grow in step with it take its letter, as they are one leak; so does
-    /// growth of the heap that no frame explains.
+    /// growth of the heap that no frame explains, or that lies under the function which starts them.
     pub(super) fn goroutine_leak(
         &self,
         growing: GrowingGroups,
@@ -161,10 +161,11 @@ impl Model {
                 pace,
                 functions: &functions,
             };
-            for leak in heap
-                .iter_mut()
-                .filter(|leak| leak.under.is_none() || self.is_in_step(&goroutines, leak, by_site))
-            {
+            for leak in heap.iter_mut().filter(|leak| {
+                leak.under.is_none()
+                    || leak.function() == &*under.function
+                    || self.is_in_step(&goroutines, leak, by_site)
+            }) {
                 leak.letter = letter;
                 leak.in_step = vec![letter];
                 in_step_with.push(letter);

@@ -10,7 +10,7 @@ use super::process::kind_words;
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::go::frame::Frame;
-use crate::model::findings::{Kind, Leak, LeakSite};
+use crate::model::findings::{GrowsWith, Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
 /// Most sites of a leak that are listed; the others are counted.
@@ -30,6 +30,9 @@ pub(in crate::view) fn leak_line(leak: &Leak) -> String {
 }
 
 fn first_sentence(leak: &Leak) -> String {
+    if leak.frame().is_none() {
+        return format!("Leak {}: {}{}", leak.letter, head(leak), rate(leak));
+    }
     format!(
         "Leak {}: {} {} {}{}",
         leak.letter,
@@ -42,6 +45,9 @@ fn first_sentence(leak: &Leak) -> String {
 
 /// A leak in one text: its share, place, growth and evidence.
 pub fn leak(leak: &Leak) -> String {
+    if leak.frame().is_none() {
+        return format!("{}.", first_sentence(leak));
+    }
     let mut sentences = vec![format!("{}.", first_sentence(leak))];
     if let Some(via) = &leak.via {
         sentences.push(format!("Called by {}.", place(via)));
@@ -73,6 +79,9 @@ fn is_single(leak: &Leak) -> bool {
 
 /// A leak as a block of lines.
 pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> {
+    if leak.frame().is_none() {
+        return wrap("", "  ", &format!("{}.", first_sentence(leak)), room);
+    }
     let mut lines = wrap(
         "",
         "  ",
@@ -96,7 +105,9 @@ pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> 
     lines.extend(sites(leak, room));
     if is_single(leak) || leak.kind == Kind::Goroutines {
         let rate = rate(leak);
-        lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
+        if !rate.is_empty() {
+            lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
+        }
     }
     let held = leak.held.iter().take(MAX_SITES);
     let held: Vec<String> = held.map(|site| clean(&site.frame.function)).collect();
@@ -214,7 +225,10 @@ fn rate(leak: &Leak) -> String {
     ) {
         (Kind::Goroutines, _, Some(rate)) => format!(", {}", count_per_min(rate, "goroutines")),
         (_, Some(rate), _) => format!(", {}", bytes_per_min(rate)),
-        _ => ", at no steady rate by the clock".to_owned(),
+        _ if evidence.grows_with == Some(GrowsWith::Load) => {
+            ", at no steady rate by the clock".to_owned()
+        }
+        _ => String::new(),
     }
 }
 
@@ -232,10 +246,14 @@ fn evidence(leak: &Leak) -> Vec<String> {
         sentences.extend(follows(evidence, Things::of(leak.kind)));
         sentences.extend(leak.since_start.as_ref().map(super::facts::since_start));
     }
-    if !leak.in_step.is_empty() {
-        let letters: Vec<String> = leak.in_step.iter().map(char::to_string).collect();
+    // Goroutines and what they hold have one letter.
+    let others = leak.in_step.iter().filter(|letter| **letter != leak.letter);
+    let letters: Vec<String> = others.map(char::to_string).collect();
+    if !letters.is_empty() {
         let leaks = if letters.len() == 1 { "leak" } else { "leaks" };
         sentences.push(format!("Grows in step with {leaks} {}.", list(&letters)));
+    } else if !leak.in_step.is_empty() {
+        sentences.push("Its goroutines and its heap grow in step.".to_owned());
     }
     sentences
 }

@@ -655,6 +655,22 @@ fn what_was_looked_at_beside_the_heap_is_told() {
 }
 
 #[test]
+fn memory_outside_go_is_a_leak_without_a_place() {
+    let mut found = tyk().leaks.remove(0);
+    found.kind = Kind::Mmap;
+    (found.under, found.via) = (None, None);
+    found.sites.clear();
+    found.evidence = Evidence {
+        bytes_per_min: Some(mi(3.7, 4.47, 5.2)),
+        ..Evidence::default()
+    };
+    assert_eq!(
+        leak(&found),
+        "Leak A: mappings outside Go, +4.47 MiB/min (90 %: 3.7 to 5.2)."
+    );
+}
+
+#[test]
 fn the_next_watch_is_twice_as_long() {
     let collecting = with_process(ProcessVerdict::default());
     assert_eq!(next_watch_min(&tyk(), 180.0), None);
