@@ -8,6 +8,7 @@
 //!
 //! Pure: the caller gathers the stacks and says whose code a label is.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
@@ -160,9 +161,15 @@ pub(super) struct Labels<'a> {
     pub(super) is_dispatcher: &'a dyn Fn(u32) -> bool,
 }
 
-/// Attributes the growth of `paths`.
-pub(super) fn attribute(paths: &[Path<'_>], code: Labels<'_>, hold: &mut Hold) -> Attribution {
-    let facts = Facts::of(paths, code);
+/// Attributes the growth of `paths`. `turnover` is filled when a search first needs it; attributions of the same stacks
+/// by other net changes share it.
+pub(super) fn attribute(
+    paths: &[Path<'_>],
+    code: Labels<'_>,
+    turnover: &OnceCell<Turnover>,
+    hold: &mut Hold,
+) -> Attribution {
+    let facts = Facts::of(paths, code, turnover);
     let all: Vec<usize> = (0..paths.len())
         .filter(|&i| paths[i].net.samples != 0.0 || paths[i].net.bytes != 0.0)
         .collect();
@@ -255,21 +262,17 @@ impl Kept {
     }
 }
 
-/// Sums over the stacks that searches share.
-struct Facts<'a> {
-    paths: &'a [Path<'a>],
-    code: Labels<'a>,
+/// Births and frees by label and by call, whatever the net changes are.
+#[derive(Debug)]
+pub(super) struct Turnover {
     by_label: BTreeMap<u32, Kept>,
     by_call: BTreeMap<(u32, u32), Kept>,
-    /// Least origin that counts as the program's own: the main module, unless no growing stack holds a frame of it.
-    own: Code,
 }
 
-impl<'a> Facts<'a> {
-    fn of(paths: &'a [Path<'a>], code: Labels<'a>) -> Self {
+impl Turnover {
+    fn of(paths: &[Path<'_>]) -> Self {
         let mut by_label: BTreeMap<u32, Kept> = BTreeMap::new();
         let mut by_call: BTreeMap<(u32, u32), Kept> = BTreeMap::new();
-        let mut own = Code::Library;
         for path in paths {
             for &label in path.labels {
                 by_label.entry(label).or_default().add(path);
@@ -277,6 +280,24 @@ impl<'a> Facts<'a> {
             for call in path.labels.windows(2) {
                 by_call.entry((call[0], call[1])).or_default().add(path);
             }
+        }
+        Self { by_label, by_call }
+    }
+}
+
+/// The stacks with what searches know of them.
+struct Facts<'a> {
+    paths: &'a [Path<'a>],
+    code: Labels<'a>,
+    turnover: &'a OnceCell<Turnover>,
+    /// Least origin that counts as the program's own: the main module, unless no growing stack holds a frame of it.
+    own: Code,
+}
+
+impl<'a> Facts<'a> {
+    fn of(paths: &'a [Path<'a>], code: Labels<'a>, turnover: &'a OnceCell<Turnover>) -> Self {
+        let mut own = Code::Library;
+        for path in paths {
             if path.net.samples > 0.0 {
                 let most = path.labels.iter().map(|&label| (code.of)(label)).max();
                 own = own.max(most.unwrap_or(own));
@@ -285,10 +306,13 @@ impl<'a> Facts<'a> {
         Self {
             paths,
             code,
-            by_label,
-            by_call,
+            turnover,
             own,
         }
+    }
+
+    fn turnover(&self) -> &Turnover {
+        self.turnover.get_or_init(|| Turnover::of(self.paths))
     }
 
     fn is_own(&self, label: u32) -> bool {
@@ -296,7 +320,8 @@ impl<'a> Facts<'a> {
     }
 
     fn kept(&self, label: u32) -> Kept {
-        self.by_label.get(&label).copied().unwrap_or_default()
+        let turnover = self.turnover();
+        turnover.by_label.get(&label).copied().unwrap_or_default()
     }
 
     fn net(&self, stacks: &[usize]) -> Net {
@@ -405,7 +430,13 @@ impl<'a> Facts<'a> {
         }
         let explains = |(call, stacks): &((u32, u32), Vec<usize>)| {
             let net = self.net(stacks);
-            let kept = self.by_call.get(call).copied().unwrap_or_default().share();
+            let kept = self
+                .turnover()
+                .by_call
+                .get(call)
+                .copied()
+                .unwrap_or_default()
+                .share();
             net.samples >= LEAST_SAMPLES
                 && share(net, all).is_some_and(|share| share.low > 0.0)
                 && kept >= CALL_LEAST_KEPT
@@ -434,7 +465,12 @@ impl<'a> Facts<'a> {
             callee: inner,
             caller: outer,
             under: self.deepest(stacks, inner),
-            kept: self.by_call.get(&(outer, inner)).copied()?.share(),
+            kept: self
+                .turnover()
+                .by_call
+                .get(&(outer, inner))
+                .copied()?
+                .share(),
             caller_kept: self.kept(outer).share(),
             via: self.own_caller(stacks, inner).or(Some(outer)),
             net: self.net(stacks),
@@ -599,7 +635,7 @@ mod tests {
             of: &code,
             is_dispatcher: &|label| label == SERVE,
         };
-        attribute(paths, labels, &mut Hold::default())
+        attribute(paths, labels, &OnceCell::new(), &mut Hold::default())
     }
 
     fn net(samples: f64) -> Net {

@@ -1,6 +1,7 @@
 //! What the growth of the whole is made of: gathers the stacks for [`super::attribution`], and asks the life of the
 //! process before the attach whether it agrees.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Hold, LARGE_BYTES, Labels, Net, Path, attribute};
@@ -210,6 +211,7 @@ impl Model {
             of: &|label| paths.code(label),
             is_dispatcher: &|label| self.diagnosis.dispatchers.contains(label),
         };
+        let by_stack = OnceCell::new();
         let attributed =
             |is_wanted: &dyn Fn(&Bucket) -> bool, net: &dyn Fn(u32) -> Net, hold: &mut Hold| {
                 let path = |(idx, bucket): (u32, &Bucket)| {
@@ -226,7 +228,7 @@ impl Model {
                     })
                 };
                 let paths: Vec<Path<'_>> = (0u32..).zip(&self.buckets).filter_map(path).collect();
-                attribute(&paths, labels, hold)
+                attribute(&paths, labels, &by_stack, hold)
             };
         let is_large = |bucket: &Bucket| bucket.object_bytes >= LARGE_BYTES;
         let net_of = |idx: u32| nets.get(idx as usize).copied().unwrap_or_default();

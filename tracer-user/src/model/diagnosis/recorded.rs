@@ -78,6 +78,8 @@ pub(in crate::model) struct Recorded {
     /// Paths first, groups behind them.
     entities: Vec<Entity>,
     n_paths: usize,
+    /// Entities that grow and of which no part grows by itself, as of the last look.
+    growing: Vec<usize>,
     /// Path by call site and outermost frame.
     by_path: HashMap<(u32, u32), usize>,
     /// Groups of each path.
@@ -233,6 +235,7 @@ impl Recorded {
             };
             entity.judgment = entity.track.look(&life, look);
         }
+        self.growing = self.least_growing();
     }
 
     /// Births of a path from the last GC before the attach to the last mark whose sweep is done, and deaths in that time.
@@ -262,6 +265,7 @@ impl Recorded {
             }
         }
         self.entities.clear();
+        self.growing.clear();
         self.by_path.clear();
         let mut labels: Vec<Vec<u32>> = Vec::new();
         let mut kept: Vec<(Before, Kept)> = Vec::new();
@@ -364,23 +368,24 @@ impl Recorded {
     }
 
     /// The entities that grow and of which no part grows by itself.
-    pub(super) fn growing(&self) -> Vec<&Entity> {
-        let grows = |entity: &&Entity| entity.judgment.says == Says::Growing;
-        let all: Vec<&Entity> = self.entities.iter().filter(grows).collect();
-        let is_part = |part: &Entity, of: &Entity| {
-            part.members.len() < of.members.len()
-                && part
-                    .members
-                    .iter()
-                    .all(|member| of.members.binary_search(member).is_ok())
+    pub(super) fn growing(&self) -> impl Iterator<Item = &Entity> {
+        self.growing.iter().map(|&i| &self.entities[i])
+    }
+
+    fn least_growing(&self) -> Vec<usize> {
+        let grows = |&i: &usize| self.entities[i].judgment.says == Says::Growing;
+        let all: Vec<usize> = (0..self.entities.len()).filter(grows).collect();
+        let is_part = |part: usize, of: usize| {
+            let (part, of) = (&self.entities[part].members, &self.entities[of].members);
+            part.len() < of.len() && part.iter().all(|member| of.binary_search(member).is_ok())
         };
-        let is_least = |entity: &&Entity| !all.iter().any(|other| is_part(other, entity));
+        let is_least = |&of: &usize| !all.iter().any(|&part| is_part(part, of));
         all.iter().copied().filter(is_least).collect()
     }
 
     /// Mean growth since the start of all that grows, bytes per minute.
     pub(super) fn growing_rate(&self) -> Option<Estimate> {
-        let mut members: Vec<usize> = (self.growing().iter())
+        let mut members: Vec<usize> = (self.growing())
             .flat_map(|entity| entity.members.iter().copied())
             .collect();
         members.sort_unstable();

@@ -140,7 +140,7 @@ impl Model {
                 .rate
                 .is_some_and(|rate| rate.value >= LEAST_BYTES_PER_MIN)
         };
-        recorded.growing().into_iter().filter(is_much).collect()
+        recorded.growing().filter(is_much).collect()
     }
 
     /// Call sites of an entity, largest first by what they kept since the start.
@@ -272,7 +272,7 @@ impl Model {
 impl Recorded {
     /// Labels of what grows.
     fn growing_labels(&self) -> Vec<u32> {
-        self.growing().iter().map(|entity| entity.label).collect()
+        self.growing().map(|entity| entity.label).collect()
     }
 }
 
