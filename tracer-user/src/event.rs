@@ -147,7 +147,7 @@ pub enum Event {
         /// Exit status or signal.
         #[serde(default)]
         exit: Exit,
-        /// What else there is to say: it became another program, or its successor is waited for.
+        /// Further explanation: it became another program, or heaptop waits for its successor.
         how: Option<String>,
     },
 }

@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 /// Names tried when a file exists already: `-2`, `-3` and so on.
 const MAX_NAME_TRIES: u32 = 100;
 
-/// How the name of a profile ends.
+/// Suffix of profile names.
 pub const PROFILE: &str = ".pb.gz";
 
 /// `heaptop-NAME-PID-TIME` with this ending, the time in the local zone.

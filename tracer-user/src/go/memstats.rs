@@ -168,46 +168,36 @@ impl Pacer {
     fn read(memory: &impl Memory, facts: &Facts, vars: &Variables) -> Result<Self, Unreadable> {
         let fields = &facts.gc_controller;
         let controller = |offset: u64| vars.gc_controller.wrapping_add(offset);
-        let (memory_limit, by_percent, triggered, total_alloc, total_free, heap_free, ready) =
-            match fields.heap {
-                HeapFacts::InController {
-                    memory_limit,
-                    gc_percent_heap_goal,
-                    triggered,
-                    total_alloc,
-                    total_free,
-                    heap_free,
-                    mapped_ready,
-                    ..
-                } => (
-                    memory_limit,
-                    gc_percent_heap_goal,
-                    triggered,
-                    total_alloc,
-                    total_free,
-                    heap_free,
-                    mapped_ready,
-                ),
-                HeapFacts::InMstats { heap_goal, .. } => {
-                    let goal = memory.u64(controller(heap_goal))?;
-                    return Ok(Self {
-                        goal: (goal < NO_LIMIT).then_some(goal),
-                        memory_limit: None,
-                        triggered: None,
-                        total_alloc: self::total_alloc(memory, facts, vars)?,
-                    });
-                }
-            };
-        let offsets = [
-            by_percent,
-            memory_limit,
-            triggered,
-            fields.heap_marked,
-            ready,
-            total_alloc,
-            total_free,
-            heap_free,
-        ];
+        let offsets = match fields.heap {
+            HeapFacts::InController {
+                memory_limit,
+                gc_percent_heap_goal,
+                triggered,
+                total_alloc,
+                total_free,
+                heap_free,
+                mapped_ready,
+                ..
+            } => [
+                gc_percent_heap_goal,
+                memory_limit,
+                triggered,
+                fields.heap_marked,
+                mapped_ready,
+                total_alloc,
+                total_free,
+                heap_free,
+            ],
+            HeapFacts::InMstats { heap_goal, .. } => {
+                let goal = memory.u64(controller(heap_goal))?;
+                return Ok(Self {
+                    goal: (goal < NO_LIMIT).then_some(goal),
+                    memory_limit: None,
+                    triggered: None,
+                    total_alloc: self::total_alloc(memory, facts, vars)?,
+                });
+            }
+        };
         let [
             by_percent,
             limit,

@@ -240,7 +240,7 @@ pub enum Status {
         at_ns: u64,
         /// Exit status or signal.
         exit: Exit,
-        /// What else there is to say.
+        /// Further explanation.
         how: Option<String>,
     },
 }

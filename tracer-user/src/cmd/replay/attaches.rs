@@ -16,7 +16,7 @@ const TIMES_S: [u64; 6] = [60, 120, 180, 300, 480, 600];
 const Z_95: f64 = 1.96;
 const MIB: f64 = 1_048_576.0;
 
-/// What is true of the program.
+/// Known truth about the program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Truth {
     /// Growth of its live heap, MiB per minute.
@@ -88,7 +88,7 @@ fn watch(
         let at_s = f64::from(number) * 15.0;
         let findings = model.findings();
         let word = findings.process.word;
-        let is_growth = matches!(word, Word::Growing | Word::ProbablyGrowing);
+        let is_growth = word.is_growth();
         if is_growth {
             first.get_or_insert(at_s);
         }
@@ -116,7 +116,7 @@ fn note(count: &mut Count, findings: &Findings, truth: &Truth) {
     let word = findings.process.word;
     count.attaches += 1;
     count.growing += u32::from(word == Word::Growing);
-    count.any += u32::from(matches!(word, Word::Growing | Word::ProbablyGrowing));
+    count.any += u32::from(word.is_growth());
     count.steady += u32::from(word == Word::Steady);
     let ends = |names: &[String], function: &str| {
         names.iter().any(|name| function.ends_with(name.as_str()))
