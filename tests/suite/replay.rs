@@ -9,7 +9,7 @@ use std::path::Path;
 
 use heaptop::event::Event;
 use heaptop::model::Model;
-use heaptop::model::findings::{Findings, Word};
+use heaptop::model::findings::Findings;
 use heaptop::trace;
 
 const SECOND: u64 = 1_000_000_000;
@@ -58,7 +58,7 @@ fn attaches(name: &str) -> Vec<Evaluations> {
 }
 
 fn is_growth(findings: &Findings) -> bool {
-    matches!(findings.process.word, Word::Growing | Word::ProbablyGrowing)
+    findings.process.word.is_growth()
 }
 
 #[test]

@@ -155,7 +155,6 @@ fn leaks(reading: &mut Reading) {
         },
         leaks: vec![leak],
         limit: Some(Limit {
-            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -180,7 +179,6 @@ fn process(reading: &mut Reading, process: ProcessVerdict) {
     reading.findings = Arc::new(Findings {
         process,
         limit: Some(Limit {
-            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -589,7 +587,6 @@ fn goroutines_stand_with_what_they_wait_for_and_who_made_them() {
             },
             leaks: vec![leak],
             limit: Some(Limit {
-                corrected: None,
                 kind: LimitKind::MemoryMax,
                 bytes: 4 << 30,
                 room_bytes: 2 << 30,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 pub use super::anatomy::LimitKind;
+use super::goroutines::GoroutineGroup;
 use super::rows::RowId;
 use crate::go::frame::Frame;
 pub use crate::verdict::Word;
@@ -292,6 +293,18 @@ impl Leak {
         self.under.as_ref().or_else(likeliest)
     }
 
+    /// True for the leak of goroutines that this group belongs to: started at one of its places, and rising.
+    pub fn is_of(&self, group: &GoroutineGroup) -> bool {
+        let maker = group.created_by.as_ref().unwrap_or(&group.start);
+        let is_maker = |site: &LeakSite| {
+            (&maker.function, maker.line) == (&site.frame.function, site.frame.line)
+        };
+        let is_growing = (group.verdict.as_ref()).is_some_and(|of| of.word == Word::Growing);
+        self.kind == Kind::Goroutines
+            && (is_growing || group.growth.is_some_and(|growth| growth > 0))
+            && self.sites.iter().any(is_maker)
+    }
+
     /// Returns its call sites and those that grow beside it.
     pub fn all_sites(&self) -> impl Iterator<Item = &LeakSite> {
         self.sites.iter().chain(&self.held)
@@ -397,8 +410,6 @@ pub struct ProcessVerdict {
     pub remark: Option<Remark>,
     /// Growth of the resident set that follows from what grows, bytes per minute.
     pub rss_bytes_per_min: Option<Interval>,
-    /// Growth of the peaks of the resident set as measured, bytes per minute.
-    pub rss_measured_per_min: Option<Interval>,
     /// Factor from live heap to resident set: 1 + GOGC/100, or 1 where GOMEMLIMIT holds it.
     pub rss_factor: Option<f64>,
     /// Parts of the growth of the resident set since the baseline, largest first; empty if it did not grow.
@@ -411,8 +422,6 @@ pub struct ProcessVerdict {
     pub missing: Option<Missing>,
     /// Upper bound of growth of the live heap, bytes per minute.
     pub steady_below_bytes_per_min: Option<f64>,
-    /// Bytes from before the attach that no sample accounts for; see [`Evidence::unseen_bytes`].
-    pub unseen_bytes: Option<f64>,
 }
 
 /// Part of a limit that counts as little: a burst of a second may use it up.
@@ -432,20 +441,6 @@ pub struct Limit {
     /// Seconds until it is reached at the present load; `None` if nothing grows that counts against it, or its rate is not
     /// known.
     pub in_s: Option<Interval>,
-    /// Time, monotonic nanoseconds, and rates in bytes per minute, old and new, of the last correction of `in_s`. Between
-    /// corrections it runs down by itself.
-    pub corrected: Option<Correction>,
-}
-
-/// A correction of the time until a limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Correction {
-    /// Time of it, monotonic nanoseconds.
-    pub at_ns: u64,
-    /// Growth of what the limit counts as assumed before, bytes per minute.
-    pub from_per_min: f64,
-    /// The same since then.
-    pub to_per_min: f64,
 }
 
 impl Limit {

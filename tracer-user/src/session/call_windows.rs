@@ -7,6 +7,7 @@
 use crate::model::gc::SECOND_NS;
 use crate::source::governor::Turn;
 use crate::source::limit::{Group, SecondLimit};
+use crate::source::nanoseconds;
 
 /// Windows end for good below this share of the limit: at the limit itself they would come and go.
 const BACK_FRACTION: f64 = 0.8;
@@ -193,15 +194,6 @@ impl CallWindows {
     fn spent_ns(&self, before: u64, hits: u64) -> f64 {
         hits.saturating_sub(before) as f64 * self.hit_cost_ns
     }
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "never negative, and saturates"
-)]
-fn nanoseconds(ns: f64) -> u64 {
-    ns as u64
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Pure: [`super::limit`] decides when the probes are removed, this module when they are attached again and how the
 //! allocations of the pause are shared out. Removing probes takes the kernel 0.1 s.
 
-use super::Pause;
+use super::{Pause, nanoseconds};
 use crate::event::Duty;
 use crate::model::gc::SECOND_NS;
 
@@ -228,15 +228,6 @@ impl Governor {
             max_cpu_fraction: self.max_cpu_fraction,
         }
     }
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "never negative, and saturates"
-)]
-fn nanoseconds(ns: f64) -> u64 {
-    ns as u64
 }
 
 /// Share of one CPU that the shortest turn takes of its second, at so many allocations a second; above the limit, the

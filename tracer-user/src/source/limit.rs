@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::nanoseconds;
 use crate::model::gc::SECOND_NS;
 use crate::plan::Kind;
 
@@ -201,15 +202,6 @@ impl SecondLimit {
             self.history.pop_front();
         }
     }
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "never negative, and saturates"
-)]
-fn nanoseconds(ns: f64) -> u64 {
-    ns as u64
 }
 
 #[cfg(test)]

@@ -315,5 +315,15 @@ impl Out {
     }
 }
 
+/// Whole nanoseconds of a time that is never negative; saturates.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, and saturates"
+)]
+pub(crate) fn nanoseconds(ns: f64) -> u64 {
+    ns as u64
+}
+
 #[cfg(test)]
 mod tests;

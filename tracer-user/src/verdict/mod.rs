@@ -86,6 +86,16 @@ impl Word {
             Self::Idle => "idle",
         }
     }
+
+    /// True for growth that goes on, certain or probable.
+    pub fn is_growth(self) -> bool {
+        matches!(self, Self::Growing | Self::ProbablyGrowing)
+    }
+
+    /// True for what is known not to grow, up to its bound.
+    pub fn is_quiet(self) -> bool {
+        matches!(self, Self::Steady | Self::Churn | Self::Idle)
+    }
 }
 
 /// What is said of an entity, and why.

@@ -94,19 +94,10 @@ pub(super) fn keys(ui: &UiState) -> Vec<u64> {
         .collect()
 }
 
-/// The letter of the leak that a group is: of those of goroutines the one with the group's creator among its sites.
+/// Letter of the leak that a group belongs to.
 fn letter(ui: &UiState, group: &GoroutineGroup) -> Option<char> {
-    let creator = group.created_by.as_ref()?;
     let mut leaks = ui.reading.findings.leaks.iter();
-    leaks
-        .find(|leak| {
-            leak.kind == Kind::Goroutines
-                && leak.sites.iter().any(|site| {
-                    site.frame.function == creator.function && site.frame.line == creator.line
-                })
-        })
-        .map(|leak| leak.letter)
-        .filter(|_| grows(group) || group.growth.is_some_and(|growth| growth > 0))
+    leaks.find(|leak| leak.is_of(group)).map(|leak| leak.letter)
 }
 
 /// What most of them do: what they wait for, or that they do not.

@@ -73,13 +73,7 @@ pub(super) fn add_limit(outlook: &mut Outlook, reading: &Reading, columns: usize
             };
             return;
         }
-        Some(in_s)
-            if in_s.value <= NEAR_S
-                && (warms
-                    || matches!(findings.process.word, Word::Growing | Word::ProbablyGrowing)) =>
-        {
-            in_s
-        }
+        Some(in_s) if in_s.value <= NEAR_S && (warms || findings.process.word.is_growth()) => in_s,
         // However slowly it is used up, what is left is little.
         _ if limit.is_close() => {
             outlook.right = format!("{left} left");

@@ -72,7 +72,7 @@ pub fn outlook(ui: &UiState, columns: usize) -> Option<Outlook> {
 /// `LEAK A?`.
 pub fn badge(findings: &Findings) -> String {
     let process = &findings.process;
-    let is_growth = matches!(process.word, Word::Growing | Word::ProbablyGrowing);
+    let is_growth = process.word.is_growth();
     match process.kind {
         _ if process.word == Word::Collecting && process.missing.is_none() => String::new(),
         Some(kind) if is_growth => growth_badge(findings, kind),

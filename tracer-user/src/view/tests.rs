@@ -452,7 +452,6 @@ fn findings() -> impl Strategy<Value = Findings> {
             ..ProcessVerdict::default()
         });
     let limit = (any::<u64>(), interval()).prop_map(|(bytes, in_s)| Limit {
-        corrected: None,
         kind: LimitKind::GoMemLimit,
         bytes,
         room_bytes: bytes,

@@ -436,20 +436,12 @@ fn grows(group: &GoroutineGroup) -> bool {
 }
 
 fn group<'a>(group: &'a GoroutineGroup, findings: &Findings) -> Group<'a> {
-    let maker = group.created_by.as_ref().unwrap_or(&group.start);
-    let is_made_here = |leak: &&findings::Leak| {
-        let is_maker = |site: &findings::LeakSite| {
-            (&maker.function, maker.line) == (&site.frame.function, site.frame.line)
-        };
-        leak.kind == Kind::Goroutines && leak.sites.iter().any(is_maker)
-    };
-    let rises = grows(group) || group.growth.is_some_and(|growth| growth > 0);
-    let leak = findings.leaks.iter().find(is_made_here).filter(|_| rises);
+    let leak = findings.leaks.iter().find(|leak| leak.is_of(group));
     let own = group.verdict.as_ref().map(|verdict| verdict.word);
     let word = match (own, leak) {
         // The number of all goroutines grows, and this group leads it.
         (None | Some(Word::Collecting), Some(leak)) => Some(leak.word),
-        (Some(Word::Steady | Word::Idle | Word::Churn), Some(_)) => Some(Word::PartOfLeak),
+        (Some(own), Some(_)) if own.is_quiet() => Some(Word::PartOfLeak),
         (own, _) => own,
     };
     Group {

@@ -108,8 +108,7 @@ impl Model {
         let before = diagnosis.whole.judged().heap.word;
         diagnosis.whole.evaluate(at_ns);
         let heap = &diagnosis.whole.judged().heap;
-        let was_growing = matches!(before, Word::Growing | Word::ProbablyGrowing);
-        if was_growing && !matches!(heap.word, Word::Growing | Word::ProbablyGrowing) {
+        if before.is_growth() && !heap.word.is_growth() {
             // What follows is another growth.
             diagnosis.retained.restart();
             diagnosis.hold = Hold::default();

@@ -91,7 +91,7 @@ impl Model {
             .flat_map(|entity| self.sites_of(entity))
             .collect();
         let mut found: Vec<Found> = Vec::new();
-        if matches!(word, Word::Growing | Word::ProbablyGrowing) {
+        if word.is_growth() {
             // Where the history alone says that the heap grows, a few samples of this watch name no other cause.
             let is_known = |cause: &&Cause| {
                 !is_by_history
@@ -149,7 +149,7 @@ impl Model {
             }
         }
         self.add_recorded(&mut found, &by_history, &nets);
-        if found.is_empty() && matches!(word, Word::Growing | Word::ProbablyGrowing) {
+        if found.is_empty() && word.is_growth() {
             let mut sites: Vec<(u32, Net)> = nets.into_iter().collect();
             sites.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
             sites.truncate(LIKELIEST_SITES);

@@ -366,7 +366,7 @@ impl Model {
         let mut verdict = self.diagnosis.verdict(label, query.cumulative);
         verdict.evidence = self.with_calls(verdict.evidence);
         row.leak = self.diagnosis.letter(label);
-        if row.leak.is_some() && matches!(verdict.word, Word::Steady | Word::Idle | Word::Churn) {
+        if row.leak.is_some() && verdict.word.is_quiet() {
             verdict.word = Word::PartOfLeak;
         }
         row.verdict = Some(verdict);

@@ -126,7 +126,7 @@ impl Model {
         let grows = |judged: &Judged| judged.word == Word::Growing;
         let rate = |judged: &Judged| judged.rate.map(|rate| interval(rate.per_min));
         let rates = Rates {
-            heap: heap.per_min.filter(|_| is_growth(heap.word)),
+            heap: heap.per_min.filter(|_| heap.word.is_growth()),
             stacks: rate(&judged.stacks).filter(|_| grows(&judged.stacks)),
             outside: rate(&judged.outside).filter(|_| grows(&judged.outside)),
         };
@@ -138,7 +138,7 @@ impl Model {
             rss_per_min: rates.resident(factor),
         };
         let mut kinds = Vec::new();
-        if is_growth(heap.word) {
+        if heap.word.is_growth() {
             let rates = Rates {
                 heap: rates.heap,
                 ..Rates::default()
@@ -191,7 +191,7 @@ impl Model {
         process.kinds = kinds;
         let growing = rates
             .resident(factor)
-            .filter(|_| is_growth(findings.process.word));
+            .filter(|_| findings.process.word.is_growth());
         findings.process.rss_factor = factor;
         findings.process.rss_bytes_per_min = growing;
         self.say_quiet(findings);
@@ -205,7 +205,7 @@ impl Model {
         let process = &mut findings.process;
         let own = judged.rate.map(|rate| interval(rate.per_min));
         let whole = self.rate_since_start().map(interval).or(own);
-        if let Some(whole) = whole.filter(|_| is_growth(judged.word)) {
+        if let Some(whole) = whole.filter(|_| judged.word.is_growth()) {
             // Leaks are parts of the whole, whose rate is exact.
             fit(&mut findings.leaks, whole.value);
         }
@@ -218,7 +218,6 @@ impl Model {
         process.steady_below_bytes_per_min =
             judged.bound_per_min.map(|bound| bound.max(LEAST_BOUND));
         process.missing = (judged.word == Word::Collecting).then(|| self.missing(judged));
-        process.unseen_bytes = self.diagnosis.tracks.whole_replaced();
         // A site may be known to grow before the whole is: by its samples, under the noise of the heap. Where the whole is
         // known to grow by less, the rest falls.
         let is_named = of_heap().any(|leak| leak.word == Word::Growing);
@@ -230,7 +229,7 @@ impl Model {
         let by_name = is_named && !contradicts;
         process.live_bytes_per_min = match (whole, named) {
             // The slope of the whole may not show it yet; it is no less than what has a name.
-            (Some(whole), Some(named)) if by_name && !is_growth(judged.word) => {
+            (Some(whole), Some(named)) if by_name && !judged.word.is_growth() => {
                 Some(at_least(whole, named))
             }
             (whole, named) => whole.or(named),
@@ -282,7 +281,7 @@ impl Model {
         };
         let process = &mut findings.process;
         process.parts = parts(anatomy);
-        if is_growth(process.word) {
+        if process.word.is_growth() {
             return;
         }
         process.kind = grown_kind(anatomy, &process.parts);
@@ -319,7 +318,7 @@ impl Model {
         } else {
             rates
         };
-        let grows = is_growth(word) || warms;
+        let grows = word.is_growth() || warms;
         let mut nearest: Option<(Limit, bool)> = None;
         for limit in &anatomy.limits {
             let is_limited = limit.kind == LimitKind::GoMemLimit
@@ -352,7 +351,6 @@ impl Model {
                 in_s: pace
                     .map(|pace| time(room, pace))
                     .map(|in_s| if warms { or_later(in_s) } else { in_s }),
-                corrected: None,
             };
             // Without growth, or where its rate is not known, the one with least room, which comes first.
             let sooner = |(old, _): &(Limit, bool)| match (found.in_s, old.in_s) {
@@ -408,11 +406,6 @@ fn at_least(rate: Interval, least: Interval) -> Interval {
         low: rate.low.max(least.low),
         high: rate.high.max(least.high),
     }
-}
-
-/// True for words of growth that goes on.
-fn is_growth(word: Word) -> bool {
-    matches!(word, Word::Growing | Word::ProbablyGrowing)
 }
 
 pub(super) fn interval(estimate: Estimate) -> Interval {

@@ -59,10 +59,8 @@ pub(super) struct Tracks {
     waiting: Vec<u32>,
     partition: Partition,
     by_class: Vec<Track>,
-    whole: Track,
     /// Classes whose growth may be replacement of what nobody saw: what is said instead, and how many bytes went unseen.
     held: HashMap<u32, (Verdict, f64)>,
-    held_whole: Option<(Verdict, f64)>,
     looks: u32,
     /// Stacks without room.
     pub(super) refused: u64,
@@ -147,7 +145,6 @@ impl Tracks {
         }
         let mut sums = vec![Flow::default(); self.by_class.len()];
         let mut seen = vec![u32::MAX; self.by_class.len()];
-        let mut whole = Flow::default();
         let mut add = |stack: &StackState, partition: &Partition, stamp: u32, flow: &Flow| {
             for entity in stack.entities() {
                 let Some(class) = partition.class(entity) else {
@@ -161,7 +158,6 @@ impl Tracks {
         };
         let mut stamp = 0;
         for (idx, flow) in flows {
-            whole += *flow;
             let stack = &self.stacks[*idx as usize];
             if stack.is_placed() && stack.pending.is_none() {
                 add(stack, &self.partition, stamp, flow);
@@ -183,7 +179,6 @@ impl Tracks {
                 track.look(clock, flow);
             }
         }
-        self.whole.look(clock, &whole);
     }
 
     /// After a look: growth that what went unseen may explain is not told.
@@ -193,7 +188,6 @@ impl Tracks {
             .zip(&self.by_class)
             .filter_map(|(class, track)| Some((class, instead(track)?)))
             .collect();
-        self.held_whole = instead(&self.whole);
     }
 
     /// Bytes that went unseen while an entity grew, where they may explain it.
@@ -207,11 +201,6 @@ impl Tracks {
         let class = self.partition.class(entity)?;
         let held = self.held.get(&class).map(|(verdict, _)| verdict);
         held.or_else(|| self.by_class.get(class as usize).map(Track::verdict))
-    }
-
-    /// Bytes that went unseen while all samples together grew, where they may explain it.
-    pub(super) fn whole_replaced(&self) -> Option<f64> {
-        self.held_whole.as_ref().map(|(_, bytes)| *bytes)
     }
 
     /// Labels of call sites that grow.

@@ -59,7 +59,6 @@ pub(super) struct Judge {
     before: Option<Sample>,
     past: Past,
     word: Word,
-    since_s: Option<f64>,
     reported: Option<Reported>,
     /// True while the word comes from elsewhere and the series has not earned it.
     is_taken_over: bool,
@@ -82,7 +81,6 @@ impl Judge {
             before: None,
             past: Past::default(),
             word: Word::Collecting,
-            since_s: None,
             reported: None,
             is_taken_over: false,
             stopped_at_s: None,
@@ -147,19 +145,17 @@ impl Judge {
     }
 
     fn grows(&self) -> bool {
-        matches!(self.word, Word::Growing | Word::ProbablyGrowing)
+        self.word.is_growth()
     }
 
     fn begin(&mut self, word: Word, now_s: f64) {
         self.word = word;
-        self.since_s = Some(now_s);
         self.supported_at_s = now_s;
         self.against_in_a_row = 0;
     }
 
     fn end(&mut self) {
         self.word = Word::Collecting;
-        self.since_s = None;
         self.reported = None;
         self.is_taken_over = false;
         self.against_in_a_row = 0;
@@ -213,9 +209,6 @@ impl Judge {
                 .filter(|trend| !is_falling(&evaluation, trend))
                 .map(|trend| trend.per_min.high),
             remark: evidence.remark.or(stopped.filter(|_| !self.grows())),
-            since_s: self.since_s,
-            without_large: self.reported.is_some_and(|reported| reported.without_large),
-            marks: samples.len(),
         }
     }
 
@@ -238,9 +231,6 @@ impl Judge {
             rate,
             bound_per_min: None,
             remark: (!self.grows()).then_some(Remark::MissingMarks { missing }),
-            since_s: self.since_s,
-            without_large: false,
-            marks: evaluation.samples.len(),
         }
     }
 

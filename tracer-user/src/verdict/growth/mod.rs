@@ -40,12 +40,6 @@ pub struct Judged {
     pub bound_per_min: Option<f64>,
     /// Reason for a lower word than the rate alone would give.
     pub remark: Option<Remark>,
-    /// Time of the evaluation that first found growth, while it is reported.
-    pub since_s: Option<f64>,
-    /// True if growth was found in the series without its large objects.
-    pub without_large: bool,
-    /// Points that were judged.
-    pub marks: usize,
 }
 
 /// Rate of a series with its evidence.
@@ -57,10 +51,6 @@ pub struct Rate {
     pub p_flat: Option<f64>,
     /// Probability that the rate at the end of the window is at most half of that at its start.
     pub p_slowing: Option<f64>,
-    /// Standard deviation of the noise, in the series' unit.
-    pub noise: Option<f64>,
-    /// Minutes that the rate was taken over.
-    pub minutes: f64,
 }
 
 impl From<&Trend> for Rate {
@@ -69,8 +59,6 @@ impl From<&Trend> for Rate {
             per_min: trend.per_min,
             p_flat: Some(trend.p_flat),
             p_slowing: Some(trend.p_slowing),
-            noise: Some(trend.noise),
-            minutes: trend.minutes,
         }
     }
 }

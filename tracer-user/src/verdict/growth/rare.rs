@@ -35,7 +35,5 @@ pub(super) fn rate(samples: &[Sample], mib: f64) -> Option<Rate> {
         },
         p_flat: None,
         p_slowing: None,
-        noise: None,
-        minutes,
     })
 }

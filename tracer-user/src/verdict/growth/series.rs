@@ -1,7 +1,6 @@
 //! Growth of other series of a process: goroutines, their stacks, memory outside Go.
 
 use super::{Judged, evidence::Rules, history::Sample, judge::Judge};
-use crate::verdict::Word;
 
 /// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
@@ -86,10 +85,5 @@ impl SeriesGrowth {
     /// Judges the series, every 15 s from 30 s after the attach on. Rates are in the series' unit per minute.
     pub fn evaluate(&mut self, now_s: f64) -> Judged {
         self.judge.evaluate(now_s)
-    }
-
-    /// The word of the last evaluation.
-    pub fn word(&self) -> Word {
-        self.judge.word()
     }
 }

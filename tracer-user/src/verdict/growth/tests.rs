@@ -128,7 +128,7 @@ fn a_leak_is_probable_and_then_sure_and_stays() {
     let words = words(&heap, past);
     assert_eq!(first(&words, Word::ProbablyGrowing), Some(135), "{words:?}");
     assert_eq!(first(&words, Word::Growing), Some(150), "{words:?}");
-    let is_growth = |(_, word): &(u32, Word)| matches!(word, Word::ProbablyGrowing | Word::Growing);
+    let is_growth = |(_, word): &(u32, Word)| word.is_growth();
     let since = words.iter().skip_while(|word| !is_growth(word));
     assert!(since.clone().all(is_growth), "{words:?}");
 }
@@ -189,7 +189,7 @@ fn growth_that_stops_is_withdrawn() {
             judge.push_mark(*mark);
         }
         let word = judge.evaluate(f64::from(now_s)).word;
-        let grows = matches!(word, Word::Growing | Word::ProbablyGrowing);
+        let grows = word.is_growth();
         if grows {
             reported_s = reported_s.or(Some(now_s));
         } else if reported_s.is_some() {

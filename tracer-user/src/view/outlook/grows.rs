@@ -282,7 +282,7 @@ pub(super) fn other(findings: &Findings, kind: Kind, columns: usize) -> Outlook 
         }
         None => ("RSS grows".to_owned(), "grows".to_owned()),
     };
-    let (wholly, briefly) = if words::heap_is_quiet(process) && !words::heap_is_in(process) {
+    let (wholly, briefly) = if process.heap.is_quiet() && !words::heap_is_in(process) {
         ("the live heap does not grow", "not the live heap")
     } else {
         ("not the live heap alone", "not the heap alone")

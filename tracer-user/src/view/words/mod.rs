@@ -35,7 +35,7 @@ pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
 pub use observations::observations;
 pub use outcome::{Answer, Outcome, next_watch_min, outcome};
-pub(in crate::view) use process::{heap_is_in, heap_is_quiet, kind_words, may_grow};
+pub(in crate::view) use process::{heap_is_in, kind_words, may_grow};
 pub use process::{limit, process};
 pub use progress::progress;
 pub(in crate::view) use sites::OTHER_READING;

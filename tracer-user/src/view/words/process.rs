@@ -162,7 +162,7 @@ fn grew_beside(process: &ProcessVerdict) -> String {
             } else {
                 parts
             };
-            let live = if heap_is_quiet(process) && !heap_is_in(process) {
+            let live = if process.heap.is_quiet() && !heap_is_in(process) {
                 ", the live heap did not"
             } else {
                 ""
@@ -290,18 +290,13 @@ fn outside(process: &ProcessVerdict, what: &str) -> String {
         Some(live) if grows(process, Kind::Heap) => {
             format!(", of it the live heap {}", bytes_per_min(live))
         }
-        _ if heap_is_quiet(process) => ", the live heap does not".to_owned(),
+        _ if process.heap.is_quiet() => ", the live heap does not".to_owned(),
         _ => String::new(),
     };
     format!(
         "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}{live}{parts}.",
         rate_of(process),
     )
-}
-
-/// True if the live heap is known not to grow, up to its bound.
-pub(in crate::view) fn heap_is_quiet(process: &ProcessVerdict) -> bool {
-    matches!(process.heap, Word::Steady | Word::Churn | Word::Idle)
 }
 
 /// True if a kind is one of those that grow.
@@ -319,7 +314,7 @@ fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
     };
     let (what, live) = if heap_is_in(process) {
         ("NOT THE HEAP ALONE", "")
-    } else if heap_is_quiet(process) {
+    } else if process.heap.is_quiet() {
         ("NOT THE HEAP", ", the live heap does not")
     } else {
         ("NOT THE HEAP ALONE, as far as is known", "")

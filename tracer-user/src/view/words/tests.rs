@@ -142,7 +142,6 @@ fn tyk() -> Findings {
         },
         leaks: vec![leak],
         limit: Some(Limit {
-            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 8 << 30,
             room_bytes: 4 << 30,
@@ -425,7 +424,6 @@ fn every_verdict_on_the_process_has_its_sentence() {
             ..growing(Kind::Heap)
         });
         findings.limit = Some(Limit {
-            corrected: None,
             kind,
             bytes,
             room_bytes: bytes / 2,
@@ -473,7 +471,6 @@ fn a_limit_that_is_close_is_never_called_far() {
             ..ProcessVerdict::default()
         });
         findings.limit = Some(Limit {
-            corrected: None,
             kind: LimitKind::MemoryMax,
             bytes: 300 << 20,
             room_bytes: room_mib << 20,
