@@ -144,18 +144,22 @@ fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
     );
     assert_eq!(held.gc_cycles, before.gc_cycles + 1, "{name}");
 
-    // Nothing is swept: the mark bits decide, and no slot was reused.
+    // Nothing is swept: the mark bits decide, and no slot was reused. The stop may fall into the sweep of the one span that
+    // the only P has in hand: its bits cannot be read, and its objects pass for alive.
     marks.ask("drop");
     let (marked, took) = marks.while_marked(|| checked(&go, &followed));
-    let wrong: Vec<_> = dead(&marked)
-        .symmetric_difference(&dropped)
-        .copied()
-        .collect();
+    let dead_then = dead(&marked);
+    let kept_and_dead = dead_then.difference(&dropped).count();
+    let dropped_and_alive = dropped.difference(&dead_then).count();
+    let being_swept = marked.being_swept;
+    assert_eq!(kept_and_dead, 0, "{name}: of {}", followed.len());
     assert!(
-        wrong.is_empty(),
-        "{name}: {} wrong of {}: {wrong:x?}",
-        wrong.len(),
-        followed.len()
+        dropped_and_alive <= being_swept,
+        "{name}: {dropped_and_alive} dropped objects pass for alive, {being_swept} objects are being swept"
+    );
+    assert!(
+        being_swept <= MAX_SLOTS_OF_SMALL_SPAN,
+        "{name}: {being_swept} objects are being swept"
     );
     assert_eq!(marked.unknown, 0, "{name}");
     eprintln!(
@@ -204,6 +208,9 @@ fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
     assert!((1..1000).contains(&large), "{name}: {large} large objects");
     marked.by_marks > followed.len() / 4
 }
+
+/// Slots of 8 bytes in a span of one page of 8 KiB; spans with larger slots have fewer.
+const MAX_SLOTS_OF_SMALL_SPAN: usize = 1024;
 
 /// Objects that printing a line may allocate.
 const MAX_PRINTED_OBJECTS: u64 = 8;
