@@ -385,7 +385,9 @@ impl Model {
         } else {
             diagnosis.paths.unnamed()
         };
+        // Those with a path have all their names, and only wait for the next look.
         let wanted = (diagnosis.waiting().iter().chain(unnamed))
+            .filter(|&&idx| diagnosis.paths.get(idx).is_none())
             .filter_map(|&idx| self.buckets.get(idx as usize))
             .flat_map(|bucket| bucket.pcs.iter().copied())
             .filter(|&pc| self.names.get(pc).is_none())
