@@ -393,6 +393,100 @@ pub enum Remark {
     },
 }
 
+/// Part of the resident set that makes its measured rate differ from the one that follows from what grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RssCause {
+    /// Garbage and idle spans, up to the goal of the GC.
+    Heap,
+    /// Goroutine stacks.
+    Stacks,
+    /// Memory outside Go.
+    Outside,
+    /// Free slots in spans: fragmentation.
+    SpanWaste,
+    /// Pages of files.
+    Files,
+}
+
+impl RssCause {
+    /// Returns the name in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Heap => "heap",
+            Self::Stacks => "stacks",
+            Self::Outside => "outside_go",
+            Self::SpanWaste => "fragmentation",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// Result of comparing the measured rate of the resident set with the one that follows from what grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RssOutcome {
+    /// Their intervals overlap.
+    Agrees,
+    /// The measured one is lower, because the heap fills memory that was resident before. That ends, so that the other one
+    /// counts.
+    Lags,
+    /// They differ, so that the measured one counts; with the cause of most of the difference, if it is known.
+    Differs(Option<RssCause>),
+}
+
+impl RssOutcome {
+    /// Returns the name in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Lags => "lags",
+            Self::Differs(_) => "differs",
+        }
+    }
+
+    /// Returns the cause of most of a difference, if it is known.
+    pub fn cause(self) -> Option<RssCause> {
+        match self {
+            Self::Agrees => None,
+            Self::Lags => Some(RssCause::Heap),
+            Self::Differs(cause) => cause,
+        }
+    }
+}
+
+/// Measured rate of the resident set beside the one that follows from what grows, bytes per minute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RssComparison {
+    /// Rate that follows; `None` where the factor from live heap to resident set is unknown.
+    pub predicted: Option<Interval>,
+    /// Slope of the peaks between GC cycles.
+    pub measured: Interval,
+    /// Result.
+    pub outcome: RssOutcome,
+}
+
+impl RssComparison {
+    /// Returns the rate that counts.
+    pub fn per_min(&self) -> Interval {
+        match (self.outcome, self.predicted) {
+            (RssOutcome::Agrees | RssOutcome::Lags, Some(predicted)) => predicted,
+            _ => self.measured,
+        }
+    }
+
+    /// Returns the rate for a time to a limit: where the two differ its interval holds both.
+    pub fn pace(&self) -> Interval {
+        let per_min = self.per_min();
+        match (self.outcome, self.predicted) {
+            (RssOutcome::Agrees, _) | (_, None) => per_min,
+            (_, Some(predicted)) => Interval {
+                value: per_min.value,
+                low: predicted.low.min(self.measured.low),
+                high: predicted.high.max(self.measured.high),
+            },
+        }
+    }
+}
+
 /// The verdict on the process as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessVerdict {
@@ -408,8 +502,11 @@ pub struct ProcessVerdict {
     pub by_chance: Option<f64>,
     /// Reason for a weaker word.
     pub remark: Option<Remark>,
-    /// Growth of the resident set that follows from what grows, bytes per minute.
+    /// Growth of the resident set, bytes per minute: what follows from what grows, or what is measured; see
+    /// `rss_comparison`.
     pub rss_bytes_per_min: Option<Interval>,
+    /// Measured growth of the resident set beside that which follows; `None` while it cannot be measured, or nothing grows.
+    pub rss_comparison: Option<RssComparison>,
     /// Factor from live heap to resident set: 1 + GOGC/100, or 1 where GOMEMLIMIT holds it.
     pub rss_factor: Option<f64>,
     /// Parts of the growth of the resident set since the baseline, largest first; empty if it did not grow.

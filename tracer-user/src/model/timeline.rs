@@ -82,6 +82,9 @@ impl Timeline {
 impl Model {
     pub(super) fn apply_heap(&mut self, read: HeapRead) {
         self.apply_figures(read);
+        if let Some(bytes) = read.rss_bytes {
+            self.diagnosis.whole.resident(bytes);
+        }
         if let Some(figures) = &read.runtime {
             self.diagnosis.whole.figures(read.at_ns, figures);
             self.timeline.complete(&mut self.gc, read.at_ns, figures);

@@ -136,6 +136,17 @@ fn evaluation(model: &Model) -> String {
     };
     let _ = write!(line, " live {}", rate(process.live_bytes_per_min));
     let _ = write!(line, " rss {}", rate(process.rss_bytes_per_min));
+    if let Some(compared) = process.rss_comparison {
+        let _ = write!(
+            line,
+            " measured {} {}",
+            rate(Some(compared.measured)),
+            compared.outcome.word()
+        );
+        if let Some(cause) = compared.outcome.cause() {
+            let _ = write!(line, " ({})", cause.word());
+        }
+    }
     if let Some(bound) = process.steady_below_bytes_per_min {
         let _ = write!(line, " < {:.2}", bound / MIB);
     }

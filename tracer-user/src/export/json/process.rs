@@ -6,7 +6,7 @@ use super::evidence::{PerCall, ends, growing_per};
 use super::{Place, Target, timestamp, watched_seconds};
 use crate::model::Model;
 use crate::model::anatomy::{self, Moment, Part};
-use crate::model::findings::{self, Findings, Kind, Word};
+use crate::model::findings::{self, Findings, Kind, RssCause, RssOutcome, Word};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{Cycle, Exit, Status};
 use crate::view::words;
@@ -50,6 +50,12 @@ struct Verdict {
     rss_bytes_per_min_low: Option<f64>,
     rss_bytes_per_min_high: Option<f64>,
     rss_factor: Option<f64>,
+    rss_predicted_bytes_per_min: Option<f64>,
+    rss_measured_bytes_per_min: Option<f64>,
+    rss_measured_bytes_per_min_low: Option<f64>,
+    rss_measured_bytes_per_min_high: Option<f64>,
+    rss_comparison: Option<&'static str>,
+    rss_cause: Option<&'static str>,
     growing: Vec<GrowingKind>,
     by_chance: Option<f64>,
     growth_parts: Vec<GrowthPart>,
@@ -278,6 +284,9 @@ fn verdict(findings: &Findings) -> Verdict {
     let process = &findings.process;
     let live = ends(process.live_bytes_per_min.as_ref());
     let rss = ends(process.rss_bytes_per_min.as_ref());
+    let compared = process.rss_comparison.as_ref();
+    let measured = ends(compared.map(|compared| &compared.measured));
+    let outcome = compared.map(|compared| compared.outcome);
     let missing = process.missing.as_ref();
     let limit = words::limit(findings).map_or_else(String::new, |limit| format!(" {limit}"));
     Verdict {
@@ -291,6 +300,14 @@ fn verdict(findings: &Findings) -> Verdict {
         rss_bytes_per_min_low: rss[1],
         rss_bytes_per_min_high: rss[2],
         rss_factor: process.rss_factor,
+        rss_predicted_bytes_per_min: compared
+            .and_then(|compared| compared.predicted)
+            .map(|predicted| predicted.value),
+        rss_measured_bytes_per_min: measured[0],
+        rss_measured_bytes_per_min_low: measured[1],
+        rss_measured_bytes_per_min_high: measured[2],
+        rss_comparison: outcome.map(RssOutcome::word),
+        rss_cause: outcome.and_then(RssOutcome::cause).map(RssCause::word),
         growing: process.kinds.iter().map(growing_kind).collect(),
         by_chance: process.by_chance,
         growth_parts: process

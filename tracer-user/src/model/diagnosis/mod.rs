@@ -20,6 +20,7 @@ mod partition;
 mod paths;
 mod process;
 mod recorded;
+mod resident_rate;
 mod retained;
 mod rise;
 mod since_start;

@@ -4,11 +4,12 @@
 //! GOGC=100 each live byte that stays costs two at the next peak, and so does each byte of stacks, which count towards the
 //! GC goal as live bytes do (since Go 1.18).
 
+use super::resident_rate::Rates;
 use super::rise::Rise;
 use crate::model::Model;
 use crate::model::anatomy::{self, Anatomy, LimitKind, Moment, Part, shares};
 use crate::model::findings::{
-    Findings, GrowingKind, GrowthPart, Interval, Kind, Leak, Limit, Missing, Remark,
+    Findings, GrowingKind, GrowthPart, Interval, Kind, Leak, Limit, Missing, Remark, RssComparison,
 };
 use crate::model::gc::SECOND_NS;
 use crate::verdict::growth::{self, Judged};
@@ -85,26 +86,6 @@ fn rss_factor(gogc: Option<u32>, is_limited: bool) -> Option<f64> {
         _ if is_limited => Some(1.0),
         Some(percent) => Some(1.0 + f64::from(percent) / 100.0),
         None => None,
-    }
-}
-
-/// Rates of what counts towards a limit; `None` for a kind that does not grow.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rates {
-    heap: Option<Interval>,
-    stacks: Option<Interval>,
-    outside: Option<Interval>,
-}
-
-impl Rates {
-    /// Growth of the resident set, bytes per minute; `None` if nothing grows, or the factor is not known.
-    fn resident(&self, factor: Option<f64>) -> Option<Interval> {
-        let of_heap = [self.heap, self.stacks].into_iter().flatten().reduce(plus);
-        let of_heap = match of_heap {
-            Some(rate) => Some(times(rate, factor?)),
-            None => None,
-        };
-        [of_heap, self.outside].into_iter().flatten().reduce(plus)
     }
 }
 
@@ -195,9 +176,32 @@ impl Model {
         findings.process.rss_factor = factor;
         findings.process.rss_bytes_per_min = growing;
         self.say_quiet(findings);
+        let since_s = [
+            (heap.word.is_growth(), &judged.heap),
+            (grows(&judged.stacks), &judged.stacks),
+            (grows(&judged.outside), &judged.outside),
+        ]
+        .into_iter()
+        .filter(|(grows, _)| *grows)
+        .filter_map(|(_, judged)| judged.rate.map(|rate| rate.from_s))
+        .fold(0.0, f64::max);
         if let Some(anatomy) = self.anatomy() {
-            self.reckon(findings, anatomy, rates);
+            self.reckon(findings, anatomy, rates, since_s);
         }
+    }
+
+    /// Compares the rate of the resident set that follows from `rates` with the measured one, over the window since
+    /// `since_s` seconds after the attach.
+    fn compare_resident(
+        &self,
+        anatomy: &Anatomy,
+        rates: Rates,
+        factor: Option<f64>,
+        since_s: f64,
+    ) -> Option<RssComparison> {
+        let measured = interval(self.diagnosis.whole.resident_per_min(since_s)?);
+        let from_ns = self.target.attached_ns.saturating_add(seconds(since_s));
+        rates.compare(factor, measured, &anatomy.history, from_ns)
     }
 
     /// Word and rate of the live heap; both of the whole, whatever the leaks that have names add up to.
@@ -303,7 +307,7 @@ impl Model {
     }
 
     /// The slope of the resident set, and the time until it meets the nearest limit.
-    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, rates: Rates) {
+    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, rates: Rates, since_s: f64) {
         let settings = self.gc_settings();
         let go_limit = settings.and_then(|s| s.memory_limit_bytes);
         let gogc = settings.and_then(|s| s.gogc);
@@ -333,9 +337,13 @@ impl Model {
                 rates
             };
             let room = room(limit, anatomy, is_limited);
-            let pace = counted
-                .resident(rss_factor(gogc, is_limited))
-                .filter(|_| grows);
+            let factor = rss_factor(gogc, is_limited);
+            let pace = counted.resident(factor).filter(|_| grows);
+            // Where GOMEMLIMIT holds, room is that of live objects, which the resident set does not show.
+            let compared = (word.is_growth() && !is_limited)
+                .then(|| self.compare_resident(anatomy, counted, factor, since_s))
+                .flatten();
+            let pace = compared.map_or(pace, |compared| Some(compared.pace()));
             let is_counted = [counted.heap, counted.stacks, counted.outside];
             #[allow(
                 clippy::cast_possible_truncation,
@@ -366,7 +374,15 @@ impl Model {
         if let Some((_, is_limited)) = nearest {
             let factor = rss_factor(gogc, is_limited);
             findings.process.rss_factor = factor;
-            findings.process.rss_bytes_per_min = rates.resident(factor).filter(|_| grows);
+            let compared = word
+                .is_growth()
+                .then(|| self.compare_resident(anatomy, rates, factor, since_s))
+                .flatten();
+            findings.process.rss_comparison = compared;
+            findings.process.rss_bytes_per_min = match compared {
+                Some(compared) => Some(compared.per_min()),
+                None => rates.resident(factor).filter(|_| grows),
+            };
         }
         findings.limit = nearest.map(|(limit, _)| limit);
     }
@@ -529,7 +545,7 @@ pub(super) fn plus(a: Interval, b: Interval) -> Interval {
     }
 }
 
-fn times(interval: Interval, factor: f64) -> Interval {
+pub(super) fn times(interval: Interval, factor: f64) -> Interval {
     Interval {
         value: factor * interval.value,
         low: factor * interval.low,

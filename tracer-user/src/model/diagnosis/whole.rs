@@ -6,7 +6,9 @@ use super::live_series::LiveSeries;
 use crate::go::memstats::HeapFigures;
 use crate::model::gc::SECOND_NS;
 use crate::verdict::Estimate;
-use crate::verdict::growth::{HeapGrowth, Judged, Mark, Past, SeriesGrowth, SeriesKind};
+use crate::verdict::growth::{
+    HeapGrowth, Judged, Mark, Past, ResidentPeaks, SeriesGrowth, SeriesKind,
+};
 
 /// Evaluations begin this long after the attach: earlier ones have too few readings for a word.
 const FIRST_NS: u64 = 30 * SECOND_NS;
@@ -20,6 +22,7 @@ pub(in crate::model) struct Whole {
     goroutines: Option<SeriesGrowth>,
     stacks: Option<SeriesGrowth>,
     outside: Option<SeriesGrowth>,
+    resident: ResidentPeaks,
     uptime_s: Option<f64>,
     /// Cumulative allocation as last read: the load of series that are read without it.
     allocated_bytes: Option<f64>,
@@ -64,6 +67,7 @@ impl Whole {
         heap_bytes: Option<u64>,
     ) {
         self.live.marked(at_ns, marked_bytes, heap_bytes);
+        self.resident.push_mark(self.seconds(at_ns));
     }
 
     /// The runtime's figures were read.
@@ -76,6 +80,7 @@ impl Whole {
 
     /// A cycle was found by the runtime's figures alone: what was born while it was marked is not known of any cycle then.
     pub(in crate::model) fn cycle_read(&mut self, at_ns: u64, figures: &HeapFigures) {
+        self.resident.push_mark(self.seconds(at_ns));
         self.heap.push_mark(Mark {
             at_s: self.seconds(at_ns),
             marked_bytes: figures.live_bytes as f64,
@@ -110,6 +115,17 @@ impl Whole {
         self.outside
             .get_or_insert_with(|| SeriesGrowth::new(SeriesKind::OutsideGo, uptime_s))
             .push(seconds, bytes as f64, self.allocated_bytes);
+    }
+
+    /// The resident set was read.
+    pub(in crate::model) fn resident(&mut self, bytes: u64) {
+        self.resident.push(bytes as f64);
+    }
+
+    /// Measured slope of the resident set since `from_s` seconds after the attach, bytes per minute; `None` while it
+    /// cannot be told from the saw-tooth of the GC.
+    pub(super) fn resident_per_min(&self, from_s: f64) -> Option<Estimate> {
+        self.resident.per_min(from_s)
     }
 
     /// Judges all series.

@@ -30,7 +30,7 @@ const QUICK_T: f64 = 2.0;
 const WHITE_MIB: f64 = 0.02;
 /// Stretch of the reported interval. Leaks are not quite straight lines: without it 77 to 81 % of the 90 % intervals held
 /// the truth.
-const WIDER: f64 = 1.25;
+pub(super) const WIDER: f64 = 1.25;
 /// Range of `p_slowing` in which the rate has not changed.
 const SAME_RATE: std::ops::RangeInclusive<f64> = 0.05..=0.75;
 /// Points of the short window below which it gives no rate of its own.
@@ -261,7 +261,7 @@ impl<'a> Evaluation<'a> {
     /// mean change is often the narrower estimate.
     fn rate_over(&self, window: &[Sample]) -> Option<Rate> {
         let trend = self.fit(&points(window))?;
-        let mut rate = Rate::from(&trend);
+        let mut rate = Rate::of(&trend, window.first()?.at_s);
         if let Some(stepwise) = self.stepwise_rate(window)
             && width(&stepwise.per_min) < width(&rate.per_min)
         {
@@ -289,7 +289,7 @@ impl<'a> Evaluation<'a> {
                 low: value - half,
                 high: value + half,
             },
-            ..Rate::from(&rest)
+            ..Rate::of(&rest, window.first()?.at_s)
         })
     }
 }

@@ -14,6 +14,7 @@ mod history;
 mod judge;
 mod load;
 mod past;
+mod peaks;
 mod rare;
 mod series;
 mod student;
@@ -24,6 +25,7 @@ mod withdrawal;
 pub use heap::{HeapGrowth, Mark};
 pub use load::LoadChange;
 pub use past::Past;
+pub use peaks::ResidentPeaks;
 pub use series::{SeriesGrowth, SeriesKind};
 
 use super::{Estimate, Word};
@@ -51,11 +53,14 @@ pub struct Rate {
     pub p_flat: Option<f64>,
     /// Probability that the rate at the end of the window is at most half of that at its start.
     pub p_slowing: Option<f64>,
+    /// Start of the window, seconds after the attach; negative before it.
+    pub from_s: f64,
 }
 
-impl From<&Trend> for Rate {
-    fn from(trend: &Trend) -> Self {
+impl Rate {
+    fn of(trend: &Trend, from_s: f64) -> Self {
         Self {
+            from_s,
             per_min: trend.per_min,
             p_flat: Some(trend.p_flat),
             p_slowing: Some(trend.p_slowing),

@@ -35,5 +35,6 @@ pub(super) fn rate(samples: &[Sample], mib: f64) -> Option<Rate> {
         },
         p_flat: None,
         p_slowing: None,
+        from_s: a.at_s,
     })
 }

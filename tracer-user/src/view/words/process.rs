@@ -4,7 +4,9 @@ use super::super::format::sentence_bytes;
 use super::figures::{FAR_S, about, below, bytes_per_min, count_per_min, round_bytes, share, time};
 use super::prose::list;
 use super::sites::OTHER_READING;
-use crate::model::findings::{Findings, GrowthPart, Kind, LimitKind, ProcessVerdict, Remark, Word};
+use crate::model::findings::{
+    Findings, GrowthPart, Kind, LimitKind, ProcessVerdict, Remark, RssCause, RssOutcome, Word,
+};
 
 /// Parts of the growth below this share are not worth a word.
 const LEAST_SHARE: f64 = 0.05;
@@ -192,14 +194,72 @@ fn growing(findings: &Findings) -> String {
     let process = &findings.process;
     match process.kind {
         Some(Kind::Heap) | None if findings.leaks.is_empty() => {
-            heap(process) + " No single call site stands out yet."
+            heap(process) + &compared(process) + " No single call site stands out yet."
         }
-        Some(Kind::Heap) | None => heap(process),
-        Some(Kind::Goroutines) => goroutines(findings),
-        Some(Kind::Cgo) => outside(process, "memory that C code allocates, or maps"),
-        Some(Kind::Mmap) => outside(process, "memory that is mapped past the Go heap (mmap)"),
-        Some(kind) => not_heap(process, kind),
+        Some(Kind::Heap) | None => heap(process) + &compared(process),
+        Some(Kind::Goroutines) => goroutines(findings) + &compared(process),
+        Some(Kind::Cgo) => {
+            outside(process, "memory that C code allocates, or maps") + &compared(process)
+        }
+        Some(Kind::Mmap) => {
+            outside(process, "memory that is mapped past the Go heap (mmap)") + &compared(process)
+        }
+        Some(kind) => not_heap(process, kind) + &compared(process),
     }
+}
+
+/// The measured rate of the resident set beside the one that follows from what grows, and why they differ.
+fn compared(process: &ProcessVerdict) -> String {
+    let Some(compared) = &process.rss_comparison else {
+        return String::new();
+    };
+    let measured = bytes_per_min(&compared.measured);
+    let Some(predicted) = &compared.predicted else {
+        return " That rate is measured.".to_owned();
+    };
+    match compared.outcome {
+        RssOutcome::Agrees => format!(" Measured growth of RSS agrees: {measured}."),
+        RssOutcome::Lags => format!(
+            " RSS lags behind, measured {measured}: the heap still fills memory that was resident before."
+        ),
+        RssOutcome::Differs(cause) => {
+            let is_more = compared.measured.value > predicted.value;
+            let because = match (cause, is_more) {
+                (Some(RssCause::Heap), true) if process.rss_factor == Some(1.0) => {
+                    ", because GOMEMLIMIT is not reached yet and garbage grows as well"
+                }
+                (Some(RssCause::Heap), true) => {
+                    ", because garbage and idle spans grow by more than GOGC explains"
+                }
+                (Some(RssCause::Stacks), true) => ", because goroutine stacks grow as well",
+                (Some(RssCause::Outside), true) => ", because memory outside Go grows as well",
+                (Some(RssCause::SpanWaste), true) => ", because fragmentation grows as well",
+                (Some(RssCause::Files), true) => ", because more pages of files are resident",
+                (Some(RssCause::Stacks), false) => {
+                    ", because part of the new stacks is unused, and neither resident nor counted by the GC"
+                }
+                (Some(RssCause::Outside), false) => {
+                    ", because memory outside Go no longer grows at that rate"
+                }
+                (Some(RssCause::SpanWaste), false) => ", because fragmentation shrinks",
+                (Some(RssCause::Files), false) => ", because fewer pages of files are resident",
+                (Some(RssCause::Heap), false) => {
+                    ", because garbage and idle spans grow by less than GOGC allows"
+                }
+                (None, _) => "; the cause is unknown",
+            };
+            format!(
+                " That rate is measured. What grows would bring {}{because}.",
+                bytes_per_min(predicted)
+            )
+        }
+    }
+}
+
+/// True if the rate of the resident set is the measured one.
+fn is_rss_measured(process: &ProcessVerdict) -> bool {
+    let compared = process.rss_comparison.as_ref();
+    compared.is_some_and(|compared| matches!(compared.outcome, RssOutcome::Differs(_)))
 }
 
 /// `LEAK`, or `PROBABLY A LEAK`.
@@ -229,9 +289,11 @@ fn heap(process: &ProcessVerdict) -> String {
     let is_heap_alone = process.kinds.iter().all(|grows| grows.kind == Kind::Heap);
     if let Some(rss) = &process.rss_bytes_per_min {
         let why = (process.rss_factor)
-            .filter(|_| is_heap_alone)
+            .filter(|_| is_heap_alone && !is_rss_measured(process))
             .map_or_else(String::new, because);
-        text.push_str(if is_heap_alone {
+        text.push_str(if is_rss_measured(process) {
+            " RSS grows by "
+        } else if is_heap_alone {
             " RSS follows at "
         } else {
             " RSS grows by all that grows, "

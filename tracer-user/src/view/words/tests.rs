@@ -10,7 +10,7 @@ use crate::model::anatomy::{Anatomy, Moment, Parts};
 use crate::model::calls::Calls;
 use crate::model::findings::{
     Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
-    Missing, PerCall, ProcessVerdict, Verdict, Word,
+    Missing, PerCall, ProcessVerdict, RssCause, RssComparison, RssOutcome, Verdict, Word,
 };
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{
@@ -697,4 +697,66 @@ fn an_answer_holds_at_the_second_evaluation_that_gives_it() {
     assert!(!answer.holds(4, &steady(0.3)), "a wide bound");
     assert!(!answer.holds(5, &tyk()));
     assert!(answer.holds(6, &tyk()));
+}
+
+#[test]
+fn compares_the_predicted_growth_of_rss_with_the_measured_one() {
+    let say = |predicted: Option<Interval>, outcome: RssOutcome, factor: f64| {
+        let comparison = RssComparison {
+            predicted,
+            measured: mi(6.0, 6.8, 7.6),
+            outcome,
+        };
+        process(&with_process(ProcessVerdict {
+            live_bytes_per_min: Some(mi(2.2, 2.3, 2.4)),
+            rss_bytes_per_min: Some(comparison.per_min()),
+            rss_comparison: Some(comparison),
+            rss_factor: Some(factor),
+            ..growing(Kind::Heap)
+        }))
+    };
+    let agrees = say(Some(mi(5.5, 6.4, 7.3)), RssOutcome::Agrees, 2.0);
+    assert!(
+        agrees.contains("RSS follows at +6.40 MiB/min (90 %: 5.5 to 7.3), because GOGC=100"),
+        "{agrees}"
+    );
+    assert!(
+        agrees.contains("Measured growth of RSS agrees: +6.80 MiB/min (90 %: 6.0 to 7.6)."),
+        "{agrees}"
+    );
+    let differs = say(
+        Some(mi(4.4, 4.6, 4.8)),
+        RssOutcome::Differs(Some(RssCause::Stacks)),
+        2.0,
+    );
+    assert!(
+        differs.contains(
+            "RSS grows by +6.80 MiB/min (90 %: 6.0 to 7.6). That rate is measured. What grows would bring +4.60 MiB/min \
+             (90 %: 4.4 to 4.8), because goroutine stacks grow as well."
+        ),
+        "{differs}"
+    );
+    assert!(
+        !differs.contains("GOGC"),
+        "GOGC explains another rate: {differs}"
+    );
+    let lags = say(Some(mi(37.0, 38.0, 39.0)), RssOutcome::Lags, 2.0);
+    assert!(
+        lags.contains("RSS follows at +38.0 MiB/min")
+            && lags.contains("RSS lags behind, measured +6.80 MiB/min"),
+        "{lags}"
+    );
+    let limited = say(
+        Some(mi(2.2, 2.3, 2.4)),
+        RssOutcome::Differs(Some(RssCause::Heap)),
+        1.0,
+    );
+    assert!(
+        limited.contains("because GOMEMLIMIT is not reached yet"),
+        "{limited}"
+    );
+    let unknown = say(None, RssOutcome::Differs(None), 2.0);
+    assert!(unknown.contains("That rate is measured."), "{unknown}");
+    let without = process(&with_process(growing(Kind::Heap)));
+    assert!(!without.contains("easured"), "{without}");
 }
