@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use heaptop::cli::SourceChoice;
 use heaptop::event::{AnatomyRead, Event};
+use heaptop::go::calls_out::Caller;
 use heaptop::model::Model;
 use heaptop::model::anatomy::{Anatomy, LimitKind, Part};
 use heaptop::model::rows::Target;
@@ -104,6 +105,28 @@ fn at_rest(program: &mut Program) -> (AnatomyRead, Anatomy, u64) {
         let after = program.rss_bytes();
         (before.abs_diff(after) <= MIB).then_some((read, anatomy, after))
     })
+}
+
+fn functions_that_take_memory_outside_go_are_found(release: &str) {
+    let Some(path) = fixture("anatomy", release, CGO) else {
+        return;
+    };
+    let program = Program::start(&path, "small");
+    let go = GoProcess::open(program.child.id()).expect("a Go process");
+    let found = AnatomyReader::new(&go).calls_out();
+    let allocates = |caller: &Caller| {
+        &*caller.function == "main.allocateC" && *caller.c_functions == ["allocate".into()]
+    };
+    assert!(found.c.iter().any(allocates), "go{release}: {found:?}");
+    let is_own = |caller: &Caller| caller.function.starts_with("main.");
+    assert!(
+        !found.maps.is_empty() && found.maps.iter().all(is_own),
+        "go{release}: {found:?}"
+    );
+}
+
+mod calls_out {
+    super::each_release!(super::functions_that_take_memory_outside_go_are_found);
 }
 
 fn each_part_is_what_the_program_knows(release: &str) {

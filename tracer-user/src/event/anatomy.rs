@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::go::accounts::Accounts;
+use crate::go::calls_out::CallsOut;
 use crate::go::census::Census;
 
 /// One reading of where the target's memory is, a few times a minute.
@@ -29,6 +30,9 @@ pub struct AnatomyRead {
     pub cgroup: Option<CgroupRead>,
     /// The machine; `None` where it cannot be read.
     pub machine: Option<MachineRead>,
+    /// Functions that can take memory outside Go; in one read, the second, since they do not change.
+    #[serde(default)]
+    pub calls_out: Option<CallsOut>,
 }
 
 /// `/proc/PID/status`: resident memory as the kernel counts it. `rss_bytes` is the sum of the three kinds.

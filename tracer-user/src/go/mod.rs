@@ -13,6 +13,7 @@ pub mod alloc_counters;
 pub mod blocks;
 pub mod buckets;
 pub mod buildinfo;
+pub mod calls_out;
 pub mod census;
 pub mod dwarf;
 pub mod facts;

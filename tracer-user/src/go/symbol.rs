@@ -53,6 +53,13 @@ pub fn is_runtime(function: &str) -> bool {
         || package.starts_with("runtime/internal/")
 }
 
+/// True for a package of the standard library: the first element of its path has no dot, unlike that of modules with a
+/// host name.
+pub fn is_standard(package: &str) -> bool {
+    let first = package.split('/').next().unwrap_or(package);
+    package != "main" && !first.contains(['.', '%']) || package.starts_with("vendor/")
+}
+
 /// Whether a runtime function only hands out memory: on a stack of runtime frames alone, the call site is
 /// the innermost one that is none of these.
 pub fn is_allocator(function: &str) -> bool {

@@ -5,6 +5,7 @@
 
 use crate::event::CgroupRead;
 use crate::go::accounts::Accounts;
+use crate::go::calls_out::CallsOut;
 
 /// Number of parts.
 pub const N_PARTS: usize = 9;
@@ -193,6 +194,8 @@ pub struct Anatomy {
     pub limits: Vec<Limit>,
     /// Anatomy reads so far.
     pub reads: u64,
+    /// Functions of the program that can take memory outside Go; `None` until they were looked for.
+    pub calls_out: Option<CallsOut>,
     /// CPU time of the last read, nanoseconds.
     pub read_cpu_ns: u64,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub use super::anatomy::LimitKind;
 use super::goroutines::GoroutineGroup;
 use super::rows::RowId;
+use crate::go::calls_out::CallsOut;
 use crate::go::frame::Frame;
 pub use crate::verdict::Word;
 
@@ -232,6 +233,13 @@ pub enum Observation {
     NoGc {
         /// True if none has run since the process started; false for this watch.
         since_start: bool,
+    },
+    /// Memory outside Go grows, or rose lately; with the functions of the program that can take it.
+    OutsideGo {
+        /// Kind of that memory: C code or mappings.
+        kind: Kind,
+        /// Functions that call into C, and those that map memory.
+        calls_out: CallsOut,
     },
     /// The number of threads grows. The runtime allocates memory of its own for each.
     Threads {

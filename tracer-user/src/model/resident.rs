@@ -65,6 +65,9 @@ impl Resident {
         anatomy.has_c = read.pages.has_c;
         anatomy.cgroup = read.cgroup;
         anatomy.limits = limits(read, go_limit_bytes);
+        if read.calls_out.is_some() {
+            anatomy.calls_out.clone_from(&read.calls_out);
+        }
         anatomy.reads += 1;
         anatomy.read_cpu_ns = read.cpu_ns;
     }

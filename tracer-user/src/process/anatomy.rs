@@ -4,12 +4,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use super::go_process::GoProcess;
+use super::image::Image;
 use super::memory::LiveMemory;
 use super::resident::{Pagemap, Zeros, kernel_memory};
 use super::{cgroup, limits};
 use crate::clock::{monotonic_ns, thread_cpu_ns};
 use crate::event::{AnatomyRead, KernelMemory};
 use crate::go::accounts::Accounts;
+use crate::go::calls_out::CallsOut;
 use crate::go::census;
 use crate::go::memory::Unreadable;
 use crate::go::program::Program;
@@ -20,6 +22,7 @@ pub struct AnatomyReader {
     pid: u32,
     program_inode: u64,
     program: Arc<Program>,
+    image: Arc<Image>,
     memory: LiveMemory,
     zeros: Zeros,
 }
@@ -31,9 +34,15 @@ impl AnatomyReader {
             pid: go.process.pid(),
             program_inode: go.process.exe().metadata().map_or(0, |file| file.ino()),
             program: Arc::clone(&go.program),
+            image: Arc::clone(&go.image),
             memory: go.memory(),
             zeros: Zeros::find(),
         }
+    }
+
+    /// Finds the functions that can take memory outside Go. Blocks for some 10 ms, for the largest programs 100 ms.
+    pub fn calls_out(&self) -> CallsOut {
+        CallsOut::find(&self.program, &*self.image, &self.memory)
     }
 
     /// Reads. Blocks for some milliseconds, and for each GiB of heap some 10 ms more.
@@ -63,6 +72,7 @@ impl AnatomyReader {
             accounts,
             cgroup: cgroup::read(self.pid),
             machine: limits::machine(),
+            calls_out: None,
             took_ns: monotonic_ns().saturating_sub(at_ns),
             cpu_ns: thread_cpu_ns().saturating_sub(begin),
         })

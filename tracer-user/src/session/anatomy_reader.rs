@@ -20,6 +20,9 @@ const REST_PER_READ: u32 = 500;
 /// Reads that may wait for the collector.
 const MAX_WAITING: usize = 1;
 
+/// Number of the read that brings the functions which can take memory outside Go.
+const CALLS_OUT_READ: u64 = 2;
+
 /// The thread that reads. It ends when this is dropped, behind the read it is at.
 #[derive(Debug)]
 pub(super) struct AnatomyReads {
@@ -34,10 +37,14 @@ impl AnatomyReads {
         let (send, reads) = mpsc::channel(MAX_WAITING);
         let (stop, stopped) = channel::<()>();
         let run = move || {
+            let mut n_reads = 0;
             loop {
                 let begin = thread_cpu_ns();
                 match reader.read() {
-                    Ok(read) => {
+                    Ok(mut read) => {
+                        n_reads += 1;
+                        // The first read is waited for by the first screen.
+                        read.calls_out = (n_reads == CALLS_OUT_READ).then(|| reader.calls_out());
                         if send.blocking_send(Box::new(read)).is_err() {
                             return;
                         }

@@ -7,7 +7,7 @@ use crate::go::frame::Frame;
 use crate::go::symbol;
 use crate::model::Model;
 use crate::model::anatomy::{Anatomy, Moment};
-use crate::model::findings::Observation;
+use crate::model::findings::{Kind, Observation, ProcessVerdict};
 use crate::model::gc::SECOND_NS;
 use crate::model::goroutines::GoroutineGroup;
 
@@ -98,6 +98,15 @@ impl Model {
             .collect();
         observations.extend(of_anatomy);
         observations
+    }
+
+    /// The functions that can take memory outside Go, where `process` reports that such memory grows.
+    pub(super) fn outside_go(&self, process: &ProcessVerdict) -> Option<Observation> {
+        let is_outside = |kind: &Kind| matches!(kind, Kind::Cgo | Kind::Mmap);
+        let growing = process.kinds.iter().map(|grows| grows.kind);
+        let kind = growing.chain(process.kind).find(is_outside)?;
+        let calls_out = self.anatomy()?.calls_out.clone()?;
+        Some(Observation::OutsideGo { kind, calls_out })
     }
 
     /// The finalizer that runs, what its goroutine waits for, and for how long it has.

@@ -37,7 +37,7 @@ impl Origin {
         }
         match (&self.module, &self.module_package) {
             (Some(below), Some(itself)) => package == itself || package.starts_with(below.as_str()),
-            _ => !is_standard(package) && !is_of_another_module(package, &frame.file),
+            _ => !symbol::is_standard(package) && !is_of_another_module(package, &frame.file),
         }
     }
 
@@ -46,7 +46,7 @@ impl Origin {
         let package = frame.package();
         if self.is_main_module(frame) {
             Code::Main
-        } else if is_standard(package) || !frame.is_named() {
+        } else if symbol::is_standard(package) || !frame.is_named() {
             Code::Standard
         } else if (self.owner.as_deref()).is_some_and(|owner| package.starts_with(owner)) {
             Code::Owner
@@ -57,7 +57,7 @@ impl Origin {
 
     /// Whether the frame is of the standard library, and not of a main module whose path looks like it.
     pub(super) fn is_standard(&self, frame: &Frame) -> bool {
-        !self.is_main_module(frame) && is_standard(frame.package())
+        !self.is_main_module(frame) && symbol::is_standard(frame.package())
     }
 }
 
@@ -80,13 +80,6 @@ fn escaped(path: &str) -> String {
     let last_element = path.rfind('/').map_or(0, |slash| slash + 1);
     let (head, tail) = path.split_at(last_element);
     format!("{head}{}", tail.replace('.', "%2e"))
-}
-
-/// Whether a package is of the standard library: the first element of its path has no dot, as no module's that can be
-/// fetched. `main` is not.
-fn is_standard(package: &str) -> bool {
-    let first = package.split('/').next().unwrap_or(package);
-    package != "main" && !first.contains(['.', '%']) || package.starts_with("vendor/")
 }
 
 /// Whether the files say that a package was vendored, or came with a version.

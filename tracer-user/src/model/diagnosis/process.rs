@@ -176,6 +176,8 @@ impl Model {
         findings.process.rss_factor = factor;
         findings.process.rss_bytes_per_min = growing;
         self.say_quiet(findings);
+        let outside_go = self.outside_go(&findings.process);
+        findings.observations.extend(outside_go);
         let since_s = [
             (heap.word.is_growth(), &judged.heap),
             (grows(&judged.stacks), &judged.stacks),

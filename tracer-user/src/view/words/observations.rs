@@ -6,8 +6,12 @@ use std::sync::Arc;
 use super::super::format::{self, sentence_bytes, sentence_change};
 use super::super::names::clean;
 use super::prose::list;
+use crate::go::calls_out::{Caller, CallsOut};
 use crate::go::frame::Frame;
-use crate::model::findings::{Findings, Observation};
+use crate::model::findings::{Findings, Kind, Observation};
+
+/// Functions that can take memory outside Go that are named at most; the others are counted.
+const MAX_CALLERS: usize = 3;
 
 /// One to two sentences for each observation; `until_ns` is the last moment of the watch, monotonic nanoseconds.
 pub fn observations(findings: &Findings, until_ns: u64) -> Vec<String> {
@@ -40,6 +44,7 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
                 "No GC has run since {since}: garbage stays, and finalizers wait for a GC before they free C memory."
             )
         }
+        Observation::OutsideGo { kind, calls_out } => outside_go(*kind, calls_out),
         Observation::Threads { count, per_min } => format!(
             "{} threads, {per_min:+.0} per minute: each has a stack and runtime memory of its own. Threads are made for \
              goroutines that block in system calls or in C.",
@@ -52,6 +57,76 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
             sites,
         } => peak(until_ns, (*at_ns, *rss_bytes), *goroutines, sites),
     }
+}
+
+/// Functions that can take memory outside Go, and what to try.
+fn outside_go(kind: Kind, calls_out: &CallsOut) -> String {
+    let CallsOut {
+        c,
+        c_omitted,
+        maps,
+        maps_omitted,
+    } = calls_out;
+    let mut text = String::from("Memory outside Go is not sampled.");
+    if kind == Kind::Cgo && !c.is_empty() {
+        let _ = write!(
+            text,
+            " The program can call C in {}.",
+            callers(c, *c_omitted)
+        );
+    }
+    if !maps.is_empty() {
+        let _ = write!(
+            text,
+            " It can map memory in {}.",
+            callers(maps, *maps_omitted)
+        );
+    }
+    if maps.is_empty() && (c.is_empty() || kind == Kind::Mmap) {
+        text.push_str(
+            " No Go function of the program is known to map memory: libraries may, and raw system calls.",
+        );
+    }
+    let first = if kind == Kind::Cgo { c } else { maps };
+    if let Some(caller) = first.first() {
+        let _ = write!(
+            text,
+            " Next: --per {} counts its calls, so that growth for each call can be compared.",
+            clean(&caller.function)
+        );
+    }
+    text.push_str(match kind {
+        Kind::Cgo => {
+            " To see the stacks that allocate: bpftrace -p PID -e 'uprobe:libc:malloc { @[ustack] = sum(arg0); }'. If C \
+             frees all that it allocates, its allocator may keep it: try MALLOC_ARENA_MAX=2, or jemalloc."
+        }
+        _ => " To see the stacks that map memory: perf trace -p PID -e mmap,munmap --call-graph fp.",
+    });
+    text
+}
+
+/// `main.parse (C.parse), db.Open (C.open, C.malloc) and 3 more`.
+fn callers(callers: &[Caller], omitted: usize) -> String {
+    let mut names: Vec<String> = callers
+        .iter()
+        .take(MAX_CALLERS)
+        .map(|caller| {
+            let functions: Vec<String> = (caller.c_functions.iter())
+                .map(|name| format!("C.{}", clean(name)))
+                .collect();
+            let function = clean(&caller.function);
+            if functions.is_empty() {
+                function
+            } else {
+                format!("{function} ({})", functions.join(", "))
+            }
+        })
+        .collect();
+    let more = callers.len().saturating_sub(MAX_CALLERS) + omitted;
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    list(&names)
 }
 
 fn peak(

@@ -249,7 +249,8 @@ fn compared(process: &ProcessVerdict) -> String {
                 (None, _) => "; the cause is unknown",
             };
             format!(
-                " That rate is measured. What grows would bring {}{because}.",
+                " That rate is measured: {} than the {} that follows from what grows{because}.",
+                if is_more { "more" } else { "less" },
                 bytes_per_min(predicted)
             )
         }

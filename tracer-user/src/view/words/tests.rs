@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::*;
+use crate::go::calls_out::{Caller, CallsOut};
 use crate::go::frame::Frame;
 use crate::go::goroutines::States;
 use crate::model::anatomy::{Anatomy, Moment, Parts};
 use crate::model::calls::Calls;
 use crate::model::findings::{
     Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
-    Missing, PerCall, ProcessVerdict, RssCause, RssComparison, RssOutcome, Verdict, Word,
+    Missing, Observation, PerCall, ProcessVerdict, RssCause, RssComparison, RssOutcome, Verdict,
+    Word,
 };
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{
@@ -731,8 +733,8 @@ fn compares_the_predicted_growth_of_rss_with_the_measured_one() {
     );
     assert!(
         differs.contains(
-            "RSS grows by +6.80 MiB/min (90 %: 6.0 to 7.6). That rate is measured. What grows would bring +4.60 MiB/min \
-             (90 %: 4.4 to 4.8), because goroutine stacks grow as well."
+            "RSS grows by +6.80 MiB/min (90 %: 6.0 to 7.6). That rate is measured: more than the +4.60 MiB/min (90 %: 4.4 to \
+             4.8) that follows from what grows, because goroutine stacks grow as well."
         ),
         "{differs}"
     );
@@ -759,4 +761,63 @@ fn compares_the_predicted_growth_of_rss_with_the_measured_one() {
     assert!(unknown.contains("That rate is measured."), "{unknown}");
     let without = process(&with_process(growing(Kind::Heap)));
     assert!(!without.contains("easured"), "{without}");
+}
+
+#[test]
+fn names_functions_that_can_take_memory_outside_go() {
+    let caller = |function: &str, c: &[&str]| Caller {
+        function: function.into(),
+        c_functions: c.iter().map(|name| (*name).into()).collect(),
+    };
+    let say = |kind, calls_out: CallsOut| {
+        let findings = Findings {
+            observations: vec![Observation::OutsideGo { kind, calls_out }],
+            ..Findings::default()
+        };
+        observations(&findings, 0).concat()
+    };
+    let c = say(
+        Kind::Cgo,
+        CallsOut {
+            c: vec![
+                caller("main.parse", &["parse", "malloc"]),
+                caller("db.Open", &["open"]),
+                caller("db.Close", &["close"]),
+                caller("net.lookup", &["getaddrinfo"]),
+            ],
+            c_omitted: 2,
+            maps: vec![caller("main.mapped", &[])],
+            maps_omitted: 0,
+        },
+    );
+    assert!(
+        c.contains(
+            "The program can call C in main.parse (C.parse, C.malloc), db.Open (C.open), db.Close (C.close) and 3 more. It \
+             can map memory in main.mapped."
+        ),
+        "{c}"
+    );
+    assert!(
+        c.contains("--per main.parse") && c.contains("MALLOC_ARENA_MAX"),
+        "{c}"
+    );
+    let maps = say(
+        Kind::Mmap,
+        CallsOut {
+            maps: vec![caller("go.etcd.io/bbolt.mmap", &[])],
+            ..CallsOut::default()
+        },
+    );
+    assert!(
+        maps.contains("--per go.etcd.io/bbolt.mmap")
+            && maps.contains("perf trace")
+            && !maps.contains("call C"),
+        "{maps}"
+    );
+    let none = say(Kind::Mmap, CallsOut::default());
+    assert!(
+        none.contains("No Go function of the program is known to map memory")
+            && !none.contains("--per"),
+        "{none}"
+    );
 }
