@@ -196,7 +196,7 @@ impl Model {
     }
 
     /// Samples of a bucket born and freed since its records began.
-    fn turnover(&self, idx: u32, bucket: &Bucket) -> (u64, u64) {
+    pub(super) fn turnover(&self, idx: u32, bucket: &Bucket) -> (u64, u64) {
         if self.liveness() == Liveness::Marks {
             let weighted = self.marks.get(idx);
             return weighted.map_or((0, 0), |weighted| (weighted.born, weighted.died));

@@ -193,7 +193,8 @@ impl Model {
         });
         let via = match (own, cause) {
             (Some(own), _) => frame(own),
-            (None, Some(cause)) => cause.via.and_then(frame),
+            (None, Some(cause)) => (cause.via.and_then(frame))
+                .or_else(|| self.via(largest, found.under.unwrap_or(first))),
             (None, None) => self.via(largest, found.under.unwrap_or(first)),
         };
         let kept = cause.and_then(|cause| {

@@ -540,6 +540,42 @@ fn one_leak_spread_over_three_sites_is_found_by_its_sum() {
     assert_eq!(world.row("gateway/a.New", false).leak, Some('A'));
 }
 
+/// A leak below a framework: no frame of the main module is on the stacks, most of what the process allocates comes from one
+/// handler, and the site is a helper for what stays and for what does not.
+#[test]
+fn a_leak_in_a_library_has_its_caller() {
+    const COPY: &str = "example.com/lib/keys.Copy";
+    const HANDLE: &str = "example.com/lib/middleware.(*Locker).handle";
+    const SERVE: &str = "example.com/lib/middleware.Serve";
+    const STATIC: &str = "example.com/lib/middleware.answer";
+    for shares_its_caller in [true, false] {
+        let churn = if shares_its_caller { HANDLE } else { STATIC };
+        let stacks = vec![
+            (vec![COPY, HANDLE, SERVE], leaks(60.0)),
+            (vec![COPY, churn, SERVE], churns(240.0)),
+            (
+                vec!["example.com/lib/middleware.(*Locker).lock", HANDLE, SERVE],
+                leaks(60.0),
+            ),
+        ];
+        let mut world = World::new(Source::Spans, stacks);
+        world.run(300);
+        let findings = world.findings();
+        assert!(!findings.leaks.is_empty());
+        for leak in &findings.leaks {
+            let via = leak.via.as_ref().map(|frame| frame.function.to_string());
+            let is_under_handle = leak.function() == HANDLE;
+            assert!(
+                via.as_deref() == Some(if is_under_handle { SERVE } else { HANDLE }),
+                "{}: {via:?}",
+                leak.function()
+            );
+        }
+        let row = world.row(COPY, false);
+        assert_eq!(row.via.unwrap().function.as_ref(), HANDLE);
+    }
+}
+
 #[test]
 fn every_source_finds_a_leak_and_lets_a_full_cache_be() {
     for source in [
