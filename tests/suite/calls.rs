@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use heaptop::cli::SourceChoice;
 use heaptop::model::Model;
 use heaptop::model::calls::Calls;
+use heaptop::plan::calls::candidates;
+use heaptop::plan::{Kind as ProbeKind, ProbePoint};
+use heaptop::process::go_process::GoProcess;
 use heaptop::session::{AttachSettings, Per};
 
 use crate::support::go::{A_RELEASE, Kind, PIE_STRIPPED, PLAIN, fixture};
@@ -321,4 +325,30 @@ fn a_function_that_cannot_be_counted_is_refused_with_the_reason() {
     assert!(frameless.why.contains("begins with"), "{frameless:?}");
     let output = heaptop(&["--json", "--count=1", "--per", "off", &pid]);
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_candidate_is_a_function_that_a_stack_check_begins() {
+    let Some(program) = Program::start(A_RELEASE, PIE_STRIPPED) else {
+        return;
+    };
+    let go = GoProcess::open(program.pid()).expect("a Go process");
+    let functions = [
+        "main.work",
+        "main.inlined",
+        "main.frameless",
+        "main.(*box[...]).put",
+        "main.missing",
+    ];
+    let functions = functions.map(Arc::from);
+    let kind = ProbeKind::OtherCall;
+    let jbe_filter = 1 << (kind as u64);
+    let found = candidates(&go.program, &*go.image, &functions, (kind, jbe_filter));
+    let n_points: Vec<Option<usize>> = found
+        .iter()
+        .map(|points| points.as_ref().map(Vec::len))
+        .collect();
+    assert_eq!(n_points, [Some(1), None, None, Some(3), None]);
+    let is_kind = |point: &ProbePoint| point.kind == kind;
+    assert!(found.iter().flatten().flatten().all(is_kind));
 }

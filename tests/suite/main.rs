@@ -9,6 +9,7 @@ mod degraded;
 mod diagnose;
 mod diagnosis;
 mod doctor;
+mod drivers;
 mod ends;
 mod follow;
 mod frames;

@@ -20,7 +20,8 @@ pub use anatomy::{
 pub use exit::Exit;
 pub use probe::{Allocated, ProbeEvent, Record, SpanTaken};
 pub use reads::{
-    BucketsRead, CallsRead, Duty, GoroutinesRead, HeapRead, KernelCounters, Lost, N_KINDS,
+    BucketsRead, CallWindow, CallsRead, Duty, GoroutinesRead, HeapRead, KernelCounters, Lost,
+    N_KINDS,
 };
 pub use target::{Attached, History, Liveness, Source, Target};
 
@@ -101,6 +102,8 @@ pub enum Event {
     Duty(Duty),
     /// Calls of the counted functions.
     Calls(CallsRead),
+    /// Calls of a function that may drive the growth, in one window.
+    CallWindow(CallWindow),
     /// Calibrated cost of one probe hit on this machine.
     HitCost {
         /// End of the calibration.
@@ -174,6 +177,7 @@ impl Event {
             Self::Births(births) => births.last().map_or(0, |birth| birth.at_ns),
             Self::Duty(duty) => duty.at_ns,
             Self::Calls(read) => read.at_ns,
+            Self::CallWindow(window) => window.to_ns,
             Self::Specials { from_ns: at_ns, .. }
             | Self::Named { at_ns, .. }
             | Self::Sites { at_ns, .. }

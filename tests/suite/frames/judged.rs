@@ -145,6 +145,7 @@ fn leaks(reading: &mut Reading) {
         share_bytes: Some(about(0.97)),
         share_objects: Some(0.4),
         in_step: Vec::new(),
+        driver: None,
     };
     reading.findings = Arc::new(Findings {
         process: ProcessVerdict {
@@ -572,6 +573,7 @@ fn goroutines_stand_with_what_they_wait_for_and_who_made_them() {
             share_bytes: Some(about(0.71)),
             share_objects: None,
             in_step: Vec::new(),
+            driver: None,
         };
         reading.findings = Arc::new(Findings {
             process: ProcessVerdict {

@@ -110,6 +110,20 @@ pub struct CallsRead {
     pub is_windowed: bool,
 }
 
+/// One window in which calls of a candidate for the driver of a growth were counted, see
+/// [`crate::model::Model::candidates`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallWindow {
+    /// The function.
+    pub function: Arc<str>,
+    /// Start of the window.
+    pub from_ns: u64,
+    /// End of the window, or the time at which it was found that there cannot be one.
+    pub to_ns: u64,
+    /// Calls in it; `None` if no probe can be placed on the function.
+    pub calls: Option<u64>,
+}
+
 /// The governor's present decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Duty {

@@ -54,6 +54,22 @@ pub struct PerCall {
     pub bytes: Interval,
 }
 
+/// Candidates for the driver of growth that are counted at a time: each gets a window of 2 s in turn.
+pub const MAX_CANDIDATES: usize = 6;
+
+/// Function with whose calls a leak grows, rarer than requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Driver {
+    /// The function.
+    pub function: Arc<str>,
+    /// Bytes per call; of goroutines those of their stacks, `None` if unknown.
+    pub bytes: Option<Interval>,
+    /// New goroutines per call, about one; `None` for a leak of the heap.
+    pub goroutines: Option<Interval>,
+    /// Calls that were counted.
+    pub calls: u64,
+}
+
 /// Numbers behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
@@ -292,6 +308,8 @@ pub struct Leak {
     /// Letters of the entries of other kinds that grow in proportion, as goroutines and the objects that they hold do: this
     /// letter, as they are one leak.
     pub in_step: Vec<char>,
+    /// Function that drives it, if one is known.
+    pub driver: Option<Driver>,
 }
 
 impl Leak {

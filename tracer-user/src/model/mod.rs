@@ -11,6 +11,7 @@ pub mod anatomy;
 mod answers;
 pub mod bucket;
 pub mod calls;
+mod candidates;
 mod cycles;
 mod diagnosis;
 pub mod estimate;
@@ -40,6 +41,7 @@ use crate::go::profile::MappedFile;
 use crate::source::limit::Group;
 use bucket::Bucket;
 use calls::CallHistory;
+use candidates::Candidates;
 use diagnosis::Diagnosis;
 use findings::Findings;
 use gc::{Gc, SECOND_NS};
@@ -94,6 +96,7 @@ pub struct Model {
     hit_cost_ns: Option<f64>,
     call_cost_ns: Option<f64>,
     calls: CallHistory,
+    candidates: Candidates,
     heap: HeapRead,
     resident: Resident,
     goroutines: Box<GoroutineState>,
@@ -218,6 +221,10 @@ impl Model {
             Event::Calls(read) => {
                 self.saw(read.at_ns);
                 self.calls.apply(read);
+            }
+            Event::CallWindow(window) => {
+                self.saw(window.to_ns);
+                self.candidates.apply(window);
             }
             Event::HitCost {
                 at_ns,

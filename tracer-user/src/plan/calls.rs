@@ -322,10 +322,57 @@ fn list(names: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// Finds the probe points of functions that may drive a growth, to be counted one at a time by [`CallsPlan::spare`].
+///
+/// `functions` are names as stacks show them; `jbe_filter` is that of the loaded programs. `None` for a function that is not
+/// linked, is inlined everywhere, has no stack check, or has one that the kind's program does not filter.
+pub fn candidates(
+    program: &Program,
+    image: &dyn StaticImage,
+    functions: &[Arc<str>],
+    (kind, jbe_filter): (Kind, u64),
+) -> Vec<Option<Vec<ProbePoint>>> {
+    // Most of some 100 000 names are excluded by their beginning, without a copy.
+    let is_wanted = &mut |symbol: &str| {
+        let head = symbol.split(['[', '%']).next().unwrap_or_default();
+        functions.iter().any(|name| name.starts_with(head)) && functions.contains(&readable(symbol))
+    };
+    let found = program.functions_where(image, is_wanted);
+    let points_of = |name: &Arc<str>| {
+        let named = found.iter().find(|named| named.name == *name)?;
+        let points = points(image, kind, name, &named.codes).ok()?;
+        let has_filter = jbe_filter & 1 << (kind as u64) != 0;
+        let is_countable = |point: &ProbePoint| {
+            // Without a check before it the flags say nothing, and the filter would read them.
+            let is_checked = !named.codes.iter().any(|code| code.start == point.vaddr);
+            is_checked && (has_filter || !point.jbe_filter)
+        };
+        (!points.is_empty() && points.iter().all(is_countable)).then_some(points)
+    };
+    functions.iter().map(points_of).collect()
+}
+
 impl CallsPlan {
-    /// Bits as of [`super::ProbePlan::jbe_filter`].
+    /// Returns the kind of call that this plan leaves free; `None` if it uses both.
+    pub fn spare(&self) -> Option<Kind> {
+        let kinds = [Kind::OtherCall, Kind::Call];
+        kinds.into_iter().find(|kind| !self.uses(*kind))
+    }
+
+    /// True if a probe of this kind belongs to the plan.
+    pub fn uses(&self, kind: Kind) -> bool {
+        self.points.iter().any(|point| point.kind == kind)
+    }
+
+    /// Leaves a kind free.
+    pub fn give_up(&mut self, kind: Kind) {
+        self.points.retain(|point| point.kind != kind);
+    }
+
+    /// Bits as of [`super::ProbePlan::jbe_filter`]; [`CallsPlan::spare`] is set.
     pub fn jbe_filter(&self) -> u64 {
-        super::jbe_filter(&self.points)
+        let spare = self.spare().map_or(0, |kind| 1 << (kind as u64));
+        super::jbe_filter(&self.points) | spare
     }
 
     /// Whether there is anything to count.

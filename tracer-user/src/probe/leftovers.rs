@@ -4,7 +4,9 @@
 //! heaptop takes one out itself, it gives up and leaves the breakpoint, which then traps for nobody. Whoever places a probe
 //! there once more and takes it out, heals it.
 
+use std::io;
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aya::programs::UProbe;
@@ -43,11 +45,24 @@ struct Point {
     address: u64,
 }
 
-/// A note on disk. Dropping it removes it: to be kept until the probes are out.
+/// A note on disk. Dropping the last clone removes it: to be kept until the probes are out.
+#[derive(Clone, Debug)]
+pub struct Noted(Arc<Mutex<OnDisk>>);
+
 #[derive(Debug)]
-pub struct Noted {
+struct OnDisk {
     dir: RunDir,
     file: String,
+    note: Note,
+}
+
+impl Point {
+    fn of(point: &ProbePoint, bias: u64) -> Self {
+        Self {
+            file_offset: point.file_offset,
+            address: point.vaddr.wrapping_add(bias),
+        }
+    }
 }
 
 impl Noted {
@@ -59,22 +74,36 @@ impl Noted {
             target: Identity::of(go.process.pid())?,
             by,
             points: points
-                .map(|point| Point {
-                    file_offset: point.file_offset,
-                    address: point.vaddr.wrapping_add(go.program.bias),
-                })
+                .map(|point| Point::of(point, go.program.bias))
                 .collect(),
         };
         let dir = RunDir::make().ok()?;
         let file = format!("{}-{}{ENDING}", note.target.pid, by.pid);
-        let _ = dir.remove(&file);
-        dir.write_new(&file, &serde_json::to_vec(&note).ok()?)
-            .ok()?;
-        Some(Self { dir, file })
+        let on_disk = OnDisk { dir, file, note };
+        on_disk.write().ok()?;
+        Some(Self(Arc::new(Mutex::new(on_disk))))
+    }
+
+    /// Adds points, before probes are placed there.
+    pub fn add<'a>(&self, go: &GoProcess, points: impl Iterator<Item = &'a ProbePoint>) {
+        let mut on_disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = points.map(|point| Point::of(point, go.program.bias));
+        on_disk.note.points.extend(new);
+        if let Err(err) = on_disk.write() {
+            log::warn!("probes are not noted: {err}");
+        }
     }
 }
 
-impl Drop for Noted {
+impl OnDisk {
+    fn write(&self) -> io::Result<()> {
+        let note = serde_json::to_vec(&self.note)?;
+        let _ = self.dir.remove(&self.file);
+        self.dir.write_new(&self.file, &note)
+    }
+}
+
+impl Drop for OnDisk {
     fn drop(&mut self) {
         let _ = self.dir.remove(&self.file);
     }

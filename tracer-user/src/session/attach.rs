@@ -162,8 +162,10 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     let symbolizer = Symbolizer::new(&go);
     let mappings = go.mapped_files();
     let mut edge = Edge::new(go, probes);
-    let calls = match CallsReader::begin(&mut edge, counted, max_cpu_fraction) {
-        Ok(calls) => calls,
+    let counts_calls = settings.per != Per::Nothing;
+    let begin = || CallsReader::begin(&mut edge, counted, max_cpu_fraction, note.clone());
+    let calls = match counts_calls.then(begin).transpose() {
+        Ok(calls) => calls.flatten(),
         Err(refusal) if settings.per == Per::Request => {
             log::warn!("no calls are counted: {refusal}");
             None

@@ -1,18 +1,21 @@
-//! The edge of calls: probes that only count, placed and taken out as their budget wants it.
+//! The edge of calls: probes that only count, placed and taken out as their budget wants it. Requests are counted here,
+//! functions that may drive a growth in [`super::candidates`].
 
 use std::sync::Arc;
 
 use tracer_ebpf::wire::N_CALLS;
 
 use super::call_windows::CallWindows;
+use super::candidates::CandidateReader;
 use super::edge::Edge;
 use crate::clock::monotonic_ns;
 use crate::event::{CallsRead, Event};
 use crate::model::gc::SECOND_NS;
-use crate::plan::Kind;
 use crate::plan::calls::CallsPlan;
+use crate::plan::{Kind, ProbePoint};
 use crate::probe::detach::{self, Detaching};
 use crate::probe::fuse::Cut;
+use crate::probe::leftovers::Noted;
 use crate::refusal::Refusal;
 use crate::source::governor::Turn;
 use crate::source::limit::Group;
@@ -36,10 +39,11 @@ pub(super) struct CallsReader {
     /// In the windows before.
     counted_ns: u64,
     counted: [u64; N_CALLS],
+    candidates: CandidateReader,
 }
 
 impl CallsReader {
-    /// Attaches the probes of `plan`; `None` where it has none. All probes of the watch together may take
+    /// Attaches the probes of `plan`; `None` without probes. All probes of the watch together may take
     /// `max_cpu_fraction` of one CPU.
     ///
     /// # Errors
@@ -48,15 +52,17 @@ impl CallsReader {
         edge: &mut Edge,
         plan: CallsPlan,
         max_cpu_fraction: f64,
+        noted: Option<Noted>,
     ) -> Result<Option<Self>, Refusal> {
-        if plan.is_empty() || edge.probes().is_none() {
+        if edge.probes().is_none() {
             return Ok(None);
         }
         edge.attach_points(&plan.points)?;
         let (now, calls) = read(edge, None);
         Ok(Some(Self {
+            candidates: CandidateReader::new(&plan, max_cpu_fraction, noted),
+            windows: CallWindows::new(max_cpu_fraction, now, hits(&plan, &calls)),
             plan,
-            windows: CallWindows::new(max_cpu_fraction, now, calls.iter().sum()),
             detaching: None,
             began_ns: now,
             told_ns: 0,
@@ -72,10 +78,53 @@ impl CallsReader {
         if let Some(probes) = edge.probes() {
             probes.hit_costs(Group::Calls, hit_ns);
         }
+        self.candidates.hit_costs(hit_ns);
     }
 
-    /// One look: the budget, and what was counted where the model has not heard of it for a while.
+    /// Counts calls of these functions too, one at a time.
+    pub(super) fn want(&mut self, edge: &Edge, functions: Vec<Arc<str>>, batch: &mut Vec<Event>) {
+        if !functions.is_empty() && self.candidates.lacks_kind() {
+            self.give_up_quieter(edge);
+        }
+        self.candidates.want(edge, functions, batch);
+    }
+
+    /// Where both kinds of probes count requests, leaves that with fewer calls to candidates: the model reports the other.
+    fn give_up_quieter(&mut self, edge: &Edge) {
+        let (now, calls) = read(edge, None);
+        if self.window.is_some() {
+            self.close_window(now, calls);
+            self.window = Some((now, calls));
+        }
+        let counted = KINDS.iter().zip(self.counted);
+        let quieter = counted.min_by_key(|(_, calls)| *calls);
+        let Some(kind) = quieter.map(|(kind, _)| *kind) else {
+            return;
+        };
+        let links = edge.probes().map(|probes| probes.take_links(&[kind]));
+        let detaching = detach::remove(links.unwrap_or_default());
+        self.plan.give_up(kind);
+        self.candidates.take_over(kind, detaching);
+    }
+
+    /// Keeps the budget, and reports the counts if the last report is old.
     pub(super) fn look(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
+        // Attaching resets the record of a cut: candidates and requests both take it before.
+        let is_cut = self.candidates.take_cut(edge, batch);
+        if !self.plan.is_empty() {
+            self.look_at_requests(edge, batch);
+        }
+        // A window of requests uses the whole limit.
+        let is_full = self.windows.is_windowed() && self.window.is_some();
+        if is_cut || is_full {
+            return;
+        }
+        let requests_per_sec = self.requests_per_sec(edge);
+        self.candidates.look(edge, requests_per_sec, batch);
+        self.take_lost(edge);
+    }
+
+    fn look_at_requests(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) {
         let is_detaching = |detaching: &Detaching| !detaching.is_done();
         if self.detaching.as_ref().is_some_and(is_detaching) {
             self.tell(monotonic_ns(), None, batch);
@@ -87,7 +136,8 @@ impl CallsReader {
             return;
         }
         let (now, calls) = read(edge, None);
-        match self.windows.look(now, calls.iter().sum()) {
+        let hits = hits(&self.plan, &calls);
+        match self.windows.look(now, hits) {
             Turn::Same => {}
             Turn::Off => self.take_out(edge, (now, calls)),
             Turn::On => match edge.attach_points(&self.plan.points) {
@@ -98,21 +148,45 @@ impl CallsReader {
                 Err(err) => {
                     // The target is ending, or replaced itself, which the loop notices; else it is tried again.
                     log::warn!("{err}");
-                    self.windows.not_placed(now, calls.iter().sum());
+                    self.windows.not_placed(now, hits);
                 }
             },
         }
         self.tell(now, Some(calls), batch);
     }
 
-    /// Takes the probes out before their time: nobody will keep the budget. What is still on its way out then.
-    pub(super) fn rest(&mut self, edge: &mut Edge) -> Option<Detaching> {
+    /// Removes the probes early, as the budget will not be kept for a while. Returns the removals that are not done.
+    pub(super) fn rest(&mut self, edge: &mut Edge, batch: &mut Vec<Event>) -> Vec<Detaching> {
+        let candidates = self.candidates.rest(edge, batch);
         self.take_cut(edge);
         let (now, calls) = read(edge, None);
         if self.windows.rest(now) {
             self.take_out(edge, (now, calls));
         }
-        self.detaching.clone()
+        self.detaching.iter().cloned().chain(candidates).collect()
+    }
+
+    /// Requests a second while all of them are counted, else 0: they cost nothing then.
+    fn requests_per_sec(&self, edge: &Edge) -> f64 {
+        if self.window.is_none() || self.windows.is_windowed() {
+            return 0.0;
+        }
+        let (now, calls) = read(edge, None);
+        let (counted_ns, counted) = self.counted_at(now, Some(calls));
+        hits(&self.plan, &counted) as f64 * SECOND_NS as f64 / counted_ns.max(1) as f64
+    }
+
+    /// Closes the window if its probes were cut while that of a candidate was placed, which resets the record of the cut.
+    fn take_lost(&mut self, edge: &Edge) {
+        let Some(probes) = edge.probes().filter(|_| self.window.is_some()) else {
+            return;
+        };
+        let is_lost = |point: &ProbePoint| probes.n_links(point.kind) == 0;
+        if self.plan.points.iter().any(is_lost) && probes.cut(Group::Calls).is_none() {
+            let (now, calls) = read(edge, None);
+            self.close_window(now, calls);
+            self.windows.cut(now);
+        }
     }
 
     /// Closes the window where the probes were removed because of their cost; `false` where they were not.
@@ -131,15 +205,18 @@ impl CallsReader {
 
     fn take_out(&mut self, edge: &mut Edge, (now, calls): (u64, [u64; N_CALLS])) {
         self.close_window(now, calls);
-        let links = edge.probes().map(|probes| probes.take_links(&KINDS));
+        let mut kinds = KINDS.to_vec();
+        kinds.retain(|kind| self.plan.uses(*kind));
+        let links = edge.probes().map(|probes| probes.take_links(&kinds));
         self.detaching = Some(detach::remove(links.unwrap_or_default()));
         self.told_ns = 0;
     }
 
-    /// What was counted in all.
-    pub(super) fn last(&self, edge: &Edge) -> Event {
+    /// All counts up to now; `None` if no requests are counted.
+    pub(super) fn last(&self, edge: &Edge) -> Option<Event> {
         let (now, calls) = read(edge, None);
-        Event::Calls(self.read_at(now, Some(calls)))
+        let counted = || Event::Calls(self.read_at(now, Some(calls)));
+        (!self.plan.is_empty()).then(counted)
     }
 
     fn close_window(&mut self, now: u64, calls: [u64; N_CALLS]) {
@@ -180,12 +257,25 @@ impl CallsReader {
         let (Some((since_ns, before)), Some(calls)) = (self.window, calls) else {
             return (self.counted_ns, self.counted);
         };
-        let in_window = |i: usize| calls[i].saturating_sub(before[i]);
+        // A kind that was given up has the calls of candidates.
+        let in_window = |i: usize| {
+            let is_own = self.plan.uses(KINDS[i]);
+            calls[i].saturating_sub(before[i]) * u64::from(is_own)
+        };
         (
             self.counted_ns + now.saturating_sub(since_ns),
             std::array::from_fn(|i| self.counted[i] + in_window(i)),
         )
     }
+}
+
+/// Hits of the functions of `plan`.
+fn hits(plan: &CallsPlan, calls: &[u64; N_CALLS]) -> u64 {
+    let calls = KINDS.iter().zip(calls);
+    calls
+        .filter(|(kind, _)| plan.uses(**kind))
+        .map(|(_, calls)| calls)
+        .sum()
 }
 
 /// The kernel's counters up to `cut` or now, and the time of now.

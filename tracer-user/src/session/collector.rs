@@ -5,6 +5,7 @@
 //! GC cycle that ended.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -46,6 +47,8 @@ pub enum Request {
     Read(ReadRequest),
     /// What a hit costs: the budget counts with it.
     HitCost(HitCost),
+    /// Count calls of these functions, which may drive the growth; none to stop.
+    Count(Vec<Arc<str>>),
     /// Follow one in 2^n of the objects.
     Thin(u32),
     /// Take out the probes whose cost follows the load, say so when they are out, and do nothing until the other side is
@@ -142,7 +145,7 @@ impl Collector {
             tokio::select! {
                 _ = exit.readable() => {
                     self.drain(&mut batch);
-                    batch.extend(self.calls.as_mut().map(|calls| calls.last(&self.edge)));
+                    batch.extend(self.calls.as_ref().and_then(|calls| calls.last(&self.edge)));
                     batch.push(Event::Exited { at_ns: monotonic_ns(), exit: end.exit(&self.edge), how: None });
                     let _ = events.send(batch).await;
                     return Ok(());
@@ -246,6 +249,11 @@ impl Collector {
             calls.trap_costs(&self.edge, cost.trap_ns);
         }
         match (request, &mut self.reader) {
+            (Request::Count(functions), _) => {
+                if let Some(calls) = &mut self.calls {
+                    calls.want(&self.edge, functions, batch);
+                }
+            }
             (Request::Rest { out, rest_ends }, _) => {
                 self.rest(batch).await;
                 // Whoever asked may have given up waiting, and then nothing is waited for.
@@ -278,8 +286,9 @@ impl Collector {
             Reader::Buckets { .. } => None,
         };
         let calls = self.calls.as_mut();
-        let calls = calls.and_then(|calls| calls.rest(&mut self.edge));
-        for detaching in [allocations, calls].into_iter().flatten() {
+        let calls = calls.map(|calls| calls.rest(&mut self.edge, batch));
+        let calls = calls.into_iter().flatten();
+        for detaching in allocations.into_iter().chain(calls) {
             while !detaching.is_done() {
                 tokio::time::sleep(REST_LOOK).await;
             }

@@ -21,6 +21,8 @@ use crate::view::words::{self, Answer, Outcome};
 
 /// Longest watch where none was asked for.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
+/// Longest wait for the driver of a leak behind the answer: rounds of windows for each of its candidates.
+const DRIVER_WAIT: Duration = Duration::from_secs(45);
 /// How often the progress changes on a terminal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Most sites in the JSON: those that grow come first.
@@ -43,6 +45,7 @@ pub async fn run(
     let deadline = Some(begun + longest);
     let mut progress = Progress::new(longest);
     let mut answer = Answer::default();
+    let mut answered = None;
     let mut timer = tokio::time::interval(PROGRESS_EVERY);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let by_signal = loop {
@@ -59,7 +62,10 @@ pub async fn run(
         }
         let model = session.model();
         if answer.holds(model.evaluations(), &model.findings()) && args.duration.is_none() {
-            break None;
+            let answered = *answered.get_or_insert_with(Instant::now);
+            if !is_driver_due(model) || answered.elapsed() >= DRIVER_WAIT {
+                break None;
+            }
         }
     };
     progress.clear();
@@ -81,6 +87,12 @@ pub async fn run(
     };
     session.end().await?;
     Ok(exit)
+}
+
+/// True while functions are counted of which one may drive a leak.
+fn is_driver_due(model: &Model) -> bool {
+    let leaks = &model.findings().leaks;
+    !model.candidates().is_empty() && leaks.iter().all(|leak| leak.driver.is_none())
 }
 
 /// The status that the findings mean.

@@ -7,6 +7,7 @@ mod attach;
 mod bucket_reader;
 mod call_windows;
 mod calls;
+mod candidates;
 pub mod collector;
 pub mod diagnose;
 mod edge;
@@ -18,6 +19,8 @@ mod marks_reader;
 pub mod screen;
 pub mod signals;
 mod stop;
+
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -66,6 +69,8 @@ pub struct Session {
     named: Option<(Interest, u64)>,
     /// How far the collector was told to thin what it follows.
     thinned: u32,
+    /// Functions that the collector was asked to count.
+    candidates: Vec<Arc<str>>,
 }
 
 /// What a detail or an export wants names for.
@@ -115,6 +120,7 @@ impl Session {
             stops: tokio::task::JoinSet::new(),
             named: None,
             thinned: 0,
+            candidates: Vec::new(),
         };
         session.apply(vec![Event::Attached(Box::new(Attached {
             target: attached.target,
@@ -180,6 +186,13 @@ impl Session {
         let thinnings = self.model.thinning();
         if thinnings > self.thinned && self.requests.try_send(Request::Thin(thinnings)).is_ok() {
             self.thinned = thinnings;
+        }
+        let candidates = self.model.candidates();
+        if candidates != self.candidates {
+            let asked = self.requests.try_send(Request::Count(candidates.to_vec()));
+            if asked.is_ok() {
+                self.candidates = candidates.to_vec();
+            }
         }
         if let Some(reads) = self.model.next_reads() {
             // A full queue means that the last one is still being answered; the model asks again.

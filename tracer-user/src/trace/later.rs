@@ -113,6 +113,7 @@ impl Past {
             Event::Attached(_)
             | Event::Probe(_)
             | Event::Births(_)
+            | Event::CallWindow(_)
             | Event::Dead { .. }
             | Event::MarksRead { .. }
             | Event::MarkBaseline { .. }

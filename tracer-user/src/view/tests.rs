@@ -415,6 +415,7 @@ fn leak() -> impl Strategy<Value = Leak> {
                 }),
                 share_objects,
                 in_step: vec!['A'],
+                driver: None,
             },
         )
 }

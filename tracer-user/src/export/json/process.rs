@@ -127,9 +127,21 @@ struct Leak<'a> {
     objects_per_min_high: Option<f64>,
     growing_per: Option<&'static str>,
     per_call: Option<PerCall<'a>>,
+    driver: Option<Driver<'a>>,
     history: Option<History>,
     in_step: &'a [char],
     text: String,
+}
+
+/// The function that drives a leak.
+#[derive(Serialize)]
+struct Driver<'a> {
+    function: &'a str,
+    bytes_per_call: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    goroutines_per_call: Option<f64>,
+    calls: u64,
 }
 
 #[derive(Serialize)]
@@ -354,9 +366,22 @@ fn leak(leak: &findings::Leak) -> Leak<'_> {
         objects_per_min_high: objects[2],
         growing_per: growing_per(evidence.grows_with),
         per_call: evidence.per_call.as_ref().map(PerCall::of),
+        driver: leak.driver.as_ref().map(driver),
         history: leak.since_start.as_ref().map(history),
         in_step: &leak.in_step,
         text: words::leak(leak),
+    }
+}
+
+fn driver(driver: &findings::Driver) -> Driver<'_> {
+    let [bytes_per_call, low, high] = ends(driver.bytes.as_ref());
+    Driver {
+        function: &driver.function,
+        bytes_per_call,
+        low,
+        high,
+        goroutines_per_call: driver.goroutines.map(|each| each.value),
+        calls: driver.calls,
     }
 }
 

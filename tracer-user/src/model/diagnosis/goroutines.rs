@@ -191,6 +191,7 @@ impl Model {
             under: Some(under),
             held: Vec::new(),
             evidence,
+            driver: None,
             since_start: None,
             share_bytes: None,
             share_objects: None,

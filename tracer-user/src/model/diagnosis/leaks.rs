@@ -150,6 +150,7 @@ impl Model {
         self.state_leaks(&mut leaks);
         let others = growing_others.into_iter().zip(given);
         leaks.extend(others.filter_map(|(other, letter)| Some(other.leak(letter?))));
+        self.find_drivers(&mut leaks);
         let mut findings = Findings {
             leaks,
             suspects: self.suspects(&by_site),
@@ -220,6 +221,7 @@ impl Model {
             share_objects: (total.objects > 0.0)
                 .then(|| (found.small.objects / total.objects).clamp(0.0, 1.0)),
             in_step: Vec::new(),
+            driver: None,
         })
     }
 

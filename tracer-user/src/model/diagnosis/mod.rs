@@ -5,6 +5,7 @@
 //! happens at looks, every 15 s of the events' own time, so that a recording replays to the same words.
 
 mod attribution;
+mod driver;
 mod explain;
 mod feed;
 mod found;

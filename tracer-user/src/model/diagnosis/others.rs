@@ -52,6 +52,7 @@ impl GrowingOther {
             share_bytes: None,
             share_objects: None,
             in_step: Vec::new(),
+            driver: None,
         }
     }
 }

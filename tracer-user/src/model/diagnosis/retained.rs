@@ -158,6 +158,11 @@ impl Retained {
         }
     }
 
+    /// Time up to which births have been judged: those that live are veterans. 0 before the first mark.
+    pub(super) fn judged_ns(&self) -> u64 {
+        self.last.map_or(0, |mark| mark.veterans_ns)
+    }
+
     /// Times of the two marks between which [`Self::net`] is the change; `None` until there are two.
     pub(super) fn span_ns(&self) -> Option<(u64, u64)> {
         let from = self.baseline()?.mark.at_ns;

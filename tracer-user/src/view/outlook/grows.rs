@@ -176,6 +176,18 @@ fn how_it_grows(leak: &Leak, columns: usize) -> String {
             room,
         )
     });
+    let driven = leak.driver.as_ref().and_then(|driver| {
+        let (amount, interval) = words::each(driver)?;
+        let function = names::shorten(&names::clean(&driver.function), 32);
+        Some(fitting(
+            [
+                format!("{amount} ({interval}) for each call of {function}"),
+                format!("{amount} for each call of {function}"),
+            ],
+            room,
+        ))
+    });
+    let per = driven.or(per);
     // A steady rate by the clock says little while the load is steady too.
     let with = (evidence.grows_with == Some(GrowsWith::Load))
         .then(|| "keeps step with the load (allocations)".to_owned());

@@ -1,7 +1,7 @@
 //! Figures as they stand in sentences: units spelled out, and no estimate without its interval.
 
 use super::super::format::{self, sentence_bytes};
-use crate::model::findings::{Interval, Kind, PerCall};
+use crate::model::findings::{Driver, Interval, Kind, PerCall};
 
 const KI: f64 = 1024.0;
 const MI: f64 = 1024.0 * KI;
@@ -154,6 +154,24 @@ pub(in crate::view) fn per_call(call: &PerCall, things: Things) -> (String, Stri
             digits(bytes.high)
         ),
     )
+}
+
+/// `+0.22 MiB` and `90 %: 0.20 to 0.24`; of goroutines `one goroutine` and `90 %: 0.95 to 1.05`.
+pub(in crate::view) fn each(driver: &Driver) -> Option<(String, String)> {
+    if let Some(goroutines) = &driver.goroutines {
+        return Some(("one goroutine".to_owned(), bounds_of_count(goroutines)));
+    }
+    let bytes = driver.bytes.as_ref()?;
+    let (unit, name) = unit(bytes.value);
+    Some((
+        format!("+{} {name}", value(bytes.value / unit)),
+        bounds(bytes, unit),
+    ))
+}
+
+/// Bounds of a count near one.
+fn bounds_of_count(count: &Interval) -> String {
+    format!("90 %: {:.2} to {:.2}", count.low, count.high)
 }
 
 /// A size that is set by people, without digits that say nothing: `8 GiB`, `512 MiB`.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::super::format;
 use super::super::names::{clean, short_location, width};
 use super::super::reading::Reading;
-use super::figures::{Things, bytes_per_min, count_per_min, plain_bytes_per_min, share};
+use super::figures::{Things, bytes_per_min, count_per_min, each, plain_bytes_per_min, share};
 use super::process::kind_words;
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::go::frame::Frame;
-use crate::model::findings::{GrowsWith, Kind, Leak, LeakSite};
+use crate::model::findings::{Driver, GrowsWith, Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
 /// Most sites of a leak that are listed; the others are counted.
@@ -236,14 +236,17 @@ fn rate(leak: &Leak) -> String {
 fn evidence(leak: &Leak) -> Vec<String> {
     let evidence = &leak.evidence;
     let mut sentences = Vec::new();
+    // The driver says more than the load that it may seem to follow.
+    let follows = || follows(evidence, Things::of(leak.kind));
+    let follows = || leak.driver.as_ref().and_then(driven).or_else(follows);
     if leak.kind == Kind::Goroutines {
-        sentences.extend(follows(evidence, Things::of(leak.kind)));
+        sentences.extend(follows());
     } else {
         match survivors(evidence) {
             Some(alive) => sentences.push(alive),
             None => sentences.push(format!("Seen: {}.", seen(evidence))),
         }
-        sentences.extend(follows(evidence, Things::of(leak.kind)));
+        sentences.extend(follows());
         sentences.extend(leak.since_start.as_ref().map(super::facts::since_start));
     }
     // Goroutines and what they hold have one letter.
@@ -256,4 +259,17 @@ fn evidence(leak: &Leak) -> Vec<String> {
         sentences.push("Its goroutines and its heap grow in step.".to_owned());
     }
     sentences
+}
+
+/// The driver: `+0.22 MiB for each call of tlsmanager.UpdateConfigs (90 %: 0.20 to 0.24; 43 calls counted).`
+pub(super) fn driven(driver: &Driver) -> Option<String> {
+    let (amount, interval) = each(driver)?;
+    let mut letters = amount.chars();
+    let first = letters.next()?.to_ascii_uppercase();
+    Some(format!(
+        "{first}{} for each call of {} ({interval}; {} calls counted).",
+        letters.as_str(),
+        clean(&driver.function),
+        format::grouped(driver.calls)
+    ))
 }

@@ -30,7 +30,7 @@ use crate::model::rows::Status;
 
 pub use end::end;
 pub(in crate::view) use facts::{size_parts, sizes, suspect_line};
-pub(in crate::view) use figures::{Things, per_call};
+pub(in crate::view) use figures::{Things, each, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
 pub use observations::observations;

@@ -3,9 +3,10 @@
 use super::super::format;
 use super::super::names::{clean, short_location};
 use super::figures::{Things, below, bytes_per_min, count_per_min, minutes, per_call, share};
+use super::leaks::driven;
 use super::prose::{list, some};
 use crate::go::frame::Frame;
-use crate::model::findings::{Evidence, Findings, GrowsWith, Kind, Missing, Verdict, Word};
+use crate::model::findings::{Evidence, Findings, GrowsWith, Kind, Leak, Missing, Verdict, Word};
 use crate::model::rows::SiteRow;
 
 /// Functions whose calls are requests: of net/http, and of gRPC.
@@ -23,14 +24,14 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
     let Some(verdict) = &row.verdict else {
         return Vec::new();
     };
-    let mut sentences = judged(verdict);
-    if let Some(via) = &row.via {
-        sentences.push(format!("Called by {}.", place(via)));
-    }
     let leak = findings
         .leaks
         .iter()
         .find(|leak| Some(leak.letter) == row.leak);
+    let mut sentences = judged(verdict, leak.and_then(driven_leak));
+    if let Some(via) = &row.via {
+        sentences.push(format!("Called by {}.", place(via)));
+    }
     if let Some(leak) = leak {
         let rate = |evidence: &Evidence| evidence.bytes_per_min.map(|rate| rate.value);
         let own = rate(&verdict.evidence).zip(rate(&leak.evidence));
@@ -52,11 +53,22 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
     sentences
 }
 
-/// A verdict and its evidence as sentences.
-fn judged(verdict: &Verdict) -> Vec<String> {
+/// The driver of a site's leak, named with the leak where that is more than the site.
+fn driven_leak(leak: &Leak) -> Option<String> {
+    let driven = driven(leak.driver.as_ref()?)?;
+    let is_whole = leak.kind == Kind::Heap && leak.sites.len() == 1;
+    Some(if is_whole {
+        driven
+    } else {
+        format!("Leak {} as a whole: {driven}", leak.letter)
+    })
+}
+
+/// A verdict and its evidence as sentences; `driven` is that of its leak.
+fn judged(verdict: &Verdict, driven: Option<String>) -> Vec<String> {
     let evidence = &verdict.evidence;
     match verdict.word {
-        Word::Growing | Word::ProbablyGrowing => growing(evidence),
+        Word::Growing | Word::ProbablyGrowing => growing(evidence, driven),
         Word::PartOfLeak => vec![format!("grows as a part of its leak ({}).", seen(evidence))],
         Word::Warming => vec![
             format!(
@@ -96,7 +108,7 @@ fn judged(verdict: &Verdict) -> Vec<String> {
     }
 }
 
-fn growing(evidence: &Evidence) -> Vec<String> {
+fn growing(evidence: &Evidence, driven: Option<String>) -> Vec<String> {
     let mut sentences = vec![match &evidence.bytes_per_min {
         Some(rate) => {
             let objects = evidence
@@ -117,7 +129,7 @@ fn growing(evidence: &Evidence) -> Vec<String> {
         ),
     }];
     sentences.extend(survivors(evidence));
-    sentences.extend(follows(evidence, Things::of(Kind::Heap)));
+    sentences.extend(driven.or_else(|| follows(evidence, Things::of(Kind::Heap))));
     sentences
 }
 

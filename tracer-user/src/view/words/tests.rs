@@ -10,9 +10,9 @@ use crate::go::goroutines::States;
 use crate::model::anatomy::{Anatomy, Moment, Parts};
 use crate::model::calls::Calls;
 use crate::model::findings::{
-    Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit, LimitKind,
-    Missing, Observation, PerCall, ProcessVerdict, RssCause, RssComparison, RssOutcome, Verdict,
-    Word,
+    Driver, Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit,
+    LimitKind, Missing, Observation, PerCall, ProcessVerdict, RssCause, RssComparison, RssOutcome,
+    Verdict, Word,
 };
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 use crate::model::rows::{
@@ -132,6 +132,7 @@ fn tyk() -> Findings {
         share_bytes: Some(interval(0.93, 0.97, 1.0)),
         share_objects: Some(0.98),
         in_step: Vec::new(),
+        driver: None,
     };
     Findings {
         process: ProcessVerdict {
@@ -552,6 +553,40 @@ fn growth_beside_the_heap_is_told_by_its_parts() {
     add("fragmentation", &with_process(growing(Kind::SpanWaste)));
     add("page cache", &with_process(growing(Kind::PageCache)));
     insta::assert_snapshot!("beside", all);
+}
+
+#[test]
+fn a_leak_with_a_driver_is_told_by_its_calls_not_by_requests() {
+    let mut findings = tyk();
+    let a_leak = &mut findings.leaks[0];
+    a_leak.driver = Some(Driver {
+        function: "tls/tlsmanager.UpdateConfigs".into(),
+        bytes: Some(mi(0.2, 0.22, 0.24)),
+        goroutines: None,
+        calls: 1_043,
+    });
+    let told = leak(a_leak);
+    let wanted = "+0.22 MiB for each call of tls/tlsmanager.UpdateConfigs \
+        (90 %: 0.20 to 0.24; 1,043 calls counted).";
+    assert!(told.contains(wanted), "{told}");
+    assert!(!told.contains("per request"), "{told}");
+    let mut of_leak = row(Word::Growing, grown(mi(1.0, 1.46, 1.9)));
+    of_leak.leak = Some('A');
+    let told = site(&of_leak, &findings).join(" ");
+    assert!(
+        told.contains(" Leak A as a whole: +0.22 MiB for each"),
+        "{told}"
+    );
+    assert!(!told.contains("per request"), "{told}");
+    let a_leak = &mut findings.leaks[0];
+    a_leak.kind = Kind::Goroutines;
+    if let Some(driver) = &mut a_leak.driver {
+        driver.goroutines = Some(interval(0.95, 1.01, 1.07));
+    }
+    let told = leak(a_leak);
+    let wanted = "One goroutine for each call of tls/tlsmanager.UpdateConfigs \
+        (90 %: 0.95 to 1.07; 1,043 calls counted).";
+    assert!(told.contains(wanted), "{told}");
 }
 
 #[test]
