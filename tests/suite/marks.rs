@@ -185,6 +185,16 @@ fn is_true_of(path: &Path, name: &str, n: usize) -> bool {
     );
     assert_eq!((swept.unknown, swept.by_marks), (0, 0), "{name}");
 
+    let ends = marks.ask("ends");
+    let ends = ends
+        .split(' ')
+        .skip(1)
+        .map(|end| end.parse().expect("a time"));
+    let mut ends: Vec<u64> = ends.collect();
+    ends.reverse();
+    assert!(!ends.is_empty(), "{name}: no cycles");
+    assert_eq!(go.gc_ends().expect("they are read"), ends, "{name}");
+
     // ReadMemStats has put all of them into the counters; printing allocates little, which only those of 1.18 count at once.
     let stats = marks.ask("stats");
     let mut stats = stats

@@ -160,7 +160,7 @@ impl Event {
     pub fn attached(target: Target) -> Self {
         Self::Attached(Box::new(Attached {
             target,
-            mappings: Vec::new(),
+            ..Attached::default()
         }))
     }
 

@@ -8,6 +8,7 @@
 //	gc      collect, and sweep all of it                                  "collected"
 //	mark    collect, and stop (SIGSTOP) before the sweep                  "marked" after SIGCONT
 //	churn   from now on allocate and collect all the time                 "churning"
+//	ends    "ends", and the ends of the last cycles, newest first, Unix nanoseconds
 //	stats   "stats <objects> <bytes>": allocated since the start, as runtime.MemStats has them
 //
 // It ends when stdin does. The argument is how many objects of each small size there are; default 64.
@@ -144,6 +145,14 @@ func main() {
 		case "churn":
 			churn()
 			fmt.Println("churning")
+		case "ends":
+			var stats debug.GCStats
+			debug.ReadGCStats(&stats)
+			fmt.Print("ends")
+			for _, end := range stats.PauseEnd {
+				fmt.Print(" ", end.UnixNano())
+			}
+			fmt.Println()
 		case "stats":
 			var stats runtime.MemStats
 			runtime.ReadMemStats(&stats)

@@ -11,6 +11,9 @@ pub struct Attached {
     pub target: Target,
     /// Executable mappings, for profiles; empty where they are unknown.
     pub mappings: Vec<MappedFile>,
+    /// Ends of the last GC cycles before the attach, at most 256, oldest first, Unix nanoseconds; empty if unknown.
+    #[serde(default)]
+    pub gc_ends_unix_ns: Vec<u64>,
 }
 
 /// The watched process.

@@ -111,6 +111,37 @@ pub fn read(
     })
 }
 
+/// Returns the ends of the last GC cycles, at most 256, oldest first, nanoseconds since 1970.
+///
+/// `memstats.pause_end` follows `memstats.pause_ns` in all releases. Empty where its newest entry is not the end of the last
+/// cycle (`memstats.last_gc_unix`), which is the same number: then the layout is another, or a cycle has just ended.
+///
+/// # Errors
+/// When the runtime's variables cannot be read: the process has ended.
+pub fn gc_ends(
+    memory: &impl Memory,
+    facts: &Facts,
+    vars: &Variables,
+) -> Result<Vec<u64>, Unreadable> {
+    let stats = &facts.mstats;
+    let gc_cycles = memory.u32(vars.numgc)?;
+    let ring = stats.pause_ns + 8 * u64::from(N_PAUSES);
+    let bytes = memory.bytes(vars.memstats.wrapping_add(ring), 8 * N_PAUSES as usize)?;
+    let last_gc_unix = memory.u64(vars.memstats.wrapping_add(stats.last_gc_unix))?;
+    let mut ends: Vec<u64> = (bytes.chunks_exact(8))
+        .map(|word| {
+            word.iter()
+                .rev()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        })
+        .collect();
+    // The next cycle overwrites the oldest entry.
+    ends.rotate_left((gc_cycles % N_PAUSES) as usize);
+    ends.drain(..N_PAUSES.saturating_sub(gc_cycles) as usize);
+    let is_sound = ends.is_sorted() && ends.last() == Some(&last_gc_unix);
+    Ok(if is_sound { ends } else { Vec::new() })
+}
+
 /// Returns the bytes of all objects ever allocated.
 ///
 /// From 1.19 on it is `gcController.totalAlloc`, which runs behind by the objects that the Ps have taken from spans that

@@ -250,6 +250,15 @@ pub enum Observation {
         /// True if none has run since the process started; false for this watch.
         since_start: bool,
     },
+    /// The GC runs less often than it did before the attach.
+    GcPace {
+        /// Median seconds between two cycles then.
+        then_s: f64,
+        /// Seconds from then to the last cycle.
+        ago_s: f64,
+        /// Median seconds between the last cycles.
+        now_s: f64,
+    },
     /// Memory outside Go grows, or rose lately; with the functions of the program that can take it.
     OutsideGo {
         /// Kind of that memory: C code or mappings.

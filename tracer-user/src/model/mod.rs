@@ -68,6 +68,8 @@ const HITS_WINDOW_NS: u64 = 5 * SECOND_NS;
 pub struct Model {
     target: Target,
     mappings: Vec<MappedFile>,
+    /// Ends of the last GC cycles before the attach, seconds after it (all negative), oldest first.
+    gc_ends_s: Vec<f64>,
     notes: VecDeque<Note>,
     notes_dropped: u64,
     now_ns: u64,
@@ -274,10 +276,15 @@ impl Model {
     }
 
     fn apply_attached(&mut self, attached: Attached) {
-        let Attached { target, mappings } = attached;
+        let Attached {
+            target,
+            mappings,
+            gc_ends_unix_ns,
+        } = attached;
         self.now_ns = target.attached_ns;
         self.target = target;
         self.mappings = mappings;
+        self.gc_ends_s = gc_ends_s(&gc_ends_unix_ns, self.target.attached_unix_ns);
     }
 
     fn use_baseline(&mut self, index: usize) {
@@ -462,6 +469,17 @@ impl Model {
     fn lost_in_kernel(&self) -> u64 {
         self.kernel.lost.iter().sum::<u64>() + self.kernel.undecodable
     }
+}
+
+/// Unix times before the attach as seconds after it.
+fn gc_ends_s(unix_ns: &[u64], attached_unix_ns: i64) -> Vec<f64> {
+    let seconds =
+        |&ns: &u64| (i128::from(ns) - i128::from(attached_unix_ns)) as f64 / SECOND_NS as f64;
+    unix_ns
+        .iter()
+        .map(seconds)
+        .filter(|&at_s| at_s < 0.0)
+        .collect()
 }
 
 /// Program counters, each once and at most `max` of them.

@@ -9,7 +9,7 @@ use super::memory::LiveMemory;
 use crate::event::CgroupRead;
 use crate::go::buckets::{self, Counts, NewBucket, ProfCycle};
 use crate::go::buildinfo::BuildInfo;
-use crate::go::memory::Memory as _;
+use crate::go::memory::{Memory as _, Unreadable};
 use crate::go::memstats::{self, HeapFigures};
 use crate::go::profile::MappedFile;
 use crate::go::program::Program;
@@ -144,6 +144,11 @@ impl GoProcess {
             .map_err(|err| self.unreadable(err))
     }
 
+    /// Ends of the last GC cycles, oldest first, Unix nanoseconds.
+    pub fn gc_ends(&self) -> Result<Vec<u64>, Unreadable> {
+        memstats::gc_ends(&self.memory(), self.program.facts, &self.program.vars)
+    }
+
     /// Refuses a program whose runtime samples nothing.
     pub fn require_sampling(&self) -> Result<(), Refusal> {
         if self.figures()?.rate_bytes != 0 {
@@ -198,7 +203,7 @@ impl GoProcess {
     }
 
     /// What to say where its memory cannot be read.
-    pub fn unreadable(&self, err: crate::go::memory::Unreadable) -> Refusal {
+    pub fn unreadable(&self, err: Unreadable) -> Refusal {
         let (name, pid) = (self.process.name(), self.process.pid());
         if self.process.is_same() {
             let what = format!("cannot read the profile of {name} (pid {pid})");

@@ -91,6 +91,8 @@ pub(super) struct Attached {
     pub(super) target: Target,
     pub(super) symbolizer: Symbolizer,
     pub(super) mappings: Vec<MappedFile>,
+    /// Ends of the last GC cycles, oldest first, Unix nanoseconds; empty if unknown.
+    pub(super) gc_ends_unix_ns: Vec<u64>,
     pub(super) armed: Option<Armed>,
     pub(super) armed_by: Option<ArmedBy>,
     pub(super) noted: Option<Noted>,
@@ -161,6 +163,10 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
     };
     let symbolizer = Symbolizer::new(&go);
     let mappings = go.mapped_files();
+    let gc_ends_unix_ns = go.gc_ends().unwrap_or_else(|err| {
+        log::warn!("the times of earlier GC cycles are unknown: {err}");
+        Vec::new()
+    });
     let mut edge = Edge::new(go, probes);
     let counts_calls = settings.per != Per::Nothing;
     let begin = || CallsReader::begin(&mut edge, counted, max_cpu_fraction, note.clone());
@@ -185,6 +191,7 @@ pub(super) fn attach(pid: u32, settings: &AttachSettings) -> Result<Attached, Re
         target,
         symbolizer,
         mappings,
+        gc_ends_unix_ns,
         armed,
         armed_by,
         noted: note,

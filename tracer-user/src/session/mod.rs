@@ -125,6 +125,7 @@ impl Session {
         session.apply(vec![Event::Attached(Box::new(Attached {
             target: attached.target,
             mappings: attached.mappings,
+            gc_ends_unix_ns: attached.gc_ends_unix_ns,
         }))]);
         session.apply(first);
         session.collector = tokio::spawn(attached.collector.run(event_sender, request_receiver));

@@ -36,6 +36,9 @@ pub fn attach_at(events: &[Event], after_ns: u64) -> Option<Vec<Event>> {
     Some(later)
 }
 
+/// GC cycles whose ends the runtime remembers.
+const MAX_GC_ENDS: usize = 256;
+
 /// State of the target and of the kernel side up to the attach.
 #[derive(Default)]
 struct Past {
@@ -56,6 +59,8 @@ struct Past {
     sites: HashMap<u64, NewBucket>,
     /// Objects tracked since the attach.
     tracked: HashSet<u64>,
+    /// Ends of GC cycles, monotonic nanoseconds, oldest first.
+    gc_ends_ns: Vec<u64>,
     truncated_stacks: u64,
     omitted: u64,
 }
@@ -74,7 +79,8 @@ impl Past {
                 self.live.remove(object);
                 self.counts.entry(*bucket).or_default().total.frees += 1;
             }
-            Event::Probe(ProbeEvent::GcMarked { .. }) => {
+            Event::Probe(ProbeEvent::GcMarked { at_ns, .. }) => {
+                self.gc_ends_ns.push(*at_ns);
                 for counts in self.counts.values_mut() {
                     counts.born_since_mark = 0;
                 }
@@ -127,6 +133,16 @@ impl Past {
     /// What the attach itself reads, at `at_ns`.
     fn first_events(&mut self, attached: &Attached, at_ns: u64) -> Vec<Event> {
         let mut attached = attached.clone();
+        let ends = self
+            .gc_ends_ns
+            .iter()
+            .map(|&at_ns| attached.target.unix_ns(at_ns));
+        let ends: Vec<u64> = ends.filter_map(|ns| u64::try_from(ns).ok()).collect();
+        attached.gc_ends_unix_ns.extend(ends);
+        let known = attached.gc_ends_unix_ns.len();
+        attached
+            .gc_ends_unix_ns
+            .drain(..known.saturating_sub(MAX_GC_ENDS));
         attached.target.attached_unix_ns = attached.target.unix_ns(at_ns);
         attached.target.attached_ns = at_ns;
         let mut events = vec![Event::Attached(Box::new(attached))];

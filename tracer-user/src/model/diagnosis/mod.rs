@@ -17,6 +17,7 @@ mod live_series;
 mod observations;
 mod origin;
 mod others;
+mod pace;
 mod partition;
 mod paths;
 mod process;
@@ -222,12 +223,13 @@ impl Model {
         let seconds = |ns: u64| ns as f64 / SECOND_NS as f64;
         let attached_ns = self.target.attached_ns;
         let last_gc = figures.and_then(|figures| self.last_gc_ns(&figures));
+        let mut gc_times_s = self.gc_ends_s.clone();
+        if gc_times_s.is_empty() {
+            gc_times_s.extend(last_gc.map(|at_ns| -seconds(attached_ns.saturating_sub(at_ns))));
+        }
         Past {
             uptime_s: self.target.uptime_ns(attached_ns).map(seconds),
-            gc_times_s: last_gc
-                .map(|at_ns| -seconds(attached_ns.saturating_sub(at_ns)))
-                .into_iter()
-                .collect(),
+            gc_times_s,
             gc_cycles: figures.map(|figures| figures.gc_cycles),
             marked_bytes: figures.map(|figures| figures.live_bytes as f64),
         }

@@ -92,7 +92,7 @@ impl Model {
                 .flatten()
                 .collect()
         });
-        let mut observations: Vec<Observation> = [self.blocked(), self.no_gc()]
+        let mut observations: Vec<Observation> = [self.blocked(), self.no_gc(), self.gc_pace()]
             .into_iter()
             .flatten()
             .collect();

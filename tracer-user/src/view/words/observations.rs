@@ -44,6 +44,16 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
                 "No GC has run since {since}: garbage stays, and finalizers wait for a GC before they free C memory."
             )
         }
+        Observation::GcPace {
+            then_s,
+            ago_s,
+            now_s,
+        } => format!(
+            "A GC cycle ran every {} {} ago, and every {} now: the live heap is larger, or the program allocates less.",
+            gap(*then_s),
+            format::duration(ns(*ago_s)),
+            gap(*now_s)
+        ),
         Observation::OutsideGo { kind, calls_out } => outside_go(*kind, calls_out),
         Observation::Threads { count, per_min } => format!(
             "{} threads, {per_min:+.0} per minute: each has a stack and runtime memory of its own. Threads are made for \
@@ -57,6 +67,21 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
             sites,
         } => peak(until_ns, (*at_ns, *rss_bytes), *goroutines, sites),
     }
+}
+
+/// Seconds between two GC cycles: `0.4 s`, `12 s`.
+fn gap(seconds: f64) -> String {
+    let decimals = usize::from(seconds < 9.95);
+    format!("{seconds:.decimals$} s")
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "seconds of a process's life"
+)]
+fn ns(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 /// Functions that can take memory outside Go, and what to try.
