@@ -256,6 +256,23 @@ fn steady_and_warming_say_how_sure_that_is() {
 }
 
 #[test]
+fn steady_does_not_call_a_change_of_many_megabytes_flat() {
+    let story = Story::after(TYK, 26);
+    for size in SIZES {
+        let text = text_of(&shown(&story, "", size, &|reading| {
+            judge(reading, Word::Steady);
+            let verdict = ProcessVerdict {
+                word: Word::Steady,
+                ..ProcessVerdict::default()
+            };
+            process(reading, verdict);
+        }));
+        assert!(text.contains("live heap +52.0 MiB"), "{text}");
+        assert!(!text.contains("live heap flat"), "{text}");
+    }
+}
+
+#[test]
 fn growth_that_is_not_the_live_heap_says_what_it_is() {
     let story = Story::after(TYK, 26);
     all_sizes("not-heap", &story, "", &|reading| {

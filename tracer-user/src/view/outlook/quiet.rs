@@ -9,15 +9,26 @@ use crate::view::screen::Role;
 use crate::view::ui_state::UiState;
 use crate::view::words::kind_words;
 
+/// Changes of the live heap up to this share of it, or [`FLAT_BYTES`], read as flat.
+const FLAT_SHARE: f64 = 0.01;
+/// See [`FLAT_SHARE`]: spans and pages move by as much.
+const FLAT_BYTES: f64 = 512.0 * 1024.0;
+
+/// True if the live heap is where it was at the baseline.
+fn is_flat(growth: f64, live_bytes: Option<u64>) -> bool {
+    let live = live_bytes.unwrap_or(0) as f64;
+    growth.abs() <= FLAT_BYTES.max(FLAT_SHARE * live)
+}
+
 /// Steady, warming, churn, idle.
 pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
     let reading = &ui.reading;
     let badge = word.word().to_uppercase();
     let room = room(columns, &badge, LIMIT_CELLS);
     let span = format::duration(reading.since_baseline_ns());
-    let change = reading
-        .live_growth()
-        .map(|growth| format!("{} in {span}", format::sentence_change(growth)));
+    let growth = reading.live_growth();
+    let change = growth.map(|growth| format!("{} in {span}", format::sentence_change(growth)));
+    let is_flat = growth.is_none_or(|growth| is_flat(growth, reading.heap.live_bytes));
     let bound = reading
         .findings
         .process
@@ -29,7 +40,7 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
     let rising = reading.findings.process.rising;
     let (text, below) = match (rising, word, change) {
         (Some(kind), ..) => (
-            format!("live heap flat; rising: {}", kind_words(kind)),
+            format!("live heap; rising: {}", kind_words(kind)),
             "whether that goes on is not known yet".to_owned(),
         ),
         (_, Word::Warming, Some(change)) => (
@@ -48,6 +59,11 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
             "much is allocated, nothing is kept".to_owned(),
             bound.clone().unwrap_or_default(),
         ),
+        // The slope is steady, but the heap is not where it was.
+        (_, _, Some(change)) if !is_flat => (
+            format!("live heap {change}"),
+            bound.clone().unwrap_or_default(),
+        ),
         (_, _, Some(change)) => (
             format!("live heap flat ({change})"),
             bound.clone().unwrap_or_default(),
@@ -64,7 +80,9 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
     } else {
         (text, below)
     };
-    let head = text.split(" (").next().unwrap_or_default().to_owned();
+    let head = [" (", " in "].map(|gap| text.split(gap).next().unwrap_or_default());
+    let head = head.into_iter().min_by_key(|head| width(head));
+    let head = head.unwrap_or_default().to_owned();
     let text = fitting([text, head], room);
     if let Some(peak) = peak(ui) {
         let space = columns.saturating_sub(text_column(&badge) + 1);
@@ -127,5 +145,19 @@ fn part_words(part: Part) -> &'static str {
         Part::Globals => "globals",
         Part::Anon => "non-Go memory",
         Part::File => "files",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heap_that_grew_by_megabytes_is_not_flat() {
+        const MIB: f64 = 1_048_576.0;
+        let live = Some(140 << 20);
+        assert!(is_flat(0.3 * MIB, live) && is_flat(-1.3 * MIB, live));
+        assert!(!is_flat(9.7 * MIB, live) && !is_flat(-9.7 * MIB, live));
+        assert!(!is_flat(9.7 * MIB, None));
     }
 }
