@@ -540,6 +540,31 @@ fn one_leak_spread_over_three_sites_is_found_by_its_sum() {
     assert_eq!(world.row("gateway/a.New", false).leak, Some('A'));
 }
 
+#[test]
+fn the_first_seconds_of_spans_have_no_rate() {
+    let stacks = vec![
+        (vec!["gateway/handle", SERVE, CONN], churns(6000.0)),
+        (vec!["gateway/set.Put", SERVE, CONN], churns(600.0)),
+    ];
+    let mut world = World::new(Source::Spans, stacks);
+    for _ in 0..9 {
+        world.run(1);
+        let second = world.second;
+        for function in ["gateway/handle", "gateway/set.Put"] {
+            let mut rows = world.model.sites(&Query {
+                by: GroupBy::Function,
+                cumulative: false,
+            });
+            rows.retain(|row| &*row.function == function);
+            let known = rows.iter().find(|row| row.rate.is_some());
+            assert!(known.is_none(), "{second} s: {known:?}");
+        }
+        let process = world.findings().process.clone();
+        assert_eq!(process.live_bytes_per_min, None, "{second} s");
+        assert_eq!(process.rss_bytes_per_min, None, "{second} s");
+    }
+}
+
 /// A leak below a framework: no frame of the main module is on the stacks, most of what the process allocates comes from one
 /// handler, and the site is a helper for what stays and for what does not.
 #[test]

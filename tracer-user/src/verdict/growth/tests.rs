@@ -134,6 +134,30 @@ fn a_leak_is_probable_and_then_sure_and_stays() {
 }
 
 #[test]
+fn growth_is_reported_with_an_interval_above_zero() {
+    for (slope, spread) in [(2.6, 1.0), (1.2, 0.5), (10.0, 4.0), (0.6, 0.2)] {
+        let heap = marks(every(12, 288), |i, t| {
+            40.0 + slope * t / 60.0 + spread * noise(i)
+        });
+        let mut judge = HeapGrowth::new(Past::default());
+        let mut marks = heap.iter().peekable();
+        let mut reported = 0;
+        for now_s in (FIRST_S..=LAST_S).step_by(EVERY_S as usize) {
+            while let Some(mark) = marks.next_if(|mark| mark.at_s <= f64::from(now_s)) {
+                judge.push_mark(*mark);
+            }
+            let found = judge.evaluate(f64::from(now_s));
+            if found.word.is_growth() {
+                reported += 1;
+                let rate = found.rate.expect("a rate").per_min;
+                assert!(rate.low > 0.0, "{slope} at {now_s}: {rate:?}");
+            }
+        }
+        assert!(reported > 0, "{slope}");
+    }
+}
+
+#[test]
 fn a_quiet_heap_is_steady_with_a_bound() {
     let heap = marks(every(12, 288), |i, _| 40.0 + noise(i) / 10.0);
     let words = words(&heap, Past::default());

@@ -269,6 +269,12 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_above_zero_does_not_read_as_if_it_held_zero() {
+        let rate = interval(0.004 * MI, 3.2 * MI, 6.5 * MI);
+        assert_eq!(bytes_per_min(&rate), "+3.20 MiB/min (90 %: 0.004 to 6.5)");
+    }
+
+    #[test]
     fn times_end_at_a_week() {
         assert_eq!(
             time(&interval(31_020.0, 32_280.0, 33_600.0)),

@@ -93,19 +93,14 @@ fn outside_go(kind: Kind, calls_out: &CallsOut) -> String {
         maps_omitted,
     } = calls_out;
     let mut text = String::from("Memory outside Go is not sampled.");
+    let mut subject = "The program";
     if kind == Kind::Cgo && !c.is_empty() {
-        let _ = write!(
-            text,
-            " The program can call C in {}.",
-            callers(c, *c_omitted)
-        );
+        let _ = write!(text, " {subject} can call C in {}.", callers(c, *c_omitted));
+        subject = "It";
     }
     if !maps.is_empty() {
-        let _ = write!(
-            text,
-            " It can map memory in {}.",
-            callers(maps, *maps_omitted)
-        );
+        let maps = callers(maps, *maps_omitted);
+        let _ = write!(text, " {subject} can map memory in {maps}.");
     }
     if maps.is_empty() && (c.is_empty() || kind == Kind::Mmap) {
         text.push_str(

@@ -7,7 +7,7 @@ use super::*;
 use crate::go::calls_out::{Caller, CallsOut};
 use crate::go::frame::Frame;
 use crate::go::goroutines::States;
-use crate::model::anatomy::{Anatomy, Moment, Parts};
+use crate::model::anatomy::{Anatomy, Moment, Part, Parts};
 use crate::model::calls::Calls;
 use crate::model::findings::{
     Driver, Evidence, Findings, GrowsWith, GrowthPart, Interval, Kind, Leak, LeakSite, Limit,
@@ -844,6 +844,10 @@ fn names_functions_that_can_take_memory_outside_go() {
         },
     );
     assert!(
+        maps.contains("The program can map memory in go.etcd.io/bbolt.mmap."),
+        "{maps}"
+    );
+    assert!(
         maps.contains("--per go.etcd.io/bbolt.mmap")
             && maps.contains("perf trace")
             && !maps.contains("call C"),
@@ -855,4 +859,70 @@ fn names_functions_that_can_take_memory_outside_go() {
             && !none.contains("--per"),
         "{none}"
     );
+}
+
+#[test]
+fn a_collecting_site_states_neither_chance_nor_a_time_for_samples() {
+    let evidence = Evidence {
+        born: 4_000,
+        died: 3_200,
+        cycles: 30,
+        minutes: 8.0,
+        missing: Some(missing(26, 0, Some(60.0))),
+        ..Evidence::default()
+    };
+    let text = site(&row(Word::Collecting, evidence), &Findings::default()).concat();
+    assert!(text.contains("26 more samples"), "{text}");
+    assert!(!text.contains("chance"), "{text}");
+    assert!(!text.contains("1m") && !text.contains("60s"), "{text}");
+}
+
+#[test]
+fn warming_states_no_time_of_years() {
+    let mut findings = tyk();
+    findings.process = ProcessVerdict {
+        word: Word::Warming,
+        ..ProcessVerdict::default()
+    };
+    let limit_of = |findings: &Findings| limit(findings).expect("a limit");
+    if let Some(limit) = &mut findings.limit {
+        limit.in_s = Some(interval(916.0 * 86_400.0, 950.0 * 86_400.0, f64::INFINITY));
+    }
+    let far = limit_of(&findings);
+    assert!(
+        far.contains("no limit is near") && !far.contains("916"),
+        "{far}"
+    );
+    if let Some(limit) = &mut findings.limit {
+        limit.room_bytes = limit.bytes / 20;
+    }
+    let close = limit_of(&findings);
+    assert!(close.contains("left") && !close.contains("916"), "{close}");
+}
+
+#[test]
+fn rules_out_no_part_while_the_growth_is_not_certain() {
+    for word in [
+        Word::ProbablyGrowing,
+        Word::Collecting,
+        Word::Warming,
+        Word::Steady,
+    ] {
+        let mut findings = tyk();
+        findings.process.word = word;
+        let lines = text(&with_witnesses(reading(findings)), 80);
+        assert!(!lines.contains("Not the cause"), "{word:?}: {lines}");
+    }
+    let lines = text(&with_witnesses(reading(tyk())), 80);
+    assert!(lines.contains("Not the cause"), "{lines}");
+    // A part that grew is not ruled out.
+    let mut grown = with_witnesses(reading(tyk()));
+    let mut anatomy = grown.anatomy.as_deref().expect("read").clone();
+    let mut parts = Part::ALL.map(|part| anatomy.now.parts.get(part));
+    parts[Part::Anon as usize] += 40 << 20;
+    anatomy.now.parts = Parts::of(parts);
+    grown.anatomy = Some(Arc::new(anatomy));
+    let lines = text(&grown, 80);
+    let ruled_out = lines.split("Not the cause:").nth(1).unwrap_or_default();
+    assert!(!ruled_out.contains("non-Go memory"), "{lines}");
 }
