@@ -33,7 +33,7 @@ const MAPPERS: [&str; 8] = [
 const COPIES_TO_GO: [&str; 3] = ["GoString", "GoStringN", "GoBytes"];
 /// C functions that only free. A function that calls no other does not let memory grow.
 const FREES: [&str; 3] = ["free", "munmap", "cfree"];
-/// Code that is searched at most: about 50 ms of CPU, once. The largest programs known have as much.
+/// Code that is searched at most: 75 ms of CPU, measured, once. The largest programs known have as much.
 const MAX_TEXT_BYTES: u64 = 128 << 20;
 /// Code that is read at a time.
 const CHUNK_BYTES: u64 = 1 << 20;

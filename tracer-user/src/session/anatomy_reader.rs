@@ -39,12 +39,13 @@ impl AnatomyReads {
         let run = move || {
             let mut n_reads = 0;
             loop {
+                // The first screen waits for the first read. This search runs once, so that it adds no rest.
+                let calls_out = (n_reads + 1 == CALLS_OUT_READ).then(|| reader.calls_out());
                 let begin = thread_cpu_ns();
                 match reader.read() {
                     Ok(mut read) => {
                         n_reads += 1;
-                        // The first read is waited for by the first screen.
-                        read.calls_out = (n_reads == CALLS_OUT_READ).then(|| reader.calls_out());
+                        read.calls_out = calls_out;
                         if send.blocking_send(Box::new(read)).is_err() {
                             return;
                         }
