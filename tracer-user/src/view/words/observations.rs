@@ -109,18 +109,24 @@ fn outside_go(kind: Kind, calls_out: &CallsOut) -> String {
     }
     let first = if kind == Kind::Cgo { c } else { maps };
     if let Some(caller) = first.first() {
+        let function = clean(&caller.function);
         let _ = write!(
             text,
-            " Next: --per {} counts its calls, so that growth for each call can be compared.",
-            clean(&caller.function)
+            " Next: --per {function} counts its calls, to compare with the growth."
         );
+        // Generic functions and escaped paths have another name as symbols.
+        if kind == Kind::Cgo && !function.contains(['[', '%', '"', '\'']) {
+            let _ = write!(
+                text,
+                " Stacks that call it: bpftrace -e 'uprobe:/proc/PID/exe:\"{function}\" {{ @[ustack] = count(); }}'."
+            );
+        }
     }
     text.push_str(match kind {
         Kind::Cgo => {
-            " To see the stacks that allocate: bpftrace -p PID -e 'uprobe:libc:malloc { @[ustack] = sum(arg0); }'. If C \
-             frees all that it allocates, its allocator may keep it: try MALLOC_ARENA_MAX=2, or jemalloc."
+            " If C frees all that it allocates, its allocator may keep it: try MALLOC_ARENA_MAX=2, or jemalloc."
         }
-        _ => " To see the stacks that map memory: perf trace -p PID -e mmap,munmap --call-graph fp.",
+        _ => " Stacks that map memory: perf trace -p PID -e mmap,munmap --call-graph fp.",
     });
     text
 }

@@ -833,6 +833,13 @@ fn names_functions_that_can_take_memory_outside_go() {
         "{c}"
     );
     assert!(
+        c.contains(
+            "--per main.parse counts its calls, to compare with the growth. Stacks that call it: bpftrace -e \
+             'uprobe:/proc/PID/exe:\"main.parse\" { @[ustack] = count(); }'."
+        ),
+        "{c}"
+    );
+    assert!(
         c.contains("--per main.parse") && c.contains("MALLOC_ARENA_MAX"),
         "{c}"
     );
