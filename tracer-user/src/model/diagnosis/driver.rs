@@ -2,8 +2,8 @@
 //!
 //! Candidates are the frames that the leak's stacks share. Each is counted in short windows. The leak's births in these windows
 //! say if it is tied to the growth: a loop that has run for hours has births without calls. Of the frames that are tied, the
-//! rarest drives the others, as all are on the same stacks; of several with its rate the innermost is named. For a function
-//! that is called as often as requests the growth is stated per request instead.
+//! rarest drives the others, as all are on the same stacks. Of several with its rate the innermost of the main module is
+//! named, else the innermost. For a function that is called as often as requests the growth is stated per request instead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,15 +119,15 @@ struct Choice {
     driver: Option<usize>,
 }
 
-/// Chooses among candidates, innermost first; `None` for one that cannot be counted.
-fn choose(candidates: &[Option<Counted>], requests_per_sec: Option<f64>) -> Choice {
+/// Chooses among candidates, innermost first. Functions of the main module come before those of libraries.
+fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
     let is_in = |counted: &Counted| {
         let is_as_frequent = counted.is_known()
             && requests_per_sec.is_some_and(|of| counted.per_sec() >= RARER_THAN_REQUESTS * of);
         !is_as_frequent && !counted.is_idle()
     };
     let left: Vec<(usize, &Counted)> = (candidates.iter().enumerate())
-        .filter_map(|(at, counted)| Some((at, counted.as_ref()?)))
+        .filter_map(|(at, candidate)| Some((at, candidate.counted.as_ref()?)))
         .filter(|(_, counted)| is_in(counted))
         .collect();
     let known = || left.iter().filter(|(_, counted)| counted.is_known());
@@ -138,12 +138,11 @@ fn choose(candidates: &[Option<Counted>], requests_per_sec: Option<f64>) -> Choi
         let low = counted.rate(f64::INFINITY).low;
         rarest.is_none_or(|rarest| !counted.is_known() || low <= SAME_RATE * rarest.high)
     };
-    let wanted: Vec<usize> = (left.iter())
-        .filter(|(_, counted)| is_rare(counted))
-        .map(|(at, _)| *at)
-        .take(MAX_CANDIDATES)
-        .collect();
-    let of = |at: &&usize| candidates[**at].as_ref();
+    let rare = left.iter().filter(|(_, counted)| is_rare(counted));
+    let mut wanted: Vec<usize> = rare.map(|(at, _)| *at).collect();
+    wanted.sort_by_key(|&at| !candidates[at].is_main);
+    wanted.truncate(MAX_CANDIDATES);
+    let of = |at: &&usize| candidates[**at].counted.as_ref();
     let is_complete = wanted
         .iter()
         .all(|at| of(&at).is_some_and(Counted::is_known));
@@ -203,6 +202,9 @@ fn per_min(per_sec: Interval) -> Interval {
 #[derive(Clone, Debug)]
 struct Candidate {
     function: Arc<str>,
+    /// True if it is of the main module.
+    is_main: bool,
+    /// `None` if it cannot be counted.
     counted: Option<Counted>,
 }
 
@@ -241,10 +243,9 @@ impl Model {
     }
 
     fn drives_heap(&self, leak: &Leak, candidates: &[Candidate]) -> (Vec<usize>, Option<Driver>) {
-        let counted: Vec<Option<Counted>> = candidates.iter().map(|of| of.counted).collect();
-        let choice = choose(&counted, self.requests_per_sec());
+        let choice = choose(candidates, self.requests_per_sec());
         let driver = choice.driver.and_then(|at| {
-            let counted = counted[at]?;
+            let counted = candidates[at].counted?;
             let rate = counted.rate(self.stands_for_s(leak));
             Some(Driver {
                 function: Arc::clone(&candidates[at].function),
@@ -309,20 +310,22 @@ impl Model {
             self.shared_path(&births)
         };
         let paths = &self.diagnosis.paths;
-        let mut functions: Vec<Arc<str>> = Vec::new();
+        let mut functions: Vec<(Arc<str>, bool)> = Vec::new();
         for label in path {
             let can_drive = paths.can_explain(label)
                 && (paths.code(label) == Code::Main || !self.diagnosis.dispatchers.contains(label));
             if let Some(frame) = paths.frame(label).filter(|_| can_drive) {
-                functions.push(Arc::clone(&frame.function));
+                functions.push((Arc::clone(&frame.function), paths.code(label) == Code::Main));
             }
         }
         if let Some(under) = leak.under.as_ref().filter(|_| functions.is_empty()) {
-            functions.push(Arc::clone(&under.function));
+            let is_main = paths.origin().is_main_module(under);
+            functions.push((Arc::clone(&under.function), is_main));
         }
-        let counted = |function: Arc<str>| Candidate {
+        let counted = |(function, is_main): (Arc<str>, bool)| Candidate {
             counted: self.counted(&function, &births),
             function,
+            is_main,
         };
         functions.into_iter().map(counted).collect()
     }
@@ -471,6 +474,19 @@ mod tests {
         }
     }
 
+    fn of_main(counted: Option<Counted>) -> Candidate {
+        Candidate {
+            function: "main.f".into(),
+            is_main: true,
+            counted,
+        }
+    }
+
+    fn choose(candidates: &[Option<Counted>], requests_per_sec: Option<f64>) -> Choice {
+        let candidates: Vec<Candidate> = candidates.iter().copied().map(of_main).collect();
+        super::choose(&candidates, requests_per_sec)
+    }
+
     fn driver(candidates: &[Option<Counted>], requests_per_sec: Option<f64>) -> Option<usize> {
         choose(candidates, requests_per_sec).driver
     }
@@ -491,6 +507,10 @@ mod tests {
     fn names_the_innermost_of_functions_that_call_each_other_once() {
         let (build, reload) = (Some(counted(18, 4.0)), Some(counted(16, 4.0)));
         assert_eq!(driver(&[build, reload], REQUESTS), Some(0));
+        let mut candidates = [build, reload].map(of_main);
+        candidates[0].is_main = false;
+        let choice = super::choose(&candidates, REQUESTS);
+        assert_eq!(choice.driver, Some(1), "libraries come last");
     }
 
     #[test]
