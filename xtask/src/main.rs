@@ -15,6 +15,7 @@ mod nightly;
 mod offsets;
 mod processes;
 mod progress;
+mod simulate;
 mod test;
 mod torture;
 mod trace;
@@ -59,6 +60,8 @@ enum Task {
     Wild(wild::Args),
     /// Ask heaptop of many small programs whether they leak, and compare with what is true
     Corpus(corpus::Args),
+    /// Count the verdicts of heaptop on simulated processes of known truth
+    Simulate(simulate::Args),
     /// Watch a process and write every event to a file
     Trace(trace::TraceArgs),
     /// Print the verdicts of a trace, evaluation by evaluation
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Torture(args) => torture::run(&args).map(succeeded),
         Task::Wild(args) => wild::run(&args).map(succeeded),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Simulate(args) => simulate::run(&args),
         Task::Trace(args) => trace::trace(&args),
         Task::Replay(args) => trace::replay(&args),
         Task::Offsets(args) => offsets::run(&args).map(succeeded),

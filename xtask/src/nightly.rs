@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
         finish(command.env(LONG, "1"))
     }),
     ("releases, builds and sources", || xtask(&["matrix"])),
+    ("verdicts on simulated processes", || xtask(&["simulate"])),
     ("torture", || xtask(&["torture", "--for", "10m"])),
     ("verdicts on programs of known truth", || {
         xtask(&["corpus", "--full"])
