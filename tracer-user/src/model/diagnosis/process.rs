@@ -174,7 +174,6 @@ impl Model {
             .resident(factor)
             .filter(|_| findings.process.word.is_growth());
         findings.process.rss_factor = factor;
-        findings.process.rss_bytes_per_min = growing;
         self.say_quiet(findings);
         let outside_go = self.outside_go(&findings.process);
         findings.observations.extend(outside_go);
@@ -187,6 +186,12 @@ impl Model {
         .filter(|(grows, _)| *grows)
         .filter_map(|(_, judged)| judged.rate.map(|rate| rate.from_s))
         .fold(0.0, f64::max);
+        let compared = (findings.process.word.is_growth())
+            .then(|| self.compare_resident(rates, factor, since_s))
+            .flatten();
+        findings.process.rss_comparison = compared;
+        findings.process.rss_bytes_per_min =
+            compared.map_or(growing, |compared| Some(compared.per_min()));
         if let Some(anatomy) = self.anatomy() {
             self.reckon(findings, anatomy, rates, since_s);
         }
@@ -196,14 +201,15 @@ impl Model {
     /// `since_s` seconds after the attach.
     fn compare_resident(
         &self,
-        anatomy: &Anatomy,
         rates: Rates,
         factor: Option<f64>,
         since_s: f64,
     ) -> Option<RssComparison> {
         let measured = interval(self.diagnosis.whole.resident_per_min(since_s)?);
         let from_ns = self.target.attached_ns.saturating_add(seconds(since_s));
-        rates.compare(factor, measured, &anatomy.history, from_ns)
+        // Without an anatomy a difference has no known cause.
+        let history = self.anatomy().map_or(&[][..], |anatomy| &anatomy.history);
+        rates.compare(factor, measured, history, from_ns)
     }
 
     /// Word and rate of the live heap; both of the whole, whatever the leaks that have names add up to.
@@ -343,7 +349,7 @@ impl Model {
             let pace = counted.resident(factor).filter(|_| grows);
             // Where GOMEMLIMIT holds, room is that of live objects, which the resident set does not show.
             let compared = (word.is_growth() && !is_limited)
-                .then(|| self.compare_resident(anatomy, counted, factor, since_s))
+                .then(|| self.compare_resident(counted, factor, since_s))
                 .flatten();
             let pace = compared.map_or(pace, |compared| Some(compared.pace()));
             let is_counted = [counted.heap, counted.stacks, counted.outside];
@@ -378,7 +384,7 @@ impl Model {
             findings.process.rss_factor = factor;
             let compared = word
                 .is_growth()
-                .then(|| self.compare_resident(anatomy, rates, factor, since_s))
+                .then(|| self.compare_resident(rates, factor, since_s))
                 .flatten();
             findings.process.rss_comparison = compared;
             findings.process.rss_bytes_per_min = match compared {

@@ -43,6 +43,7 @@ impl Rates {
     }
 
     /// Compares the rate that follows with the measured one, over the window since `from_ns` of the readings in `history`.
+    /// `None` where the measured one says nothing.
     pub(super) fn compare(
         &self,
         factor: Option<f64>,
@@ -52,6 +53,8 @@ impl Rates {
     ) -> Option<RssComparison> {
         let predicted = self.resident(factor);
         let outcome = match predicted {
+            // An interval that holds zero and the predicted rate measures nothing.
+            Some(predicted) if overlap(predicted, measured) && measured.low <= 0.0 => return None,
             Some(predicted) if overlap(predicted, measured) => RssOutcome::Agrees,
             Some(predicted) => {
                 let difference = measured.value - predicted.value;
@@ -257,6 +260,20 @@ mod tests {
         }
         let found = outcome(heap, 9.0, &beside(Part::Waste, 1.0));
         assert_eq!(found, RssOutcome::Differs(None));
+    }
+
+    #[test]
+    fn a_measured_rate_that_may_be_zero_confirms_nothing() {
+        let heap = Rates {
+            heap: Some(rate(0.4)),
+            ..Rates::default()
+        };
+        let compared = |measured| heap.compare(Some(2.0), rate(measured), &[], 0);
+        assert_eq!(compared(0.3), None);
+        let found = compared(0.9).map(|compared| compared.outcome);
+        assert_eq!(found, Some(RssOutcome::Agrees));
+        let found = compared(-2.0).map(|compared| compared.outcome);
+        assert_eq!(found, Some(RssOutcome::Differs(None)), "it falls");
     }
 
     #[test]
