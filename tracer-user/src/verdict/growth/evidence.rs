@@ -46,6 +46,8 @@ const PAST_AGREES: f64 = 10.0;
 pub(super) struct Rules {
     /// Grid of κ; see [`Noise`].
     pub(super) walks: &'static [f64],
+    /// More of it for long windows; see [`Noise`].
+    pub(super) fast_walks: &'static [f64],
     /// Units of the series that count as one MiB of live heap: carries the floors over.
     pub(super) mib: f64,
     /// Largest `p_flat` of sure growth.
@@ -62,6 +64,7 @@ impl Rules {
     pub(super) fn noise(&self) -> Noise {
         Noise {
             walks: self.walks,
+            fast_walks: self.fast_walks,
             white: WHITE_MIB * self.mib,
         }
     }

@@ -11,6 +11,7 @@ const FIRST_MARKS: usize = 3;
 /// Constants for the live heap after GC.
 static HEAP: Rules = Rules {
     walks: &[0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0],
+    fast_walks: &[10.0],
     mib: MIB,
     // 40 evaluations of one watch: ten times these gave a word in 7 to 26 % of watches of an honest heap that wanders.
     sure: 3e-4,

@@ -16,6 +16,7 @@ const COUNT_NOISES: f64 = 2.0;
 
 static GOROUTINES: Rules = Rules {
     walks: WALKS,
+    fast_walks: &[],
     mib: 25.0,
     sure: SURE,
     likely: None,
@@ -25,6 +26,7 @@ static GOROUTINES: Rules = Rules {
 
 static STACKS: Rules = Rules {
     walks: WALKS,
+    fast_walks: &[],
     mib: MIB,
     sure: SURE,
     likely: None,
@@ -34,6 +36,7 @@ static STACKS: Rules = Rules {
 
 static OUTSIDE_GO: Rules = Rules {
     walks: WALKS,
+    fast_walks: &[],
     mib: 8.0 * MIB,
     sure: SURE,
     likely: None,

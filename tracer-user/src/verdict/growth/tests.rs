@@ -99,6 +99,29 @@ fn slopes_have_the_interval_of_the_reference() {
 }
 
 #[test]
+fn a_walk_with_large_steps_beside_little_noise_seldom_grows() {
+    let mut state = 1_u64;
+    let mut step = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+    };
+    let grows = (0..400).filter(|_| {
+        let mut mib = 60.0;
+        let walk: Vec<f64> = (0..=36)
+            .map(|_| {
+                mib += 2.0 * step();
+                mib
+            })
+            .collect();
+        judged(&marks(every(10, 360), |i, _| walk[i]), 360.0).word == Word::Growing
+    });
+    // 3 in 10,000 are meant to.
+    assert_eq!(grows.count(), 0);
+}
+
+#[test]
 fn four_rare_marks_in_a_line_are_a_rate_of_five_percent() {
     let heap = [10.0, 22.9, 38.6, 57.8];
     let marks = marks([0.0, 40.0, 90.0, 150.0].into_iter(), |i, _| heap[i]);
