@@ -20,26 +20,35 @@ const LEAST_MIB: f64 = 2.0;
 /// drawn mean.
 const PACE_S: f64 = 150.0;
 const DAY_S: f64 = 86_400.0;
-/// Rise over the watch that makes a morning, as a part of the heap: the least growth that heaptop reports.
-const MORNING: f64 = 0.01;
+/// GC cycles in the period of a saw-tooth from which on the marks show its shape.
+const CYCLES_IN_TOOTH: f64 = 2.5;
+/// Least growth that heaptop reports, as a part of the heap: less is no rise.
+const LEAST_GROWTH: f64 = 0.01;
+/// The same in MiB.
+const LEAST_GROWTH_MIB: f64 = 0.25;
+/// Time constants in which a cache that fills ever slower reaches 95 % of its bound.
+const CURVE: f64 = 3.0;
 
 /// Kind of a simulated process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Kind {
     /// Constant heap with white noise
     Flat,
-    /// Cache that fills and is flushed, with periods of 6 to 60 s: the earliest word comes after 60 s
+    /// Cache that fills and is flushed, with periods of 6 to 60 s (the earliest word comes after 60 s) and at least 2.5 GC
+    /// cycles in each
     SawTooth,
     /// Noise with a correlation time of 5 to 60 s and a deviation of 0.5 to 3 % of the heap
     Correlated,
     /// Steps of 10 to 50 % up, and back 20 to 200 s later
     StepsBack,
-    /// Cache that reaches its bound between 2 min before and 3 min after the attach
+    /// Cache that reaches its bound, or 95 % of it, between 2 min before and 3 min after the attach
     Cache,
     /// Wave of a day, with the load, at hours in which the heap rises by at most 1 % in the watch
     DayNight,
     /// Load that changes once by a factor of 1.3 to 3, up or down, at once or in up to 5 min
     LoadChange,
+    /// Cache that fills and is flushed, with periods of 6 to 60 s and fewer GC cycles in each: the marks show slower waves
+    AliasedTooth,
     /// Random walk of 0.3 to 2 % of the heap in a minute
     RandomWalk,
     /// Noise with a correlation time of 2 to 30 min and a deviation of 1 to 6 % of the heap
@@ -90,7 +99,9 @@ impl Kind {
             | Self::StepsBack
             | Self::Cache
             | Self::DayNight => Class::Level,
-            Self::LoadChange | Self::RandomWalk | Self::Wander => Class::Moving,
+            Self::LoadChange | Self::AliasedTooth | Self::RandomWalk | Self::Wander => {
+                Class::Moving
+            }
             Self::Morning | Self::LongTooth => Class::Rising,
             Self::Leak05
             | Self::Leak2
@@ -143,7 +154,11 @@ impl Heap {
     /// Draws a process of this kind.
     pub(crate) fn draw(kind: Kind, random: &mut Random) -> Self {
         let base = random.log_uniform(5.0, 400.0);
-        let gap_s = random.log_uniform(1.0, 60.0);
+        let gap_s = match kind {
+            Kind::SawTooth => random.log_uniform(1.0, 60.0 / CYCLES_IN_TOOTH),
+            Kind::AliasedTooth => random.log_uniform(6.0 / CYCLES_IN_TOOTH, 60.0),
+            _ => random.log_uniform(1.0, 60.0),
+        };
         let uptime_s = random.pick(&[180.0, 1_200.0, 20_000.0]);
         let noise_mib = if kind.class() == Class::Leak {
             random.pick(&[0.1, 0.4, 0.7])
@@ -156,7 +171,7 @@ impl Heap {
             WATCH_S
         };
         let seconds = Seconds(BEFORE_S + length + 1);
-        let Path { live, load, truth } = Path::draw(kind, base, seconds, random);
+        let Path { live, load, truth } = Path::draw(kind, base, gap_s, seconds, random);
         let live_mib: Vec<f64> = live.into_iter().map(|mib| mib.max(LEAST_MIB)).collect();
         let mut heap = Self {
             live_mib,
@@ -187,6 +202,11 @@ impl Heap {
     pub(crate) fn alloc_at(&self, at_s: f64) -> f64 {
         self.alloc_mib_per_s * value_at(&self.load, at_s)
     }
+}
+
+/// Least growth in MiB that heaptop reports of a heap.
+fn least_growth(live_mib: f64) -> f64 {
+    (LEAST_GROWTH * live_mib).max(LEAST_GROWTH_MIB)
 }
 
 /// Value of a path at a time, between two seconds in proportion.
@@ -228,10 +248,17 @@ struct Path {
 }
 
 impl Path {
-    fn draw(kind: Kind, base: f64, seconds: Seconds, random: &mut Random) -> Self {
+    fn draw(kind: Kind, base: f64, gap_s: f64, seconds: Seconds, random: &mut Random) -> Self {
         match kind {
             Kind::Flat => Self::level(seconds.map(|_| base)),
-            Kind::SawTooth => Self::saw_tooth(base, (6.0, 60.0), seconds, random),
+            Kind::SawTooth => {
+                let shortest_s = (CYCLES_IN_TOOTH * gap_s).max(6.0);
+                Self::saw_tooth(base, (shortest_s, 60.0), seconds, random)
+            }
+            Kind::AliasedTooth => {
+                let longest_s = (CYCLES_IN_TOOTH * gap_s).min(60.0);
+                Self::saw_tooth(base, (6.0, longest_s), seconds, random)
+            }
             Kind::LongTooth => Self::saw_tooth(base, (60.0, 900.0), seconds, random),
             Kind::Correlated => {
                 let deviation = base * random.uniform(0.005, 0.03);
@@ -321,7 +348,7 @@ impl Path {
             let swing = random.uniform(0.2, 0.6);
             let phase = random.uniform(0.0, 1.0);
             let load = seconds.map(|at_s| 1.0 + swing * (TAU * (at_s / DAY_S + phase)).sin());
-            let rises = load[load.len() - 1] > (1.0 + MORNING) * load[BEFORE_S];
+            let rises = load[load.len() - 1] > (1.0 + LEAST_GROWTH) * load[BEFORE_S];
             if rises == (kind == Kind::Morning) {
                 return Self {
                     live: load.iter().map(|load| base * load).collect(),
@@ -338,19 +365,24 @@ impl Path {
         let full_s = random.uniform(-120.0, 180.0);
         let takes_s = random.log_uniform(30.0, 600.0);
         let is_linear = random.coin();
+        // The rise since the attach is still reported for a while when less than its least is left.
+        let end = 0.5 * least_growth(base + full);
         let filled = |at_s: f64| {
             let part = 1.0 + (at_s - full_s) / takes_s;
             if is_linear {
                 part.clamp(0.0, 1.0)
             } else {
-                // 95 % of it at `full_s`.
-                1.0 - (-3.0 * part.max(0.0)).exp()
+                1.0 - (-CURVE * part.max(0.0)).exp()
             }
         };
         Self {
             truth: Truth {
                 mib_per_min: None,
-                rises_until_s: full_s,
+                rises_until_s: if is_linear {
+                    full_s
+                } else {
+                    full_s + takes_s * ((full / end).ln() / CURVE - 1.0)
+                },
             },
             ..Self::level(seconds.map(|at_s| base + full * filled(at_s)))
         }
@@ -441,7 +473,7 @@ mod tests {
     fn caches_are_full_when_the_truth_says_so() {
         for heap in drawn(Kind::Cache) {
             let left = heap.live_at(600.0) - heap.live_at(heap.truth.rises_until_s.max(0.0));
-            assert!(left <= 0.05 * heap.live_at(600.0), "{left}");
+            assert!(left <= 1.01 * least_growth(heap.live_at(600.0)), "{left}");
         }
     }
 

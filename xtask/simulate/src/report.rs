@@ -72,7 +72,11 @@ fn rows(watches: &[Watch]) -> Vec<Row<'_>> {
         if kind.class() != Class::Leak {
             rows.push(Row {
                 kind,
-                gaps: "1–60 s",
+                gaps: match kind {
+                    Kind::SawTooth => "1–24 s",
+                    Kind::AliasedTooth => "2.4–60 s",
+                    _ => "1–60 s",
+                },
                 watches: of_kind,
             });
             continue;
