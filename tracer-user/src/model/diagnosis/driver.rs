@@ -19,6 +19,9 @@ use crate::model::rows::Liveness;
 const LEAST_SHARE: f64 = 0.8;
 /// Calls below which a rate is not known: chance alone moves 8 of them by 60 % in 90 of 100 cases.
 const LEAST_CALLS: u64 = 8;
+/// Calls from which on the rates of candidates are compared: a rare function gets one each few seconds, and once all have
+/// these the likeliest driver is counted alone.
+const FEW_CALLS: u64 = 3;
 /// Births in the windows of a function below which it is not tied to the leak.
 const LEAST_BIRTHS: u64 = 5;
 /// Births without a call from which on a function is not tied to the leak, and least share of its births.
@@ -58,6 +61,9 @@ impl Births {
 struct Counted {
     calls: u64,
     seconds: f64,
+    /// Number of windows, and the sum of their squared calls by their seconds.
+    windows: u64,
+    calls2_per_sec: f64,
     /// Births in its windows, and those in windows without a call.
     births: Births,
     idle: Births,
@@ -75,15 +81,38 @@ impl Counted {
         self.calls >= LEAST_CALLS
     }
 
+    fn is_comparable(&self) -> bool {
+        self.calls >= FEW_CALLS
+    }
+
     /// True if births come without calls: it is a loop, or its calls on these stacks are inlined.
     fn is_idle(&self) -> bool {
         self.idle.samples >= IDLE_BIRTHS && self.idle.bytes > IDLE_SHARE * self.births.bytes
     }
 
+    /// Variance of the calls of its windows by that of chance, at least 1: load comes in waves.
+    fn dispersion(&self) -> f64 {
+        let calls = self.calls as f64;
+        let free = self.windows.saturating_sub(1) as f64;
+        if free == 0.0 || calls == 0.0 {
+            return 1.0;
+        }
+        ((self.calls2_per_sec / self.per_sec() - calls) / free).max(1.0)
+    }
+
+    /// Adds the windows of a function with the same rate.
+    fn pool(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.seconds += other.seconds;
+        self.windows += other.windows;
+        self.calls2_per_sec += other.calls2_per_sec;
+    }
+
     /// Calls a second with the error of a count. `all_s` is the time that they stand for: calls counted in it have no error.
     fn rate(&self, all_s: f64) -> Interval {
         let unseen = (1.0 - self.seconds / all_s.max(self.seconds)).max(0.0);
-        let error = Z_90 * (self.calls as f64 * unseen).sqrt() / self.seconds.max(1e-9);
+        let variance = self.calls as f64 * unseen * self.dispersion();
+        let error = Z_90 * variance.sqrt() / self.seconds.max(1e-9);
         let value = self.per_sec();
         Interval {
             value,
@@ -130,13 +159,13 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
         .filter_map(|(at, candidate)| Some((at, candidate.counted.as_ref()?)))
         .filter(|(_, counted)| is_in(counted))
         .collect();
-    let known = || left.iter().filter(|(_, counted)| counted.is_known());
-    let rarest = known()
+    let rarest = (left.iter())
+        .filter(|(_, counted)| counted.is_comparable())
         .map(|(_, counted)| counted.rate(f64::INFINITY))
         .min_by(|a, b| a.value.total_cmp(&b.value));
     let is_rare = |counted: &Counted| {
         let low = counted.rate(f64::INFINITY).low;
-        rarest.is_none_or(|rarest| !counted.is_known() || low <= SAME_RATE * rarest.high)
+        rarest.is_none_or(|rarest| !counted.is_comparable() || low <= SAME_RATE * rarest.high)
     };
     let rare = left.iter().filter(|(_, counted)| is_rare(counted));
     let mut wanted: Vec<usize> = rare.map(|(at, _)| *at).collect();
@@ -145,7 +174,7 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
     let of = |at: &&usize| candidates[**at].counted.as_ref();
     let is_complete = wanted
         .iter()
-        .all(|at| of(&at).is_some_and(Counted::is_known));
+        .all(|at| of(&at).is_some_and(Counted::is_comparable));
     let is_driver = |at: &&usize| {
         let is_rarest = |counted: &Counted| {
             rarest.is_some_and(|rarest| counted.per_sec() <= SAME_RATE * rarest.value)
@@ -154,9 +183,11 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
     };
     let driver = wanted.iter().find(is_driver).filter(|_| is_complete);
     match driver {
-        Some(&driver) => Choice {
-            wanted: vec![driver],
-            driver: Some(driver),
+        Some(driver) => Choice {
+            wanted: vec![*driver],
+            driver: of(&driver)
+                .is_some_and(Counted::is_known)
+                .then_some(*driver),
         },
         None => Choice {
             wanted,
@@ -257,7 +288,8 @@ impl Model {
         (choice.wanted, driver.filter(|of| of.bytes.is_some()))
     }
 
-    /// Names the function that is called once for each goroutine: births of goroutines are not known.
+    /// Names the innermost function that is called once for each goroutine: births of goroutines are not known. Functions of
+    /// one rate share their windows, so that waves of the load do not change the name.
     fn drives_goroutines(
         &self,
         leak: &Leak,
@@ -265,7 +297,19 @@ impl Model {
     ) -> (Vec<usize>, Option<Driver>) {
         let requests_per_sec = self.requests_per_sec();
         let driver = candidates.iter().enumerate().find_map(|(at, candidate)| {
-            let counted = candidate.counted.filter(Counted::is_known)?;
+            let own = candidate.counted.filter(Counted::is_known)?;
+            let is_same = |of: &&Counted| {
+                let (a, b) = (of.per_sec(), own.per_sec());
+                of.is_known() && a.max(b) <= SAME_RATE * a.min(b)
+            };
+            let mut counted = Counted::default();
+            for same in candidates
+                .iter()
+                .filter_map(|of| of.counted.as_ref())
+                .filter(is_same)
+            {
+                counted.pool(same);
+            }
             let is_request =
                 requests_per_sec.is_some_and(|of| counted.per_sec() >= RARER_THAN_REQUESTS * of);
             let rate = counted.rate(self.stands_for_s(leak));
@@ -277,7 +321,7 @@ impl Model {
                     .bytes_per_min
                     .and_then(|of| divide(of, per_min(rate))),
                 goroutines: Some(each),
-                calls: counted.calls,
+                calls: own.calls,
             };
             (!is_request).then_some((at, driver))
         });
@@ -419,9 +463,12 @@ impl Model {
         let judged_ns = self.diagnosis.retained.judged_ns();
         let mut counted = Counted::default();
         for window in self.candidates.windows(function)? {
+            let length_ns = window.to_ns.saturating_sub(window.from_ns);
+            let seconds = length_ns as f64 / SECOND_NS as f64;
             counted.calls += window.calls;
-            counted.seconds +=
-                window.to_ns.saturating_sub(window.from_ns) as f64 / SECOND_NS as f64;
+            counted.seconds += seconds;
+            counted.windows += 1;
+            counted.calls2_per_sec += (window.calls as f64).powi(2) / seconds.max(1e-9);
             let is_judged = window.to_ns <= judged_ns;
             if is_judged {
                 counted.calls_of_kept += window.calls;
@@ -456,6 +503,8 @@ mod tests {
         Counted {
             calls,
             seconds,
+            windows: 1,
+            calls2_per_sec: (calls as f64).powi(2) / seconds,
             births,
             idle: Births::default(),
             kept: births,
@@ -516,11 +565,17 @@ mod tests {
     #[test]
     fn waits_for_a_function_with_few_calls_and_keeps_counting_it() {
         let check = Some(counted(160, 4.0));
-        for few in [counted(LEAST_CALLS - 1, 4.0), idle(IDLE_BIRTHS - 1, 4.0)] {
+        for few in [counted(FEW_CALLS - 1, 4.0), idle(IDLE_BIRTHS - 1, 4.0)] {
             let choice = choose(&[check, Some(few)], REQUESTS);
             assert_eq!(choice.driver, None, "{few:?}");
             assert!(choice.wanted.contains(&1), "{choice:?}");
         }
+        let rare = [Some(counted(4, 12.0)), Some(counted(3, 12.0))];
+        let likeliest = Choice {
+            wanted: vec![1],
+            driver: None,
+        };
+        assert_eq!(choose(&rare, REQUESTS), likeliest, "8 calls are needed");
         let nothing_yet = choose(&[Some(Counted::default()); 9], None);
         assert_eq!(nothing_yet.wanted, [0, 1, 2, 3, 4, 5]);
     }
@@ -537,7 +592,7 @@ mod tests {
     fn stops_counting_what_is_called_more_often() {
         let candidates = [
             Some(counted(800, 4.0)),
-            Some(counted(7, 4.0)),
+            Some(counted(FEW_CALLS - 1, 4.0)),
             Some(counted(40, 4.0)),
         ];
         assert_eq!(choose(&candidates, REQUESTS).wanted, [1, 2]);
@@ -563,6 +618,25 @@ mod tests {
         assert_eq!(bytes_per_call(&few, None, calls), None);
         let wide = Some(interval(1e7, 48e6, 86e6));
         assert_eq!(bytes_per_call(&counted, wide, calls), None);
+    }
+
+    #[test]
+    fn waves_widen_the_error_of_a_rate() {
+        let even = Counted {
+            windows: 2,
+            calls2_per_sec: 2.0 * 100.0 * 100.0 / 2.0,
+            ..counted(200, 4.0)
+        };
+        let waves = Counted {
+            calls2_per_sec: 50.0 * 50.0 / 2.0 + 150.0 * 150.0 / 2.0,
+            ..even
+        };
+        let width = |of: Counted| {
+            let rate = of.rate(f64::INFINITY);
+            rate.high - rate.low
+        };
+        assert!((width(even) - 2.0 * Z_90 * 200_f64.sqrt() / 4.0).abs() < 1e-9);
+        assert!(width(waves) > 5.0 * width(even));
     }
 
     #[test]
