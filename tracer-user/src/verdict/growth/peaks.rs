@@ -23,6 +23,7 @@ const MIN_SPAN_S: f64 = 75.0;
 /// threads are behind.
 const NOISE: Noise = Noise {
     walks: &[0.0, 0.001, 0.01, 0.1, 1.0, 10.0],
+    fast_walks: &[],
     white: 0.1 * 1_048_576.0,
 };
 
