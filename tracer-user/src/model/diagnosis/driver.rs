@@ -24,8 +24,9 @@ const LEAST_CALLS: u64 = 8;
 const FEW_CALLS: u64 = 3;
 /// Births in the windows of a function below which it is not tied to the leak.
 const LEAST_BIRTHS: u64 = 5;
-/// Births without a call from which on a function is not tied to the leak, and least share of its births.
-const IDLE_BIRTHS: u64 = 3;
+/// Windows with births but without a call from which on a function is not tied to the leak, and least share of its births
+/// in them. A call that began before a window makes one of them.
+const IDLE_WINDOWS: u64 = 3;
 const IDLE_SHARE: f64 = 0.2;
 /// A function that is called at this share of the requests or more is called in proportion with them.
 const RARER_THAN_REQUESTS: f64 = 0.8;
@@ -67,6 +68,7 @@ struct Counted {
     /// Births in its windows, and those in windows without a call.
     births: Births,
     idle: Births,
+    idle_windows: u64,
     /// Births that outlived two GC cycles, and calls in the windows that are old enough for that.
     kept: Births,
     calls_of_kept: u64,
@@ -87,7 +89,7 @@ impl Counted {
 
     /// True if births come without calls: it is a loop, or its calls on these stacks are inlined.
     fn is_idle(&self) -> bool {
-        self.idle.samples >= IDLE_BIRTHS && self.idle.bytes > IDLE_SHARE * self.births.bytes
+        self.idle_windows >= IDLE_WINDOWS && self.idle.bytes > IDLE_SHARE * self.births.bytes
     }
 
     /// Variance of the calls of its windows by that of chance, at least 1: load comes in waves.
@@ -475,7 +477,9 @@ impl Model {
             }
             let before = |at_ns: u64| births.partition_point(|birth| birth.at_ns < at_ns);
             let range = before(window.from_ns)..before(window.to_ns);
-            for birth in births.get(range).unwrap_or_default() {
+            let in_window = births.get(range).unwrap_or_default();
+            counted.idle_windows += u64::from(window.calls == 0 && !in_window.is_empty());
+            for birth in in_window {
                 counted.births.add(birth.bytes);
                 if window.calls == 0 {
                     counted.idle.add(birth.bytes);
@@ -507,6 +511,7 @@ mod tests {
             calls2_per_sec: (calls as f64).powi(2) / seconds,
             births,
             idle: Births::default(),
+            idle_windows: 0,
             kept: births,
             calls_of_kept: calls,
         }
@@ -519,6 +524,7 @@ mod tests {
             seconds,
             births,
             idle: births,
+            idle_windows: samples,
             ..Counted::default()
         }
     }
@@ -565,7 +571,7 @@ mod tests {
     #[test]
     fn waits_for_a_function_with_few_calls_and_keeps_counting_it() {
         let check = Some(counted(160, 4.0));
-        for few in [counted(FEW_CALLS - 1, 4.0), idle(IDLE_BIRTHS - 1, 4.0)] {
+        for few in [counted(FEW_CALLS - 1, 4.0), idle(IDLE_WINDOWS - 1, 4.0)] {
             let choice = choose(&[check, Some(few)], REQUESTS);
             assert_eq!(choice.driver, None, "{few:?}");
             assert!(choice.wanted.contains(&1), "{choice:?}");
