@@ -14,22 +14,31 @@ const LONGER: f64 = 2.0;
 /// Gaps from this length on are made by the runtime's own timer (`forcegcperiod`), not by allocation.
 const FORCED_S: f64 = 115.0;
 
-/// Compares the first gaps between these times with the last ones; `None` for too few, or if they are no longer now.
-fn pace(ends_s: &[f64]) -> Option<Observation> {
-    if ends_s.len() <= 2 * GAPS {
+/// Time between the ends of two GC cycles.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    /// Its end, seconds after the attach.
+    end_s: f64,
+    /// Its length; where cycles in between were not seen, divided by their number.
+    length_s: f64,
+}
+
+/// Compares the first of these gaps with the last ones; `None` for too few, or if they are no longer now.
+fn pace(gaps: &[Gap]) -> Option<Observation> {
+    if gaps.len() < 2 * GAPS {
         return None;
     }
-    let median = |ends: &[f64]| {
-        let mut gaps: Vec<f64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        gaps.sort_by(f64::total_cmp);
-        f64::midpoint(gaps[(gaps.len() - 1) / 2], gaps[gaps.len() / 2])
+    let median = |gaps: &[Gap]| {
+        let mut lengths: Vec<f64> = gaps.iter().map(|gap| gap.length_s).collect();
+        lengths.sort_by(f64::total_cmp);
+        f64::midpoint(lengths[(lengths.len() - 1) / 2], lengths[lengths.len() / 2])
     };
-    let (first, last) = (&ends_s[..=GAPS], &ends_s[ends_s.len() - 1 - GAPS..]);
+    let (first, last) = (&gaps[..GAPS], &gaps[gaps.len() - GAPS..]);
     let (then_s, now_s) = (median(first), median(last));
     let is_longer = then_s > 0.0 && now_s >= LONGER * then_s && now_s < FORCED_S;
     is_longer.then(|| Observation::GcPace {
         then_s,
-        ago_s: last[GAPS] - first[GAPS / 2],
+        ago_s: last[GAPS - 1].end_s - first[GAPS / 2].end_s,
         now_s,
     })
 }
@@ -38,14 +47,19 @@ impl Model {
     /// States that the GC runs less often than it did before the attach.
     pub(super) fn gc_pace(&self) -> Option<Observation> {
         let attached_ns = self.target.attached_ns;
-        let in_watch = self
-            .gc
-            .cycles()
-            .iter()
-            .map(|cycle| cycle.at_ns.saturating_sub(attached_ns) as f64 / SECOND_NS as f64);
-        let before = &self.gc_ends_s;
-        let ends_s: Vec<f64> = before.iter().copied().chain(in_watch).collect();
-        pace(&ends_s).filter(|_| before.len() > GAPS)
+        let seconds = |at_ns: u64| at_ns.saturating_sub(attached_ns) as f64 / SECOND_NS as f64;
+        let before = self.gc_ends_s.windows(2).map(|ends| Gap {
+            end_s: ends[1],
+            length_s: ends[1] - ends[0],
+        });
+        let cycles = self.gc.cycles();
+        let in_watch = cycles.iter().zip(cycles.iter().skip(1)).map(|(a, b)| Gap {
+            end_s: seconds(b.at_ns),
+            length_s: (seconds(b.at_ns) - seconds(a.at_ns))
+                / f64::from(b.number.wrapping_sub(a.number).max(1)),
+        });
+        let gaps: Vec<Gap> = before.chain(in_watch).collect();
+        pace(&gaps).filter(|_| self.gc_ends_s.len() > GAPS)
     }
 }
 
@@ -55,19 +69,22 @@ mod tests {
 
     #[test]
     fn medians_of_the_first_and_last_gaps_are_compared() {
-        let mut ends_s = vec![0.0];
-        for i in 0..100 {
-            let gap = if i < 40 { 2.0 } else { 10.0 };
-            ends_s.push(ends_s[i] + gap);
-        }
-        ends_s[3] += 0.5;
+        let mut end_s = -700.0;
+        let mut gaps: Vec<Gap> = (0..100)
+            .map(|i| {
+                let length_s = if i < 40 { 2.0 } else { 10.0 };
+                end_s += length_s;
+                Gap { end_s, length_s }
+            })
+            .collect();
+        gaps[3].length_s = 9.0;
         let expected = Observation::GcPace {
             then_s: 2.0,
-            ago_s: 672.0,
+            ago_s: 670.0,
             now_s: 10.0,
         };
-        assert_eq!(pace(&ends_s), Some(expected));
-        assert_eq!(pace(&ends_s[60..]), None, "it keeps its pace");
-        assert_eq!(pace(&ends_s[..2 * GAPS]), None, "too few");
+        assert_eq!(pace(&gaps), Some(expected));
+        assert_eq!(pace(&gaps[60..]), None, "it keeps its pace");
+        assert_eq!(pace(&gaps[..2 * GAPS - 1]), None, "too few");
     }
 }

@@ -69,8 +69,11 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
     }
 }
 
-/// Seconds between two GC cycles: `0.4 s`, `12 s`.
+/// Seconds between two GC cycles: `30 ms`, `0.4 s`, `12 s`.
 fn gap(seconds: f64) -> String {
+    if seconds < 0.095 {
+        return format!("{:.0} ms", 1e3 * seconds);
+    }
     let decimals = usize::from(seconds < 9.95);
     format!("{seconds:.decimals$} s")
 }
