@@ -4,7 +4,7 @@
 //! lost records; sources other than the sampler. The first read finds no bucket, so the word of the process comes from
 //! its series alone.
 
-use heaptop::event::{AnatomyRead, BucketsRead, Event, HeapRead, ProbeEvent, Target};
+use heaptop::event::{AnatomyRead, Attached, BucketsRead, Event, HeapRead, ProbeEvent, Target};
 use heaptop::go::buckets::ProfCycle;
 use heaptop::go::memstats::HeapFigures;
 
@@ -28,6 +28,8 @@ const ANATOMY_S: usize = 5;
 const OUTSIDE_MIB: (f64, f64) = (14.0, 0.05);
 /// Resident memory of the executable.
 const FILE_MIB: f64 = 9.0;
+/// GC cycles whose ends the runtime remembers.
+const MAX_GC_ENDS: usize = 256;
 /// Monotonic time of the attach: later than any uptime.
 const ATTACHED_NS: u64 = 100_000_000_000_000;
 const ATTACHED_UNIX_NS: i64 = 1_800_000_000_000_000_000;
@@ -83,11 +85,11 @@ impl Allocation {
     }
 }
 
-/// Cycles of a process, the last one before the attach first.
+/// Cycles of a process, from [`BEFORE_S`] before the attach on; one at least is before it.
 fn marks(heap: &Heap, allocation: &Allocation, random: &mut Random) -> Vec<Mark> {
     let marking_s = (MARKING * heap.gap_s).clamp(MARKING_S.0, MARKING_S.1);
     let mut marks = Vec::new();
-    let mut at_s = -heap.gap_s * random.uniform(0.05, 1.0);
+    let mut at_s = heap.gap_s * random.uniform(0.05, 0.95) - (BEFORE_S as f64).min(heap.uptime_s);
     while at_s < heap.watch_s() as f64 {
         let live = heap.live_at(at_s);
         let allocated_mib = allocation.at(at_s);
@@ -109,7 +111,10 @@ fn marks(heap: &Heap, allocation: &Allocation, random: &mut Random) -> Vec<Mark>
 /// Draws the events of a watch, in order of time.
 pub(crate) fn events(heap: &Heap, random: &mut Random) -> Vec<Event> {
     let allocation = Allocation::draw(heap, random);
-    let marks = marks(heap, &allocation, random);
+    let all_marks = marks(heap, &allocation, random);
+    let n_before = all_marks.partition_point(|mark| mark.at_s < 0.0);
+    // The last one before the attach is the first.
+    let (before, marks) = (&all_marks[..n_before], &all_marks[n_before - 1..]);
     let cycles_before = heap.uptime_s / heap.gap_s;
     let allocated_before_mib = heap.alloc_mib_per_s * heap.uptime_s;
     let cycle =
@@ -137,14 +142,22 @@ pub(crate) fn events(heap: &Heap, random: &mut Random) -> Vec<Event> {
         })
     };
     let mut events = vec![
-        Event::attached(Target {
-            name: "simulated".to_owned(),
-            go: "go1.26".to_owned(),
-            attached_ns: ATTACHED_NS,
-            attached_unix_ns: ATTACHED_UNIX_NS,
-            started_unix_ns: ATTACHED_UNIX_NS.saturating_sub_unsigned(whole(heap.uptime_s * 1e9)),
-            ..Target::default()
-        }),
+        Event::Attached(Box::new(Attached {
+            target: Target {
+                name: "simulated".to_owned(),
+                go: "go1.26".to_owned(),
+                attached_ns: ATTACHED_NS,
+                attached_unix_ns: ATTACHED_UNIX_NS,
+                started_unix_ns: ATTACHED_UNIX_NS
+                    .saturating_sub_unsigned(whole(heap.uptime_s * 1e9)),
+                ..Target::default()
+            },
+            gc_ends_unix_ns: before[before.len().saturating_sub(MAX_GC_ENDS)..]
+                .iter()
+                .map(|mark| unix_ns(mark.at_s))
+                .collect(),
+            ..Attached::default()
+        })),
         figures(0, 0.0),
         Event::Buckets(BucketsRead {
             from_ns: ATTACHED_NS,
