@@ -10,7 +10,9 @@ use super::Model;
 use super::bucket::Bucket;
 use super::estimate::{Scale, Sum};
 use super::names::NO_TYPE;
-use super::rows::{Allocated, Estimate, GroupBy, Liveness, Query, Rate, RowId, SiteRow, Source};
+use super::rows::{
+    Allocated, Estimate, GroupBy, History, Liveness, Query, Rate, RowId, SiteRow, Source,
+};
 use super::weighted::Weighted;
 
 /// Values of a trend: as many as the widest sparkline has cells.
@@ -19,6 +21,8 @@ const TREND_VALUES: usize = 12;
 const MIN_CYCLES: u64 = 4;
 /// And from so many samples on, alive or born and freed within the window.
 const MIN_SAMPLES: u64 = 8;
+/// A share of what was born since the start is given from so many samples on.
+const MIN_BORN: u64 = 10;
 /// The variance of a least-squares slope over a random walk is 6/5 of that of its end points' slope.
 const SLOPE_VARIANCE: f64 = 1.2;
 
@@ -48,6 +52,8 @@ pub(super) struct Row {
     has_allocated: bool,
     born: u64,
     freed: u64,
+    /// Samples born since the process started, up to the last final cycle.
+    born_since_start: u64,
     trend: Vec<f64>,
     /// What changed from the first to the last value of the trend.
     change: Sum,
@@ -116,6 +122,7 @@ impl Row {
         let live = now.live();
         self.inuse.add(scale, live as f64, live as f64);
         self.samples += weighted.map_or(live, |w| w.settled);
+        self.born_since_start += now.allocs;
 
         let then = model
             .baseline_counts
@@ -243,6 +250,9 @@ impl Row {
             GroupBy::Type => go_type.clone().unwrap_or_else(|| NO_TYPE.into()),
             GroupBy::Function | GroupBy::Line => frame.function.clone(),
         };
+        let has_records = model.target.history == History::SinceStart && !window.is_weighted;
+        let kept = (has_records && self.born_since_start >= MIN_BORN)
+            .then(|| self.samples as f64 / self.born_since_start as f64);
         let mut row = SiteRow {
             id,
             function,
@@ -266,6 +276,7 @@ impl Row {
                 freed_samples: self.freed,
                 born_samples: self.born,
             },
+            kept,
             trend: self.trend,
             trend_err: self.change.estimate().bytes_err,
             verdict: None,

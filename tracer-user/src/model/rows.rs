@@ -100,6 +100,9 @@ pub struct SiteRow {
     pub rate: Option<Rate>,
     /// Allocated since the attach.
     pub alloc: Allocated,
+    /// Share of the samples born since the process started that live after the last final GC cycle; `None` for fewer than
+    /// 10, or where the source has no records from before the attach.
+    pub kept: Option<f64>,
     /// In-use bytes after the recent cycles, oldest first, evenly spaced; empty below 2 cycles.
     pub trend: Vec<f64>,
     /// One standard error of the change over `trend`: what lives through all of it does not move it.

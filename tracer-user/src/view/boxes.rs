@@ -34,7 +34,7 @@ pub fn entries(ui: &UiState) -> usize {
             let room = area.cells().saturating_sub(SIDES);
             diagnosis(&ui.reading, room).len().saturating_sub(rows) + 1
         }
-        Some(Popup::Sort { .. }) => SortKey::with_meaning(ui.has_types()).len(),
+        Some(Popup::Sort { .. }) => SortKey::with_meaning(ui.set()).len(),
         Some(Popup::Group { .. }) => groups(ui).len(),
         Some(Popup::Export { .. }) => EXPORTS.len(),
         Some(Popup::Baselines { .. }) => ui.reading.baselines.len(),
@@ -77,7 +77,7 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Option<Panel> {
             Some(scrolled(area, "diagnosis", lines.collect(), *scroll))
         }
         Popup::Sort { choice } => {
-            let lines = SortKey::with_meaning(ui.has_types())
+            let lines = SortKey::with_meaning(ui.set())
                 .iter()
                 .map(|(_, words)| Line::plain(*words))
                 .collect();

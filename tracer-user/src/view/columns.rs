@@ -23,6 +23,8 @@ pub enum Column {
     Objects,
     /// Sparkline of in-use.
     Trend,
+    /// Share of what was born since the start that lives.
+    Kept,
     /// Who calls it.
     Via,
     /// Allocated per second.
@@ -44,6 +46,8 @@ pub struct Set {
     pub since: bool,
     /// The source knows types.
     pub types: bool,
+    /// The source has records since the start of the process.
+    pub kept: bool,
     /// What the rows are sorted by.
     pub sort: SortKey,
 }
@@ -79,12 +83,13 @@ const LEAST_TEXT: usize = 15;
 impl Column {
     /// Those that can be scrolled, in the order in which they come with more width, with the width from which each is
     /// shown.
-    const SCROLLED: [(Self, usize); 12] = [
+    const SCROLLED: [(Self, usize); 13] = [
         (Self::InUse, 60),
         (Self::Error, 72),
         (Self::Growth, 60),
         (Self::Objects, 72),
         (Self::Trend, 80),
+        (Self::Kept, 100),
         (Self::Via, VIA_FROM),
         (Self::Since, 132),
         (Self::Alloc, 144),
@@ -95,13 +100,14 @@ impl Column {
     ];
 
     /// The same while growth since the baseline leads.
-    const SCROLLED_BY_SINCE: [(Self, usize); 12] = [
+    const SCROLLED_BY_SINCE: [(Self, usize); 13] = [
         (Self::Since, 60),
         (Self::InUse, 60),
         (Self::Error, 72),
         (Self::Growth, 72),
         (Self::Objects, 80),
         (Self::Trend, 80),
+        (Self::Kept, 100),
         (Self::Via, VIA_FROM),
         (Self::Alloc, 144),
         (Self::Count, 156),
@@ -117,6 +123,7 @@ impl Column {
             Self::Since | Self::Growth | Self::Alloc => 8,
             Self::InUse => 6,
             Self::Error => 3,
+            Self::Kept => 4,
             Self::Verdict | Self::Objects | Self::Count | Self::Samples => 7,
             Self::Trend if table >= 160 => 12,
             Self::Trend if table >= VIA_FROM => 8,
@@ -142,6 +149,7 @@ impl Column {
             Self::Alloc => "ALLOC/s",
             Self::Count => "OBJECTS",
             Self::Samples => "SAMPLES",
+            Self::Kept => "KEPT",
             Self::Location => "FILE:LINE",
             Self::Type => "TYPE",
         }
@@ -161,6 +169,7 @@ impl Column {
             Self::Alloc => SortKey::Alloc,
             Self::Count => SortKey::Count,
             Self::Samples => SortKey::Samples,
+            Self::Kept => SortKey::Kept,
             Self::Location => SortKey::Location,
             Self::Type => SortKey::Type,
         })
@@ -193,6 +202,7 @@ fn existing(set: Set) -> Vec<(Column, usize)> {
         .filter(|(column, _)| match column {
             Column::Since => set.since,
             Column::Type => set.types,
+            Column::Kept => set.kept,
             _ => true,
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::columns::Set;
 use super::format::is_significant;
 use crate::model::findings::Word;
 use crate::model::rows::SiteRow;
@@ -31,6 +32,8 @@ pub enum SortKey {
     Count,
     /// Live samples.
     Samples,
+    /// Share of what was born since the start that lives.
+    Kept,
     /// File and line.
     Location,
     /// Go type.
@@ -41,7 +44,7 @@ pub enum SortKey {
 
 impl SortKey {
     /// All keys with their words, in the order of the menu.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Verdict, "verdict"),
         (Self::Growth, "growth since the baseline"),
         (Self::InUse, "in-use bytes"),
@@ -50,6 +53,7 @@ impl SortKey {
         (Self::Alloc, "allocated per second"),
         (Self::Count, "in-use objects"),
         (Self::Samples, "samples"),
+        (Self::Kept, "share kept since the start"),
         (Self::Error, "standard error"),
         (Self::Name, "name"),
         (Self::Via, "caller"),
@@ -57,14 +61,15 @@ impl SortKey {
         (Self::Type, "Go type"),
     ];
 
-    /// The keys that have a meaning: of types only where the source knows them.
-    pub fn with_meaning(types: bool) -> &'static [(Self, &'static str)] {
-        let without_types = Self::ALL.len() - 1;
-        if types {
-            &Self::ALL
-        } else {
-            &Self::ALL[..without_types]
-        }
+    /// The keys whose columns exist.
+    pub fn with_meaning(set: Set) -> Vec<(Self, &'static str)> {
+        let has_meaning = |key| match key {
+            Self::Type => set.types,
+            Self::Kept => set.kept,
+            _ => true,
+        };
+        let all = Self::ALL.into_iter();
+        all.filter(|(key, _)| has_meaning(*key)).collect()
     }
 }
 
@@ -139,6 +144,7 @@ impl Sort {
             SortKey::Error => Some(row.inuse.bytes_err / row.inuse.bytes.max(1.0)),
             SortKey::Count => Some(row.inuse.objects),
             SortKey::Samples => Some(row.samples as f64),
+            SortKey::Kept => row.kept,
             SortKey::Verdict | SortKey::Name | SortKey::Location | SortKey::Type | SortKey::Via => {
                 Some(0.0)
             }

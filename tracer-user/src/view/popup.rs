@@ -81,7 +81,8 @@ pub enum Popup {
 impl Popup {
     /// The menu of columns, at the one in use.
     pub fn sort_menu(ui: &UiState) -> Self {
-        let at = SortKey::ALL.iter().position(|(key, _)| *key == ui.sort.key);
+        let keys = SortKey::with_meaning(ui.set());
+        let at = keys.iter().position(|(key, _)| *key == ui.sort.key);
         Self::Sort {
             choice: at.unwrap_or(0),
         }
@@ -132,9 +133,9 @@ pub fn choose(ui: &mut UiState, popup: &Popup) -> Option<Action> {
     match *popup {
         Popup::Help { .. } | Popup::Why { .. } => None,
         Popup::Sort { choice } => {
-            let (key, _) = SortKey::with_meaning(ui.has_types()).get(choice)?;
+            let (key, _) = *SortKey::with_meaning(ui.set()).get(choice)?;
             ui.set_sort(Sort {
-                key: *key,
+                key,
                 reversed: false,
             });
             None

@@ -111,6 +111,10 @@ pub fn cell(row: &SiteRow, column: Column, options: CellOptions) -> (String, Rol
         Column::Alloc => (alloc_per_second(row, options.objects), Role::Plain),
         Column::Count => (format::count(row.inuse.objects), Role::Plain),
         Column::Samples => (format::counted(row.samples), Role::Plain),
+        Column::Kept => match row.kept {
+            Some(share) => (format!("{}%", format::percent(share)), Role::Plain),
+            None => ("?".to_owned(), Role::Dim),
+        },
         Column::Location => (
             names::location(&row.file, row.line, options.width),
             Role::Plain,

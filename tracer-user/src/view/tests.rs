@@ -118,6 +118,7 @@ fn site(id: u32) -> impl Strategy<Value = SiteRow> {
                 line: site.2,
                 inuse: site.3,
                 samples: site.4,
+                kept: (site.4 % 2 == 0).then_some(alloc.2),
                 growth,
                 growth_samples,
                 rate: rate.map(|rate| Rate {
@@ -837,6 +838,7 @@ fn rows_on_the_screen_are_never_equal() {
             growth_samples: 0,
             rate: None,
             alloc: Allocated::default(),
+            kept: None,
             trend: Vec::new(),
             trend_err: 0.0,
             verdict: None,

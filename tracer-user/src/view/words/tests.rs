@@ -202,6 +202,7 @@ fn row(word: Word, evidence: Evidence) -> SiteRow {
         growth_samples: 0,
         rate: None,
         alloc: Allocated::default(),
+        kept: None,
         trend: Vec::new(),
         trend_err: 0.0,
         verdict: Some(Verdict { word, evidence }),
