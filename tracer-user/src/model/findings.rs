@@ -464,6 +464,9 @@ pub enum RssOutcome {
     /// The measured one is lower, because the heap fills memory that was resident before. That ends, so that the other one
     /// counts.
     Lags,
+    /// The measured one is not positive although something grows. A fall ends, so that the other one counts; with the
+    /// cause of most of the difference, if it is known.
+    Falls(Option<RssCause>),
     /// They differ, so that the measured one counts; with the cause of most of the difference, if it is known.
     Differs(Option<RssCause>),
 }
@@ -474,6 +477,7 @@ impl RssOutcome {
         match self {
             Self::Agrees => "agrees",
             Self::Lags => "lags",
+            Self::Falls(_) => "falls",
             Self::Differs(_) => "differs",
         }
     }
@@ -483,7 +487,7 @@ impl RssOutcome {
         match self {
             Self::Agrees => None,
             Self::Lags => Some(RssCause::Heap),
-            Self::Differs(cause) => cause,
+            Self::Falls(cause) | Self::Differs(cause) => cause,
         }
     }
 }
@@ -503,7 +507,9 @@ impl RssComparison {
     /// Returns the rate that counts.
     pub fn per_min(&self) -> Interval {
         match (self.outcome, self.predicted) {
-            (RssOutcome::Agrees | RssOutcome::Lags, Some(predicted)) => predicted,
+            (RssOutcome::Agrees | RssOutcome::Lags | RssOutcome::Falls(_), Some(predicted)) => {
+                predicted
+            }
             _ => self.measured,
         }
     }

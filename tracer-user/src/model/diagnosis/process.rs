@@ -594,6 +594,20 @@ mod tests {
     }
 
     #[test]
+    fn time_to_a_limit_is_finite_while_rss_falls() {
+        let rates = Rates {
+            heap: Some(slope(2.0, 0.5)),
+            ..Rates::default()
+        };
+        let compared = rates.compare(Some(2.0), slope(-2.0, 0.5), &[], 0);
+        let pace = compared.expect("a comparison").pace();
+        let in_s = time(60.0 * MIB as f64, pace);
+        assert!((in_s.value - 900.0).abs() < 1e-6, "{in_s:?}");
+        assert!((in_s.low - 720.0).abs() < 1e-6, "{in_s:?}");
+        assert!(in_s.high.is_infinite(), "{in_s:?}");
+    }
+
+    #[test]
     fn room_is_left_of_the_last_peak_and_under_gomemlimit_of_what_does_not_give_way() {
         let limit = anatomy::Limit {
             kind: LimitKind::MemoryMax,

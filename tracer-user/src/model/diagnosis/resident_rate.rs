@@ -3,7 +3,7 @@
 //! The first is the narrower, and known sooner. It is right while the GC's goal rises with what lives and nothing else moves.
 //! The second holds whatever moves, and needs the peaks of some cycles. Where their intervals do not overlap, the part of the
 //! resident set that explains most of the difference is named, and the measured rate is taken: unless the heap still fills
-//! memory that was resident before, which ends.
+//! memory that was resident before, or the resident set falls. Both end, so that the predicted rate is kept.
 
 use super::MINUTE_NS;
 use crate::model::anatomy::{Moment, Part};
@@ -59,11 +59,16 @@ impl Rates {
             Some(predicted) => {
                 let difference = measured.value - predicted.value;
                 let slopes = Slopes::over(history, from_ns);
-                slopes
+                let explained = slopes
                     .zip(factor)
                     .map_or(RssOutcome::Differs(None), |(slopes, factor)| {
                         self.explain(factor, difference, &slopes)
-                    })
+                    });
+                if measured.value > 0.0 {
+                    explained
+                } else {
+                    RssOutcome::Falls(explained.cause())
+                }
             }
             None if measured.low > 0.0 => RssOutcome::Differs(None),
             None => return None,
@@ -273,7 +278,27 @@ mod tests {
         let found = compared(0.9).map(|compared| compared.outcome);
         assert_eq!(found, Some(RssOutcome::Agrees));
         let found = compared(-2.0).map(|compared| compared.outcome);
-        assert_eq!(found, Some(RssOutcome::Differs(None)), "it falls");
+        assert_eq!(found, Some(RssOutcome::Falls(None)));
+    }
+
+    #[test]
+    fn keeps_the_predicted_rate_while_rss_falls() {
+        let heap = Rates {
+            heap: Some(rate(2.0)),
+            ..Rates::default()
+        };
+        let live = [(Part::Live, 2.0), (Part::Garbage, 2.0)];
+        for (part, cause) in [(Part::File, RssCause::Files), (Part::Idle, RssCause::Heap)] {
+            let growth = [&live[..], &[(part, -6.0)]].concat();
+            let found = heap
+                .compare(Some(2.0), rate(-2.0), &history(&growth), 0)
+                .expect("a comparison");
+            assert_eq!(found.outcome, RssOutcome::Falls(Some(cause)));
+            assert_eq!(Some(found.per_min()), found.predicted);
+            let pace = found.pace();
+            assert!((pace.value - 4.0 * MIB).abs() < 1.0, "{pace:?}");
+            assert!(pace.low <= -2.0 * MIB, "it may take longer: {pace:?}");
+        }
     }
 
     #[test]

@@ -222,32 +222,16 @@ fn compared(process: &ProcessVerdict) -> String {
         RssOutcome::Lags => format!(
             " RSS lags behind, measured {measured}: the heap still fills memory that was resident before."
         ),
+        RssOutcome::Falls(cause) => {
+            let because = rss_because(cause, false, process.rss_factor);
+            format!(
+                " RSS falls for now, measured {measured}{because}. The rate that follows from what grows counts, since a fall \
+                 ends."
+            )
+        }
         RssOutcome::Differs(cause) => {
             let is_more = compared.measured.value > predicted.value;
-            let because = match (cause, is_more) {
-                (Some(RssCause::Heap), true) if process.rss_factor == Some(1.0) => {
-                    ", because GOMEMLIMIT is not reached yet and garbage grows as well"
-                }
-                (Some(RssCause::Heap), true) => {
-                    ", because garbage and idle spans grow by more than GOGC explains"
-                }
-                (Some(RssCause::Stacks), true) => ", because goroutine stacks grow as well",
-                (Some(RssCause::Outside), true) => ", because memory outside Go grows as well",
-                (Some(RssCause::SpanWaste), true) => ", because fragmentation grows as well",
-                (Some(RssCause::Files), true) => ", because more pages of files are resident",
-                (Some(RssCause::Stacks), false) => {
-                    ", because part of the new stacks is unused, and neither resident nor counted by the GC"
-                }
-                (Some(RssCause::Outside), false) => {
-                    ", because memory outside Go no longer grows at that rate"
-                }
-                (Some(RssCause::SpanWaste), false) => ", because fragmentation shrinks",
-                (Some(RssCause::Files), false) => ", because fewer pages of files are resident",
-                (Some(RssCause::Heap), false) => {
-                    ", because garbage and idle spans grow by less than GOGC allows"
-                }
-                (None, _) => "; the cause is unknown",
-            };
+            let because = rss_because(cause, is_more, process.rss_factor);
             format!(
                 " That rate is measured: {} than the {} that follows from what grows{because}.",
                 if is_more { "more" } else { "less" },
@@ -257,10 +241,53 @@ fn compared(process: &ProcessVerdict) -> String {
     }
 }
 
+/// Clause for the cause of a measured rate that is above the predicted one (`is_more`), or below it.
+fn rss_because(cause: Option<RssCause>, is_more: bool, factor: Option<f64>) -> &'static str {
+    match (cause, is_more) {
+        (Some(RssCause::Heap), true) if factor == Some(1.0) => {
+            ", because GOMEMLIMIT is not reached yet and garbage grows as well"
+        }
+        (Some(RssCause::Heap), true) => {
+            ", because garbage and idle spans grow by more than GOGC explains"
+        }
+        (Some(RssCause::Stacks), true) => ", because goroutine stacks grow as well",
+        (Some(RssCause::Outside), true) => ", because memory outside Go grows as well",
+        (Some(RssCause::SpanWaste), true) => ", because fragmentation grows as well",
+        (Some(RssCause::Files), true) => ", because more pages of files are resident",
+        (Some(RssCause::Stacks), false) => {
+            ", because part of the new stacks is unused, and neither resident nor counted by the GC"
+        }
+        (Some(RssCause::Outside), false) => {
+            ", because memory outside Go no longer grows at that rate"
+        }
+        (Some(RssCause::SpanWaste), false) => ", because fragmentation shrinks",
+        (Some(RssCause::Files), false) => ", because fewer pages of files are resident",
+        (Some(RssCause::Heap), false) => {
+            ", because garbage and idle spans grow by less than GOGC allows"
+        }
+        (None, _) => "; the cause is unknown",
+    }
+}
+
 /// True if the rate of the resident set is the measured one.
 fn is_rss_measured(process: &ProcessVerdict) -> bool {
     let compared = process.rss_comparison.as_ref();
     compared.is_some_and(|compared| matches!(compared.outcome, RssOutcome::Differs(_)))
+}
+
+/// True if the resident set falls although something grows.
+fn is_rss_falling(process: &ProcessVerdict) -> bool {
+    let compared = process.rss_comparison.as_ref();
+    compared.is_some_and(|compared| matches!(compared.outcome, RssOutcome::Falls(_)))
+}
+
+/// Verb for the rate of the resident set: `grows`, or `follows at` while it falls.
+fn rss_verb(process: &ProcessVerdict) -> &'static str {
+    if is_rss_falling(process) {
+        "follows at"
+    } else {
+        "grows"
+    }
 }
 
 /// `LEAK`, or `PROBABLY A LEAK`.
@@ -294,7 +321,7 @@ fn heap(process: &ProcessVerdict) -> String {
             .map_or_else(String::new, because);
         text.push_str(if is_rss_measured(process) {
             " RSS grows by "
-        } else if is_heap_alone {
+        } else if is_heap_alone || is_rss_falling(process) {
             " RSS follows at "
         } else {
             " RSS grows by all that grows, "
@@ -357,7 +384,8 @@ fn outside(process: &ProcessVerdict, what: &str) -> String {
         _ => String::new(),
     };
     format!(
-        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS grows{}{live}{parts}.",
+        "LEAK outside of the Go heap, or a bound not yet reached: {what}. RSS {}{}{live}{parts}.",
+        rss_verb(process),
         rate_of(process),
     )
 }
@@ -382,7 +410,11 @@ fn not_heap(process: &ProcessVerdict, kind: Kind) -> String {
     } else {
         ("NOT THE HEAP ALONE, as far as is known", "")
     };
-    format!("{what}. RSS grows{}{live}{parts}.", rate_of(process))
+    format!(
+        "{what}. RSS {}{}{live}{parts}.",
+        rss_verb(process),
+        rate_of(process)
+    )
 }
 
 /// Whether the live heap has a share worth a word in what the resident set grew by.
@@ -403,7 +435,7 @@ fn rss_by(process: &ProcessVerdict, why: &str) -> String {
         .rss_bytes_per_min
         .as_ref()
         .map_or_else(String::new, |rate| {
-            format!(" RSS grows {}{why}.", bytes_per_min(rate))
+            format!(" RSS {} {}{why}.", rss_verb(process), bytes_per_min(rate))
         })
 }
 

@@ -800,6 +800,43 @@ fn compares_the_predicted_growth_of_rss_with_the_measured_one() {
 }
 
 #[test]
+fn reports_a_fall_of_rss_beside_the_rate_that_counts() {
+    let comparison = RssComparison {
+        predicted: Some(mi(4.4, 4.6, 4.8)),
+        measured: mi(-2.5, -2.0, -1.5),
+        outcome: RssOutcome::Falls(Some(RssCause::Files)),
+    };
+    let say = |kind| {
+        process(&with_process(ProcessVerdict {
+            live_bytes_per_min: Some(mi(2.2, 2.3, 2.4)),
+            rss_bytes_per_min: Some(comparison.per_min()),
+            rss_comparison: Some(comparison),
+            rss_factor: Some(2.0),
+            ..growing(kind)
+        }))
+    };
+    let heap = say(Kind::Heap);
+    assert!(
+        heap.contains("RSS follows at +4.60 MiB/min (90 %: 4.4 to 4.8), because GOGC=100"),
+        "{heap}"
+    );
+    let falls = "RSS falls for now, measured -2.00 MiB/min (90 %: -2.5 to -1.5), because fewer pages of files are resident. \
+                 The rate that follows from what grows counts, since a fall ends.";
+    for kind in [
+        Kind::Heap,
+        Kind::Goroutines,
+        Kind::Mmap,
+        Kind::Cgo,
+        Kind::Stacks,
+    ] {
+        let text = say(kind);
+        assert!(text.contains(falls), "{text}");
+        assert!(text.contains("RSS follows at +4.60 MiB/min"), "{text}");
+        assert!(!text.contains("RSS grows"), "{text}");
+    }
+}
+
+#[test]
 fn names_functions_that_can_take_memory_outside_go() {
     let caller = |function: &str, c: &[&str]| Caller {
         function: function.into(),
