@@ -96,6 +96,7 @@ impl Model {
 
     /// Writes the findings as of the last evaluation and of what the history says since.
     pub(super) fn write_findings(&mut self) {
+        self.note_turnover();
         let growing_sites: BTreeSet<u32> = self.diagnosis.tracks.growing_sites().collect();
         let diagnosis = &self.diagnosis;
         let tracks = &diagnosis.tracks;

@@ -54,6 +54,7 @@ use recorded::Recorded;
 use retained::Retained;
 use tracks::Tracks;
 use unseen::Unseen;
+use via::Separation;
 use whole::Whole;
 
 /// Objects of this size and more change the live heap by steps: it is judged with and without them.
@@ -85,6 +86,7 @@ pub(super) struct Diagnosis {
     unseen: Option<Unseen>,
     paths: Paths,
     dispatchers: Dispatchers,
+    separation: Separation,
     letters: Letters,
     resident: process::Resident,
     /// The letter of each label that is a site of a leak, or what a leak is under.
