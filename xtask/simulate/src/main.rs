@@ -2,7 +2,7 @@
 //!
 //! Each watch is a stream of real events of a synthetic process (`heap`, `process`), fed to the model that a live watch
 //! has (`watch`). The table counts its words, and the exit status is 1 if a bound is broken (`report`). The same seed
-//! gives the same table on every machine.
+//! gives the same table on the same platform and toolchain: the precision of `f64::ln`, `exp` and `sin` is unspecified.
 
 mod heap;
 mod process;

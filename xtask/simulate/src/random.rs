@@ -1,4 +1,4 @@
-//! Random numbers of one watch, the same on every machine.
+//! Random numbers of one watch, the same on the same platform and toolchain.
 
 use std::f64::consts::TAU;
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::verdict::Estimate;
 
-/// Least time behind one peak. The resident set is read once a second, so that cycles in quick succession share a peak:
-/// each peak has some readings, and none hangs on the phase of one.
+/// Least time that one peak covers. The resident set is read once a second, so that cycles in quick succession share a
+/// peak: each peak has several readings, and does not depend on the phase of the cycle in which one of them is made.
 const LEAST_GAP_S: f64 = 5.0;
 /// Peaks below which there is no slope. Four give an interval, but the first of them lies before the goal that the growth
 /// has raised, and decides among so few.

@@ -11,7 +11,7 @@ use crate::go::frame::Frame;
 use crate::model::findings::{Findings, Kind, Observation};
 
 /// Functions that can take memory outside Go that are named at most; the others are counted.
-const MAX_CALLERS: usize = 3;
+const MAX_NAMED_CALLERS: usize = 3;
 
 /// One to two sentences for each observation; `until_ns` is the last moment of the watch, monotonic nanoseconds.
 pub fn observations(findings: &Findings, until_ns: u64) -> Vec<String> {
@@ -138,7 +138,7 @@ fn outside_go(kind: Kind, calls_out: &CallsOut) -> String {
 fn callers(callers: &[Caller], omitted: usize) -> String {
     let mut names: Vec<String> = callers
         .iter()
-        .take(MAX_CALLERS)
+        .take(MAX_NAMED_CALLERS)
         .map(|caller| {
             let functions: Vec<String> = (caller.c_functions.iter())
                 .map(|name| format!("C.{}", clean(name)))
@@ -151,7 +151,7 @@ fn callers(callers: &[Caller], omitted: usize) -> String {
             }
         })
         .collect();
-    let more = callers.len().saturating_sub(MAX_CALLERS) + omitted;
+    let more = callers.len().saturating_sub(MAX_NAMED_CALLERS) + omitted;
     if more > 0 {
         names.push(format!("{more} more"));
     }
