@@ -38,14 +38,18 @@ impl AnatomyReads {
         let (stop, stopped) = channel::<()>();
         let run = move || {
             let mut n_reads = 0;
+            let mut calls_out = None;
             loop {
-                // The first screen waits for the first read. This search runs once, so that it adds no rest.
-                let calls_out = (n_reads + 1 == CALLS_OUT_READ).then(|| reader.calls_out());
+                // The first screen waits for the first read. This search runs once, even if the read fails, so that it adds
+                // no rest.
+                if n_reads + 1 == CALLS_OUT_READ {
+                    calls_out.get_or_insert_with(|| reader.calls_out());
+                }
                 let begin = thread_cpu_ns();
                 match reader.read() {
                     Ok(mut read) => {
                         n_reads += 1;
-                        read.calls_out = calls_out;
+                        read.calls_out = calls_out.take();
                         if send.blocking_send(Box::new(read)).is_err() {
                             return;
                         }
