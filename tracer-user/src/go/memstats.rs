@@ -16,7 +16,7 @@ const SWEEP_DRAINED: u32 = 0x8000_0000;
 const NO_LIMIT: u64 = i64::MAX as u64;
 
 /// `len(memstats.pause_ns)`.
-const N_PAUSES: u32 = 256;
+pub const N_PAUSES: u32 = 256;
 
 /// `memoryLimitHeapGoalHeadroomPercent`: what the pacer keeps free below GOMEMLIMIT.
 const LIMIT_HEADROOM_PERCENT: u64 = 3;

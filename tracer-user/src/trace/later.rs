@@ -2,7 +2,10 @@
 //!
 //! What an attach reads at once (buckets, live samples, figures) is carried forward from the events before it; counters
 //! that begin with the attach begin anew; objects tracked from before it are unknown to it, as are their deaths. Reads
-//! that come every few seconds (goroutines, anatomy) are those of the moment before.
+//! that come every few seconds (goroutines, anatomy) are the last ones before it.
+//!
+//! Facts that a stream states once, and a later attach would find again, are repeated at the attach: functions that can
+//! take memory outside Go, and functions on which no probe can be placed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use crate::event::{
 };
 use crate::go::buckets::{BucketCounts, NewBucket};
 use crate::go::frame::Frame;
+use crate::go::memstats::N_PAUSES;
 
 /// Returns the events of an attach `after_ns` nanoseconds into the stream: at the first reading of the heap from then on.
 /// `None` if the stream ends before.
@@ -35,9 +39,6 @@ pub fn attach_at(events: &[Event], after_ns: u64) -> Option<Vec<Event>> {
     }
     Some(later)
 }
-
-/// GC cycles whose ends the runtime remembers.
-const MAX_GC_ENDS: usize = 256;
 
 /// State of the target and of the kernel side up to the attach.
 #[derive(Default)]
@@ -96,7 +97,12 @@ impl Past {
                 let runtime = read.runtime.or(self.heap.runtime);
                 self.heap = HeapRead { runtime, ..*read };
             }
-            Event::Anatomy(read) => self.anatomy = Some((**read).clone()),
+            Event::Anatomy(read) => {
+                let known = self.anatomy.take().and_then(|known| known.calls_out);
+                let mut read = AnatomyRead::clone(read);
+                read.calls_out = read.calls_out.or(known);
+                self.anatomy = Some(read);
+            }
             Event::Goroutines(read) => self.goroutines = Some(read.clone()),
             Event::Specials { samples, .. } => {
                 for (object, bucket) in samples {
@@ -114,6 +120,11 @@ impl Past {
                 let same = std::mem::discriminant(event);
                 self.repeated
                     .retain(|known| std::mem::discriminant(known) != same);
+                self.repeated.push(event.clone());
+            }
+            Event::CallWindow(window) if window.calls.is_none() => {
+                let is_same = |known: &Event| matches!(known, Event::CallWindow(known) if known.function == window.function);
+                self.repeated.retain(|known| !is_same(known));
                 self.repeated.push(event.clone());
             }
             Event::Attached(_)
@@ -142,7 +153,7 @@ impl Past {
         let known = attached.gc_ends_unix_ns.len();
         attached
             .gc_ends_unix_ns
-            .drain(..known.saturating_sub(MAX_GC_ENDS));
+            .drain(..known.saturating_sub(N_PAUSES as usize));
         attached.target.attached_unix_ns = attached.target.unix_ns(at_ns);
         attached.target.attached_ns = at_ns;
         let mut events = vec![Event::Attached(Box::new(attached))];
@@ -285,8 +296,9 @@ fn since(counters: &KernelCounters, before: Option<KernelCounters>) -> KernelCou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Birth, Target};
+    use crate::event::{Birth, CallWindow, Target};
     use crate::go::buckets::Counts;
+    use crate::go::calls_out::CallsOut;
     use crate::go::memstats::HeapFigures;
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -392,6 +404,47 @@ mod tests {
             cut: false
         }));
         assert_eq!(later.last(), Some(&born(8, 0x40)));
+    }
+
+    #[test]
+    fn repeats_facts_that_a_stream_states_once() {
+        let anatomy = |at_s: u64, calls_out: Option<CallsOut>| {
+            Event::Anatomy(Box::new(AnatomyRead {
+                at_ns: at_s * SECOND_NS,
+                calls_out,
+                ..AnatomyRead::default()
+            }))
+        };
+        let window = |at_s: u64, function: &str, calls| {
+            Event::CallWindow(CallWindow {
+                function: function.into(),
+                from_ns: at_s * SECOND_NS,
+                to_ns: at_s * SECOND_NS,
+                calls,
+            })
+        };
+        let calls_out = CallsOut {
+            maps_omitted: 3,
+            ..CallsOut::default()
+        };
+        let events = [
+            attached(),
+            heap(1),
+            anatomy(2, None),
+            window(2, "main.a", None),
+            window(3, "main.b", Some(5)),
+            anatomy(3, Some(calls_out.clone())),
+            window(4, "main.a", None),
+            anatomy(5, None),
+            heap(7),
+            heap(8),
+        ];
+        let later = attach_at(&events, 5 * SECOND_NS).unwrap();
+        assert!(later.contains(&anatomy(7, Some(calls_out))), "{later:?}");
+        let windows: Vec<&Event> = (later.iter())
+            .filter(|event| matches!(event, Event::CallWindow(_)))
+            .collect();
+        assert_eq!(windows, [&window(4, "main.a", None)]);
     }
 
     #[test]
