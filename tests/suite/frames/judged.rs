@@ -273,6 +273,30 @@ fn steady_does_not_call_a_change_of_many_megabytes_flat() {
 }
 
 #[test]
+fn states_a_flat_heap_beside_what_rises() {
+    let story = Story::after(TYK, 26);
+    for size in SIZES {
+        let text = text_of(&shown(&story, "", size, &|reading| {
+            judge(reading, Word::Steady);
+            let before = reading.baseline().and_then(|baseline| baseline.live_bytes);
+            reading.heap.live_bytes = before;
+            let verdict = ProcessVerdict {
+                word: Word::Steady,
+                rising: Some(Kind::Stacks),
+                ..ProcessVerdict::default()
+            };
+            process(reading, verdict);
+        }));
+        assert!(text.contains("rising: goroutine stacks"), "{text}");
+        assert_eq!(
+            text.contains("live heap flat; rising"),
+            size.0 > 60,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn growth_that_is_not_the_live_heap_says_what_it_is() {
     let story = Story::after(TYK, 26);
     all_sizes("not-heap", &story, "", &|reading| {

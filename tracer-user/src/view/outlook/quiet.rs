@@ -39,8 +39,11 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
         });
     let rising = reading.findings.process.rising;
     let (text, below) = match (rising, word, change) {
-        (Some(kind), ..) => (
-            format!("live heap; rising: {}", kind_words(kind)),
+        (Some(kind), _, change) => (
+            match change.filter(|_| !is_flat) {
+                Some(change) => format!("live heap {change}; rising: {}", kind_words(kind)),
+                None => format!("live heap flat; rising: {}", kind_words(kind)),
+            },
             "whether that goes on is not known yet".to_owned(),
         ),
         (_, Word::Warming, Some(change)) => (
@@ -83,7 +86,16 @@ pub(super) fn no_leak(ui: &UiState, word: Word, columns: usize) -> Outlook {
     let head = [" (", " in "].map(|gap| text.split(gap).next().unwrap_or_default());
     let head = head.into_iter().min_by_key(|head| width(head));
     let head = head.unwrap_or_default().to_owned();
-    let text = fitting([text, head], room);
+    let shorter = match rising.map(kind_words) {
+        // In a narrow frame the kind that rises matters more than the heap.
+        Some(kind) => {
+            let state = head.split(';').next().unwrap_or_default();
+            let rising = format!("rising: {kind}");
+            vec![format!("{state}; {rising}"), rising]
+        }
+        None => vec![head],
+    };
+    let text = fitting(std::iter::once(text).chain(shorter), room);
     if let Some(peak) = peak(ui) {
         let space = columns.saturating_sub(text_column(&badge) + 1);
         let gap = if below.is_empty() { "" } else { "; " };
