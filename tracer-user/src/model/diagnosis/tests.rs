@@ -650,6 +650,35 @@ fn every_source_finds_a_leak_and_lets_a_full_cache_be() {
 }
 
 #[test]
+fn a_row_of_library_code_has_the_caller_as_of_the_last_evaluation() {
+    const CLONE: &str = "github.com/h/buf.Clone";
+    const COPY: &str = "github.com/h/buf.Copy";
+    const KEEP: &str = "github.com/h/store.Keep";
+    let world = || {
+        let stacks = vec![
+            (vec![CLONE, COPY, KEEP, CONN], leaks(30.0)),
+            (
+                vec![CLONE, COPY, "github.com/h/proxy.Forward", CONN],
+                churns(300.0),
+            ),
+        ];
+        World::new(Source::Sampler, stacks)
+    };
+    let via = |world: &World| {
+        let via = world.row(CLONE, false).via;
+        via.map(|frame| frame.function.to_string())
+    };
+    let (mut asked, mut silent) = (world(), world());
+    for _ in 0..60 {
+        asked.run(4);
+        silent.run(4);
+        via(&asked);
+    }
+    assert_eq!(via(&asked).as_deref(), Some(KEEP));
+    assert_eq!(via(&asked), via(&silent), "queries change nothing");
+}
+
+#[test]
 fn a_fill_that_has_stopped_is_no_leak_any_more() {
     let stacks = vec![
         (
