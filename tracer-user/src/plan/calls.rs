@@ -16,7 +16,7 @@ use crate::go::static_image::StaticImage;
 use crate::refusal::Refusal;
 
 /// Most probes for one function: a generic one has code for each shape of its type arguments.
-const MAX_POINTS: usize = 32;
+pub(crate) const MAX_POINTS: usize = 32;
 /// Most names that a refusal lists.
 const MAX_CANDIDATES: usize = 5;
 /// Most names that are looked at for a refusal.

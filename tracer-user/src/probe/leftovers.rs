@@ -30,7 +30,7 @@ const BREAKPOINT: u8 = 0xcc;
 const GRACE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(50);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Note {
     target: Identity,
     by: Heaptop,
@@ -38,7 +38,7 @@ struct Note {
 }
 
 /// Where a probe sits.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Point {
     file_offset: u64,
     /// Run-time address.
@@ -54,6 +54,10 @@ struct OnDisk {
     dir: RunDir,
     file: String,
     note: Note,
+    /// Number of points of the plan, which come first.
+    n_planned: usize,
+    /// Points of the candidate that was noted last.
+    candidate: Vec<Point>,
 }
 
 impl Point {
@@ -79,27 +83,52 @@ impl Noted {
         };
         let dir = RunDir::make().ok()?;
         let file = format!("{}-{}{ENDING}", note.target.pid, by.pid);
-        let on_disk = OnDisk { dir, file, note };
-        on_disk.write().ok()?;
+        let on_disk = OnDisk {
+            dir,
+            file,
+            n_planned: note.points.len(),
+            note,
+            candidate: Vec::new(),
+        };
+        on_disk.write(&on_disk.note).ok()?;
         Some(Self(Arc::new(Mutex::new(on_disk))))
     }
 
-    /// Adds points, before probes are placed there.
-    pub fn add<'a>(&self, go: &GoProcess, points: impl Iterator<Item = &'a ProbePoint>) {
+    /// Notes the points of a candidate, before its probes are placed. The points of the candidate before it are kept:
+    /// its probes may still be in.
+    ///
+    /// # Errors
+    /// If the note cannot be written. The probes must not be placed then.
+    pub fn note_candidate<'a>(
+        &self,
+        go: &GoProcess,
+        points: impl Iterator<Item = &'a ProbePoint>,
+    ) -> io::Result<()> {
+        let points = points.map(|point| Point::of(point, go.program.bias));
         let mut on_disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = points.map(|point| Point::of(point, go.program.bias));
-        on_disk.note.points.extend(new);
-        if let Err(err) = on_disk.write() {
-            log::warn!("probes are not noted: {err}");
-        }
+        on_disk.note_candidate(points.collect())
     }
 }
 
 impl OnDisk {
-    fn write(&self) -> io::Result<()> {
-        let note = serde_json::to_vec(&self.note)?;
-        let _ = self.dir.remove(&self.file);
-        self.dir.write_new(&self.file, &note)
+    fn note_candidate(&mut self, points: Vec<Point>) -> io::Result<()> {
+        let noted = &self.note.points;
+        if points.iter().any(|point| !noted.contains(point)) {
+            let planned = noted.iter().take(self.n_planned);
+            let all = planned.chain(&self.candidate).chain(&points);
+            let note = Note {
+                points: all.copied().collect(),
+                ..self.note.clone()
+            };
+            self.write(&note)?;
+            self.note = note;
+        }
+        self.candidate = points;
+        Ok(())
+    }
+
+    fn write(&self, note: &Note) -> io::Result<()> {
+        self.dir.replace(&self.file, &serde_json::to_vec(note)?)
     }
 }
 
@@ -122,7 +151,16 @@ pub fn heal() {
 
 /// Whether nothing is left of one note; `None` where that is another heaptop's to say.
 fn heal_one(dir: &RunDir, name: &str) -> Option<bool> {
-    let note: Note = serde_json::from_slice(&dir.read(name).ok()?).ok()?;
+    let text = dir.read(name).ok()?;
+    let note: Note = serde_json::from_slice(&text)
+        .inspect_err(|err| {
+            let path = dir.path().join(name);
+            log::warn!(
+                "cannot read {}, which lists probes of a killed heaptop: {err}",
+                path.display()
+            );
+        })
+        .ok()?;
     if !note.target.is_of_this_boot() {
         return Some(true);
     }
@@ -168,4 +206,96 @@ fn place_and_take_out(pid: u32, points: &[Point]) -> anyhow::Result<()> {
         program.detach(link)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::plan::calls::MAX_POINTS;
+    use crate::process::run_dir::MAX_FILE_BYTES;
+
+    /// More points than any plan has.
+    const MAX_PLANNED: usize = 512;
+
+    /// Points of one function, with the longest addresses.
+    fn points(function: u64, n: usize) -> Vec<Point> {
+        let address = |i: u64| u64::MAX - 1_000 * function - i;
+        let at = (0..).map(|i| Point {
+            file_offset: address(i),
+            address: address(i),
+        });
+        at.take(n).collect()
+    }
+
+    fn noted(folder: &std::path::Path, planned: Vec<Point>) -> OnDisk {
+        let own = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(folder, own).expect("a folder");
+        let on_disk = OnDisk {
+            dir: RunDir::open(folder).expect("a folder of its own"),
+            file: format!("1-2{ENDING}"),
+            n_planned: planned.len(),
+            note: Note {
+                target: Identity::of(std::process::id()).expect("this process"),
+                by: Heaptop::this(),
+                points: planned,
+            },
+            candidate: Vec::new(),
+        };
+        on_disk.write(&on_disk.note).expect("a new file");
+        on_disk
+    }
+
+    fn on_disk(of: &OnDisk) -> Vec<Point> {
+        let text = of.dir.read(&of.file).expect("the note");
+        let note: Note = serde_json::from_slice(&text).expect("a whole note");
+        note.points
+    }
+
+    #[test]
+    fn a_note_keeps_the_plan_and_the_last_two_candidates() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let planned = points(0, 3);
+        let mut note = noted(folder.path(), planned.clone());
+        for function in 1..=20 {
+            note.note_candidate(points(function, 2)).expect("a note");
+        }
+        let last = [planned.clone(), points(19, 2), points(20, 2)].concat();
+        assert_eq!(on_disk(&note), last);
+        // Known already: the one after it still follows the one that was attached.
+        note.note_candidate(points(19, 2)).expect("a note");
+        assert_eq!(on_disk(&note), last);
+        note.note_candidate(points(1, 2)).expect("a note");
+        assert_eq!(
+            on_disk(&note),
+            [planned, points(19, 2), points(1, 2)].concat()
+        );
+    }
+
+    #[test]
+    fn the_longest_note_is_read_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut note = noted(folder.path(), points(0, MAX_PLANNED));
+        for function in 1..=3 {
+            note.note_candidate(points(function, MAX_POINTS))
+                .expect("a note");
+        }
+        let text = note.dir.read(&note.file).expect("the note");
+        assert!((text.len() as u64) < MAX_FILE_BYTES, "{}", text.len());
+        assert_eq!(on_disk(&note).len(), MAX_PLANNED + 2 * MAX_POINTS);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_written_leaves_the_old_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut note = noted(folder.path(), points(0, 1));
+        let blocked = folder.path().join(format!("{}.new", note.file));
+        std::fs::create_dir(&blocked).expect("a folder");
+        assert!(note.note_candidate(points(1, 1)).is_err());
+        assert_eq!(on_disk(&note), points(0, 1));
+        std::fs::remove_dir(&blocked).expect("a folder");
+        note.note_candidate(points(1, 1)).expect("a note");
+        assert_eq!(on_disk(&note), [points(0, 1), points(1, 1)].concat());
+    }
 }

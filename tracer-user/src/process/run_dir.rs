@@ -15,8 +15,11 @@ use crate::refusal::Refusal;
 
 /// Names another folder: for tests, and for machines where none of the usual ones may be written.
 pub const RUN_DIR_VARIABLE: &str = "HEAPTOP_RUN_DIR";
-/// Most bytes read of a file: ours have about 300.
-const MAX_FILE_BYTES: u64 = 4096;
+/// Limit on the bytes read of a file. The longest lists probes, each in at most 73 bytes: some 150 of `--exact`, 64 of
+/// requests, and 64 of two candidates for a driver.
+pub(crate) const MAX_FILE_BYTES: u64 = 64 << 10;
+/// Ending that a file has until it replaces another.
+const NEW_ENDING: &str = ".new";
 /// Most files looked at: one for each armed process.
 const MAX_FILES: usize = 1024;
 /// Tries to get the lock, which is held for microseconds, and the pause between them.
@@ -63,7 +66,7 @@ impl RunDir {
     }
 
     /// Opens a folder if it is ours alone.
-    fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fd)?;
@@ -123,10 +126,7 @@ impl RunDir {
 
     /// Writes a file that does not exist yet; when it returns, the file outlives a crash of the machine.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let mut file = File::from(rustix::fs::openat(&self.fd, name, flags, mode)?);
+        let mut file = self.create(name)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(err) = written {
             let _ = self.remove(name);
@@ -136,8 +136,39 @@ impl RunDir {
         Ok(())
     }
 
-    /// Removes a file.
+    /// Replaces a file, or makes it. A process that is killed at any moment leaves the old file or the new one. After a
+    /// crash of the machine it may be gone.
+    ///
+    /// # Errors
+    /// If it cannot be written: the old file is unchanged.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = format!("{name}{NEW_ENDING}");
+        // Left by a heaptop with the same pid that was killed.
+        let _ = self.remove_file(&new);
+        let mut file = self.create(&new)?;
+        let replaced = file
+            .write_all(bytes)
+            .and_then(|()| Ok(rustix::fs::renameat(&self.fd, &new, &self.fd, name)?));
+        if replaced.is_err() {
+            let _ = self.remove_file(&new);
+        }
+        replaced
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        Ok(File::from(rustix::fs::openat(&self.fd, name, flags, mode)?))
+    }
+
+    /// Removes a file, and what an interrupted [`RunDir::replace`] of it has left.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        let _ = self.remove_file(&format!("{name}{NEW_ENDING}"));
+        self.remove_file(name)
+    }
+
+    fn remove_file(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 }
@@ -181,6 +212,9 @@ mod tests {
         assert!(dir.write_new("1.armed", b"{}").is_err());
         assert_eq!(dir.names(".armed"), ["1.armed"]);
         assert_eq!(dir.read("1.armed").expect("a file"), b"{}");
+        dir.replace("1.armed", b"{1}").expect("a file");
+        assert_eq!(dir.read("1.armed").expect("a file"), b"{1}");
+        assert!(dir.names(NEW_ENDING).is_empty());
 
         let link = folder.path().join("link");
         symlink(&own, &link).expect("own folder");

@@ -141,9 +141,6 @@ impl CandidateReader {
         };
         let go = &edge.go;
         let found = candidates(&go.program, &*go.image, &new, (kind, self.jbe_filter));
-        if let Some(noted) = &self.noted {
-            noted.add(go, found.iter().flatten().flatten());
-        }
         let now = monotonic_ns();
         for (function, points) in new.into_iter().zip(found) {
             if points.is_none() {
@@ -206,9 +203,18 @@ impl CandidateReader {
         let Some(at) = self.rota.next(most_per_sec) else {
             return;
         };
-        let Some(points) = &self.rota.candidates[at].points else {
+        let candidate = &self.rota.candidates[at];
+        let (function, Some(points)) = (&candidate.function, &candidate.points) else {
             return;
         };
+        let noted = (self.noted.as_ref()).map_or(Ok(()), |noted| {
+            noted.note_candidate(&edge.go, points.iter())
+        });
+        if let Err(err) = noted {
+            log::warn!("cannot note the probes of {function}: {err}");
+            self.not_before_ns = now + RETRY_NS;
+            return;
+        }
         match edge.attach_points(points) {
             Ok(()) => self.open = Some(self.opened(edge, at)),
             Err(err) => {
