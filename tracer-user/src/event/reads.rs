@@ -120,8 +120,20 @@ pub struct CallWindow {
     pub from_ns: u64,
     /// End of the window, or the time at which it was found that there cannot be one.
     pub to_ns: u64,
-    /// Calls in it; `None` if no probe can be placed on the function.
+    /// Calls in it; `None` if no probe can be placed on the function, or `--per off` counts none.
     pub calls: Option<u64>,
+}
+
+impl CallWindow {
+    /// Report that no calls of `function` can be counted.
+    pub fn uncounted(function: Arc<str>, at_ns: u64) -> Self {
+        Self {
+            function,
+            from_ns: at_ns,
+            to_ns: at_ns,
+            calls: None,
+        }
+    }
 }
 
 /// The governor's present decision.

@@ -65,6 +65,15 @@ impl Rota {
         due.min_by_key(|(_, candidate)| candidate.counted_ns)
             .map(|(at, _)| at)
     }
+
+    /// Returns the wanted functions on which no probe can be placed.
+    fn uncountable(&self) -> impl Iterator<Item = Arc<str>> {
+        let is_uncountable = |candidate: &&Candidate| {
+            candidate.points.is_none() && self.wanted.contains(&candidate.function)
+        };
+        let uncountable = self.candidates.iter().filter(is_uncountable);
+        uncountable.map(|candidate| Arc::clone(&candidate.function))
+    }
 }
 
 /// A window that is open.
@@ -127,7 +136,8 @@ impl CandidateReader {
         self.detaching = Some(detaching);
     }
 
-    /// Sets the functions to count. Those that cannot be counted are reported at once.
+    /// Sets the functions to count. Those that cannot be counted are reported at once, each time: the model may have
+    /// dropped the last report.
     pub(super) fn want(&mut self, edge: &Edge, functions: Vec<Arc<str>>, batch: &mut Vec<Event>) {
         let is_known =
             |name: &Arc<str>| (self.rota.candidates.iter()).any(|known| known.function == *name);
@@ -136,21 +146,19 @@ impl CandidateReader {
             .cloned()
             .collect();
         self.rota.wanted = functions;
-        let Some(kind) = self.kind.filter(|_| !new.is_empty()) else {
-            return;
-        };
+        if let Some(kind) = self.kind.filter(|_| !new.is_empty()) {
+            self.find_points(edge, kind, new);
+        }
+        let now = monotonic_ns();
+        let uncounted = self.rota.uncountable();
+        let uncounted = uncounted.map(|function| CallWindow::uncounted(function, now));
+        batch.extend(uncounted.map(Event::CallWindow));
+    }
+
+    fn find_points(&mut self, edge: &Edge, kind: Kind, new: Vec<Arc<str>>) {
         let go = &edge.go;
         let found = candidates(&go.program, &*go.image, &new, (kind, self.jbe_filter));
-        let now = monotonic_ns();
         for (function, points) in new.into_iter().zip(found) {
-            if points.is_none() {
-                batch.push(Event::CallWindow(CallWindow {
-                    function: Arc::clone(&function),
-                    from_ns: now,
-                    to_ns: now,
-                    calls: None,
-                }));
-            }
             self.rota.candidates.push(Candidate {
                 function,
                 points,
@@ -305,5 +313,8 @@ mod tests {
         assert_eq!(rota.next(3.0), None, "requests leave nothing");
         rota.candidates[0].points = None;
         assert_eq!(next(&rota), Some(2));
+        rota.candidates[3].points = None;
+        let uncountable: Vec<Arc<str>> = rota.uncountable().collect();
+        assert_eq!(uncountable, ["reload".into()], "no other is wanted");
     }
 }

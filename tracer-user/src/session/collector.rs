@@ -20,7 +20,7 @@ use super::end_reader::EndReader;
 use super::goroutine_reader::GoroutineReader;
 use super::marks_reader::MarksReader;
 use crate::clock::monotonic_ns;
-use crate::event::{Event, Exit};
+use crate::event::{CallWindow, Event, Exit};
 use crate::go::memory::Unreadable;
 use crate::model::ReadRequest;
 use crate::probe::Probes;
@@ -249,11 +249,14 @@ impl Collector {
             calls.trap_costs(&self.edge, cost.trap_ns);
         }
         match (request, &mut self.reader) {
-            (Request::Count(functions), _) => {
-                if let Some(calls) = &mut self.calls {
-                    calls.want(&self.edge, functions, batch);
+            (Request::Count(functions), _) => match &mut self.calls {
+                Some(calls) => calls.want(&self.edge, functions, batch),
+                None => {
+                    let at_ns = monotonic_ns();
+                    let uncounted = |function| CallWindow::uncounted(function, at_ns);
+                    batch.extend(functions.into_iter().map(uncounted).map(Event::CallWindow));
                 }
-            }
+            },
             (Request::Rest { out, rest_ends }, _) => {
                 self.rest(batch).await;
                 // Whoever asked may have given up waiting, and then nothing is waited for.
