@@ -223,8 +223,16 @@ impl CandidateReader {
             self.not_before_ns = now + RETRY_NS;
             return;
         }
+        let before = self.opened(edge, at);
         match edge.attach_points(points) {
-            Ok(()) => self.open = Some(self.opened(edge, at)),
+            Ok(()) => {
+                let after = self.opened(edge, at);
+                let is_cut = edge
+                    .probes()
+                    .is_some_and(|probes| probes.cut(Group::Calls).is_some());
+                // All calls of probes that were cut while they were placed come before the end of the attach.
+                self.open = Some(if is_cut { before } else { after });
+            }
             Err(err) => {
                 log::warn!("{err}");
                 self.not_before_ns = now + RETRY_NS;
