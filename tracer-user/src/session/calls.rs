@@ -24,6 +24,8 @@ use crate::source::limit::Group;
 const KINDS: [Kind; N_CALLS] = [Kind::Call, Kind::OtherCall];
 /// The model is told so often; the budget is looked at with each drain.
 const TELL_EVERY_NS: u64 = SECOND_NS;
+/// Longest time over which the present rate of requests is taken, as [`CallWindows`] does.
+const RECENT_NS: u64 = 10 * SECOND_NS;
 
 /// Counts calls.
 #[derive(Debug)]
@@ -39,7 +41,28 @@ pub(super) struct CallsReader {
     /// In the windows before.
     counted_ns: u64,
     counted: [u64; N_CALLS],
+    recent: RecentRate,
     candidates: CandidateReader,
+}
+
+/// Rate of requests over the last 5 to 10 s in which they were counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct RecentRate {
+    /// Counted time and hits at two earlier times, the older first.
+    marks: [(u64, u64); 2],
+}
+
+impl RecentRate {
+    /// Takes all counted time and all hits, and returns the rate.
+    fn per_sec(&mut self, counted_ns: u64, hits: u64) -> f64 {
+        let [_, newer] = self.marks;
+        if counted_ns.saturating_sub(newer.0) >= RECENT_NS / 2 {
+            self.marks = [newer, (counted_ns, hits)];
+        }
+        let [(since_ns, before), _] = self.marks;
+        let recent_ns = counted_ns.saturating_sub(since_ns).max(1);
+        hits.saturating_sub(before) as f64 * SECOND_NS as f64 / recent_ns as f64
+    }
 }
 
 impl CallsReader {
@@ -69,6 +92,7 @@ impl CallsReader {
             window: Some((now, calls)),
             counted_ns: 0,
             counted: [0; N_CALLS],
+            recent: RecentRate::default(),
         }))
     }
 
@@ -96,14 +120,11 @@ impl CallsReader {
             self.close_window(now, calls);
             self.window = Some((now, calls));
         }
-        let counted = KINDS.iter().zip(self.counted);
-        let quieter = counted.min_by_key(|(_, calls)| *calls);
-        let Some(kind) = quieter.map(|(kind, _)| *kind) else {
-            return;
-        };
+        let kind = quieter(self.counted);
         let links = edge.probes().map(|probes| probes.take_links(&[kind]));
         let detaching = detach::remove(links.unwrap_or_default());
         self.plan.give_up(kind);
+        self.recent = RecentRate::default();
         self.candidates.take_over(kind, detaching);
     }
 
@@ -166,14 +187,14 @@ impl CallsReader {
         self.detaching.iter().cloned().chain(candidates).collect()
     }
 
-    /// Requests a second while all of them are counted, else 0: they cost nothing then.
-    fn requests_per_sec(&self, edge: &Edge) -> f64 {
+    /// Requests a second at present while all of them are counted, else 0: they cost nothing then.
+    fn requests_per_sec(&mut self, edge: &Edge) -> f64 {
         if self.window.is_none() || self.windows.is_windowed() {
             return 0.0;
         }
         let (now, calls) = read(edge, None);
         let (counted_ns, counted) = self.counted_at(now, Some(calls));
-        hits(&self.plan, &counted) as f64 * SECOND_NS as f64 / counted_ns.max(1) as f64
+        self.recent.per_sec(counted_ns, hits(&self.plan, &counted))
     }
 
     /// Closes the window if its probes were cut while that of a candidate was placed, which resets the record of the cut.
@@ -269,6 +290,15 @@ impl CallsReader {
     }
 }
 
+/// The kind with fewer calls: of equals the last, as the model reports the first.
+fn quieter([call, other]: [u64; N_CALLS]) -> Kind {
+    if call < other {
+        Kind::Call
+    } else {
+        Kind::OtherCall
+    }
+}
+
 /// Hits of the functions of `plan`.
 fn hits(plan: &CallsPlan, calls: &[u64; N_CALLS]) -> u64 {
     let calls = KINDS.iter().zip(calls);
@@ -282,4 +312,34 @@ fn hits(plan: &CallsPlan, calls: &[u64; N_CALLS]) -> u64 {
 fn read(edge: &Edge, cut: Option<&Cut>) -> (u64, [u64; N_CALLS]) {
     let calls = edge.probes().map(|probes| probes.calls_of(cut));
     (monotonic_ns(), calls.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_up_the_kind_that_the_model_does_not_report() {
+        assert_eq!(quieter([0, 0]), Kind::OtherCall);
+        assert_eq!(quieter([7, 7]), Kind::OtherCall);
+        assert_eq!(quieter([9, 2]), Kind::OtherCall);
+        assert_eq!(quieter([2, 9]), Kind::Call);
+    }
+
+    #[test]
+    fn the_rate_of_requests_is_that_of_the_last_seconds() {
+        let mut recent = RecentRate::default();
+        let mut hits = 0;
+        let mut rate = 0.0;
+        for second in 1..=100 {
+            hits += 10;
+            rate = recent.per_sec(second * SECOND_NS, hits);
+        }
+        assert!((rate - 10.0).abs() < 1e-9, "{rate}");
+        for second in 101..=110 {
+            hits += 900;
+            rate = recent.per_sec(second * SECOND_NS, hits);
+        }
+        assert!((rate - 900.0).abs() < 1e-9, "{rate}");
+    }
 }
