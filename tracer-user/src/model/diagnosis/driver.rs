@@ -144,7 +144,7 @@ impl Counted {
 /// Answer for one leak, by index of its candidates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Choice {
-    /// Those that are worth counting, at most [`MAX_CANDIDATES`].
+    /// Those that are worth counting, at most [`MAX_CANDIDATES`]: first those whose rate is not known.
     wanted: Vec<usize>,
     /// The driver.
     driver: Option<usize>,
@@ -170,20 +170,18 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
         rarest.is_none_or(|rarest| !counted.is_comparable() || low <= SAME_RATE * rarest.high)
     };
     let rare = left.iter().filter(|(_, counted)| is_rare(counted));
-    let mut wanted: Vec<usize> = rare.map(|(at, _)| *at).collect();
-    wanted.sort_by_key(|&at| !candidates[at].is_main);
-    wanted.truncate(MAX_CANDIDATES);
+    let mut rare: Vec<usize> = rare.map(|(at, _)| *at).collect();
+    rare.sort_by_key(|&at| !candidates[at].is_main);
     let of = |at: &&usize| candidates[**at].counted.as_ref();
-    let is_complete = wanted
-        .iter()
-        .all(|at| of(&at).is_some_and(Counted::is_comparable));
+    let is_comparable = |at: &usize| of(&at).is_some_and(Counted::is_comparable);
+    let is_complete = rare.iter().all(is_comparable);
     let is_driver = |at: &&usize| {
         let is_rarest = |counted: &Counted| {
             rarest.is_some_and(|rarest| counted.per_sec() <= SAME_RATE * rarest.value)
         };
         of(at).is_some_and(is_rarest)
     };
-    let driver = wanted.iter().find(is_driver).filter(|_| is_complete);
+    let driver = rare.iter().find(is_driver).filter(|_| is_complete);
     match driver {
         Some(driver) => Choice {
             wanted: vec![*driver],
@@ -191,10 +189,15 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
                 .is_some_and(Counted::is_known)
                 .then_some(*driver),
         },
-        None => Choice {
-            wanted,
-            driver: None,
-        },
+        None => {
+            let mut wanted = rare;
+            wanted.sort_by_key(is_comparable);
+            wanted.truncate(MAX_CANDIDATES);
+            Choice {
+                wanted,
+                driver: None,
+            }
+        }
     }
 }
 
@@ -584,6 +587,19 @@ mod tests {
         assert_eq!(choose(&rare, REQUESTS), likeliest, "8 calls are needed");
         let nothing_yet = choose(&[Some(Counted::default()); 9], None);
         assert_eq!(nothing_yet.wanted, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn names_nothing_before_all_frames_are_counted() {
+        let uncounted = Some(Counted::default());
+        let mut candidates = vec![Some(counted(40, 10.0)); MAX_CANDIDATES];
+        candidates.extend([uncounted, uncounted]);
+        let choice = choose(&candidates, None);
+        assert_eq!(choice.driver, None);
+        assert_eq!(choice.wanted, [6, 7, 0, 1, 2, 3]);
+        candidates.truncate(MAX_CANDIDATES);
+        candidates.extend([Some(counted(10, 10.0)), Some(counted(20, 10.0))]);
+        assert_eq!(driver(&candidates, None), Some(6));
     }
 
     #[test]
