@@ -151,7 +151,6 @@ impl Model {
         self.state_leaks(&mut leaks);
         let others = growing_others.into_iter().zip(given);
         leaks.extend(others.filter_map(|(other, letter)| Some(other.leak(letter?))));
-        self.find_drivers(&mut leaks);
         let mut findings = Findings {
             leaks,
             suspects: self.suspects(&by_site),
@@ -162,6 +161,8 @@ impl Model {
             ..Findings::default()
         };
         self.judge_process(&mut findings);
+        // Amounts per call divide the rates that the process was judged with.
+        self.find_drivers(&mut findings.leaks);
         self.findings = Arc::new(findings);
         self.diagnosis.letters = letters;
         self.diagnosis.letter_of = letter_of;
