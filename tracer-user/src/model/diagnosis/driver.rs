@@ -5,15 +5,16 @@
 //! rarest drives the others, as all are on the same stacks. Of several with its rate the innermost of the main module is
 //! named, else the innermost. For a function that is called as often as requests the growth is stated per request instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attribution::Code;
+use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::calls::divide;
 use crate::model::findings::{Driver, Interval, Kind, Leak, MAX_CANDIDATES};
 use crate::model::gc::SECOND_NS;
-use crate::model::rows::Liveness;
+use crate::model::rows::{GroupBy, Liveness};
 
 /// Least share of a leak's births that pass a candidate. The rest may come from a second path.
 const LEAST_SHARE: f64 = 0.8;
@@ -350,24 +351,32 @@ impl Model {
         (60.0 * leak.evidence.minutes).max(watched_ns as f64 / SECOND_NS as f64)
     }
 
-    /// Functions that the leak's stacks share, innermost first, with what was counted of them.
+    /// Functions that the leak's stacks share, innermost first, with what was counted of them. A function that is inlined
+    /// on one of these stacks is none: its probe counts other calls.
     fn candidates_of(&self, leak: &Leak) -> Vec<Candidate> {
         let births = self.births_of(leak);
-        let path = if leak.kind == Kind::Goroutines {
-            self.path_to(leak)
+        let (path, inlined) = if leak.kind == Kind::Goroutines {
+            (self.path_to(leak), self.inlined_on(self.stacks_to(leak)))
         } else {
-            self.shared_path(&births)
+            let stacks = births.iter().map(|birth| birth.idx);
+            (self.shared_path(&births), self.inlined_on(stacks.collect()))
         };
         let paths = &self.diagnosis.paths;
         let mut functions: Vec<(Arc<str>, bool)> = Vec::new();
         for label in path {
             let can_drive = paths.can_explain(label)
+                && !inlined.contains(&label)
                 && (paths.code(label) == Code::Main || !self.diagnosis.dispatchers.contains(label));
             if let Some(frame) = paths.frame(label).filter(|_| can_drive) {
                 functions.push((Arc::clone(&frame.function), paths.code(label) == Code::Main));
             }
         }
-        if let Some(under) = leak.under.as_ref().filter(|_| functions.is_empty()) {
+        let is_inlined = |frame: &Frame| {
+            let label = self.names.function(frame);
+            label.is_some_and(|label| inlined.contains(&label))
+        };
+        let under = leak.under.as_ref().filter(|under| !is_inlined(under));
+        if let Some(under) = under.filter(|_| functions.is_empty()) {
             let is_main = paths.origin().is_main_module(under);
             functions.push((Arc::clone(&under.function), is_main));
         }
@@ -449,18 +458,37 @@ impl Model {
     /// Labels from the function that starts a leak's goroutines outwards, on the stack with most births of those that
     /// pass it.
     fn path_to(&self, leak: &Leak) -> Vec<u32> {
-        let under = leak.under.as_ref();
-        let Some(under) = under.and_then(|under| self.names.function(under)) else {
-            return Vec::new();
-        };
-        let paths = &self.diagnosis.paths;
-        let passing = (0u32..).zip(&self.buckets).filter_map(|(idx, bucket)| {
-            let path = paths.get(idx)?;
-            let at = path.iter().position(|&label| label == under)?;
-            Some((bucket.total().allocs, &path[..=at]))
-        });
-        let most = passing.max_by_key(|(allocs, _)| *allocs);
+        let passing = self.passing(leak);
+        let most = passing.max_by_key(|(idx, _)| self.buckets[*idx as usize].total().allocs);
         most.map_or_else(Vec::new, |(_, path)| path.iter().rev().copied().collect())
+    }
+
+    /// Stacks that pass the function that starts a leak's goroutines.
+    fn stacks_to(&self, leak: &Leak) -> BTreeSet<u32> {
+        self.passing(leak).map(|(idx, _)| idx).collect()
+    }
+
+    /// Stacks that pass the function that a leak is under, and the path of each to it, outermost first.
+    fn passing(&self, leak: &Leak) -> impl Iterator<Item = (u32, &[u32])> {
+        let under = leak.under.as_ref();
+        let under = under.and_then(|under| self.names.function(under));
+        let paths = &self.diagnosis.paths;
+        (0u32..).zip(&self.buckets).filter_map(move |(idx, _)| {
+            let path = paths.get(idx)?;
+            let at = path.iter().position(|&label| Some(label) == under)?;
+            Some((idx, &path[..=at]))
+        })
+    }
+
+    /// Labels of the functions that are inlined on one of these stacks.
+    fn inlined_on(&self, stacks: BTreeSet<u32>) -> BTreeSet<u32> {
+        let buckets = (stacks.into_iter()).filter_map(|idx| self.buckets.get(idx as usize));
+        let named =
+            buckets.flat_map(|bucket| bucket.pcs.iter().filter_map(|&pc| self.names.get(pc)));
+        named
+            .filter(|named| named.frame.inlined)
+            .map(|named| named.label(GroupBy::Function))
+            .collect()
     }
 
     /// Figures of a function's windows; `None` if it cannot be counted.

@@ -25,6 +25,9 @@ const OBJECT_BYTES: u64 = 64;
 /// Bytes that a sample stands for: one is taken per 512 KiB, and each of spans has this weight.
 const SAMPLE_BYTES: u64 = 512 << 10;
 
+/// A function that is inlined into its caller.
+const INLINED: &str = "main.inlined";
+
 /// How the samples of a stack come and go.
 #[derive(Clone, Copy)]
 struct Behaviour {
@@ -174,6 +177,7 @@ impl World {
             let frame = |pc: u64| Frame {
                 function: name(pc).into(),
                 entry: 1,
+                inlined: name(pc) == INLINED,
                 ..Frame::unnamed(pc)
             };
             let named = wanted.iter().map(|&pc| (pc, Arc::new(frame(pc)))).collect();
@@ -763,4 +767,19 @@ proptest! {
         }
         world.model.sites(&Query::default());
     }
+}
+
+#[test]
+fn counts_no_function_that_is_inlined_on_a_stack_of_the_leak() {
+    let stack = vec![
+        "main.store",
+        INLINED,
+        "main.reload",
+        "main.loop",
+        "main.main",
+    ];
+    let mut world = World::new(Source::Sampler, vec![(stack, leaks(60.0))]);
+    world.run(600);
+    let candidates: Vec<&str> = world.model.candidates().iter().map(|of| &**of).collect();
+    assert_eq!(candidates, ["main.store", "main.reload", "main.loop"]);
 }
