@@ -175,8 +175,8 @@ impl WatchArgs {
 /// Whose calls are counted: for every command that watches.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PerArgs {
-    /// Count the calls of this function, so that growth is told for each: its whole name, or as much of the end as only
-    /// it has, such as proxy.(*Handler).ServeHTTP. Calls that the compiler has inlined are not seen. A call costs
+    /// Count calls of this function, and report growth per call. Give its full name or any unique suffix of it, such as
+    /// proxy.(*Handler).ServeHTTP. Calls that the compiler has inlined are not seen. A call costs
     /// about 1 us; above 0.1% of a CPU they are counted in short windows, unless --max-overhead is off. While something
     /// grows, functions on its stacks are counted beside it. `off` counts none
     /// [default: the requests of net/http or gRPC, where the program serves any]

@@ -17,8 +17,8 @@ use crate::refusal::Refusal;
 
 /// Most probes for one function: a generic one has code for each shape of its type arguments.
 pub(crate) const MAX_POINTS: usize = 32;
-/// Most names that a refusal lists.
-const MAX_CANDIDATES: usize = 5;
+/// Limit on the names that a refusal lists.
+const MAX_NAMES_LISTED: usize = 5;
 /// Most names that are looked at for a refusal.
 const MAX_NAMES: usize = 1 << 12;
 
@@ -310,7 +310,7 @@ fn near(program: &Program, image: &dyn StaticImage, function: &str) -> Vec<Arc<s
 fn list(names: &[impl AsRef<str>]) -> String {
     let shown: Vec<&str> = names
         .iter()
-        .take(MAX_CANDIDATES)
+        .take(MAX_NAMES_LISTED)
         .map(AsRef::as_ref)
         .collect();
     let more = names.len() - shown.len();

@@ -1,7 +1,7 @@
 //! Counts calls of the functions that may drive a growth: one at a time, in short windows.
 //!
 //! The probe shares its part of the limit with that of requests: [`crate::probe::fuse`] removes both where they cost more.
-//! A function whose last window was too expensive is not attached to again.
+//! A function is skipped while its mean rate exceeds what requests leave of the limit.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const WINDOW_NS: u64 = 2 * SECOND_NS;
 const MOST_USED: f64 = 0.8;
 /// Share of its part of the limit that a function may use at any number of requests: drivers are rare.
 const LEAST_LEFT: f64 = 0.1;
-/// Shortest time between the removal of a probe and the next one: the cost of the last second has left the limit.
+/// Time between a removal because of the cost and the next probe: by then the cost of the last second has left the limit.
 const PAUSE_NS: u64 = SECOND_NS + SECOND_NS / 10;
 /// Time after which a probe that could not be placed is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;

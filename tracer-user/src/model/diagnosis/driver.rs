@@ -3,7 +3,7 @@
 //! Candidates are the frames that the leak's stacks share. Each is counted in short windows. The leak's births in these windows
 //! say if it is tied to the growth: a loop that has run for hours has births without calls. Of the frames that are tied, the
 //! rarest drives the others, as all are on the same stacks. Of several with its rate the innermost of the main module is
-//! named, else the innermost. For a function that is called as often as requests the growth is stated per request instead.
+//! named, else the innermost. A function that is inlined on these stacks is no candidate. For a function that is called as often as requests the growth is stated per request instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const LEAST_CALLS: u64 = 8;
 /// Calls from which on the rates of candidates are compared: a rare function gets one each few seconds, and once all have
 /// these the likeliest driver is counted alone.
 const FEW_CALLS: u64 = 3;
-/// Births in the windows of a function below which it is not tied to the leak.
+/// Kept births in the windows of a function below which they give no bytes per call.
 const LEAST_BIRTHS: u64 = 5;
 /// Windows with births but without a call from which on a function is not tied to the leak, and least share of its births
 /// in them. A call that began before a window makes one of them.
