@@ -249,14 +249,15 @@ impl Collector {
             calls.trap_costs(&self.edge, cost.trap_ns);
         }
         match (request, &mut self.reader) {
-            (Request::Count(functions), _) => match &mut self.calls {
-                Some(calls) => calls.want(&self.edge, functions, batch),
-                None => {
+            (Request::Count(functions), _) => {
+                if let Some(calls) = &mut self.calls {
+                    calls.want(&self.edge, functions, batch);
+                } else {
                     let at_ns = monotonic_ns();
                     let uncounted = |function| CallWindow::uncounted(function, at_ns);
                     batch.extend(functions.into_iter().map(uncounted).map(Event::CallWindow));
                 }
-            },
+            }
             (Request::Rest { out, rest_ends }, _) => {
                 self.rest(batch).await;
                 // Whoever asked may have given up waiting, and then nothing is waited for.

@@ -183,22 +183,20 @@ fn choose(candidates: &[Candidate], requests_per_sec: Option<f64>) -> Choice {
         of(at).is_some_and(is_rarest)
     };
     let driver = rare.iter().find(is_driver).filter(|_| is_complete);
-    match driver {
-        Some(driver) => Choice {
+    if let Some(driver) = driver {
+        return Choice {
             wanted: vec![*driver],
             driver: of(&driver)
                 .is_some_and(Counted::is_known)
                 .then_some(*driver),
-        },
-        None => {
-            let mut wanted = rare;
-            wanted.sort_by_key(is_comparable);
-            wanted.truncate(MAX_CANDIDATES);
-            Choice {
-                wanted,
-                driver: None,
-            }
-        }
+        };
+    }
+    let mut wanted = rare;
+    wanted.sort_by_key(is_comparable);
+    wanted.truncate(MAX_CANDIDATES);
+    Choice {
+        wanted,
+        driver: None,
     }
 }
 
