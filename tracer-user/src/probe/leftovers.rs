@@ -1,8 +1,8 @@
-//! Breakpoints that a killed heaptop has left: noted before probes are placed, taken out by the next heaptop.
+//! Breakpoints that a killed heaptop left: probes are noted before they are placed, and the next heaptop removes the rest.
 //!
-//! The kernel takes probes out when heaptop is killed. But where the kill falls into the very moment in which a thread of
-//! heaptop takes one out itself, it gives up and leaves the breakpoint, which then traps for nobody. Whoever places a probe
-//! there once more and takes it out, heals it.
+//! The kernel removes probes when heaptop is killed. If the kill comes while a thread of heaptop removes one, the removal is
+//! abandoned and the breakpoint stays: a trap without a probe. Placing a probe there once more and removing it restores the
+//! code.
 
 use std::io;
 use std::num::NonZeroU32;

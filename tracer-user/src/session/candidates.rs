@@ -28,6 +28,10 @@ const PAUSE_NS: u64 = SECOND_NS + SECOND_NS / 10;
 /// Time after which a probe that could not be placed is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;
 
+/// Functions that are remembered: all that several leaks with changing stacks propose in an hour. Beyond, those that are not
+/// wanted now are forgotten, and begin anew when they are wanted again.
+const MAX_KNOWN: usize = 256;
+
 /// A function to count.
 #[derive(Clone, Debug)]
 struct Candidate {
@@ -66,6 +70,14 @@ impl Rota {
             .map(|(at, _)| at)
     }
 
+    /// Forgets functions beyond [`MAX_KNOWN`]. Their indices change.
+    fn forget(&mut self) {
+        if self.candidates.len() > MAX_KNOWN {
+            let wanted = &self.wanted;
+            (self.candidates).retain(|candidate| wanted.contains(&candidate.function));
+        }
+    }
+
     /// Returns the wanted functions on which no probe can be placed.
     fn uncountable(&self) -> impl Iterator<Item = Arc<str>> {
         let is_uncountable = |candidate: &&Candidate| {
@@ -91,7 +103,7 @@ struct Open {
 pub(super) struct CandidateReader {
     /// Kind of its probes, which no other function uses; `None` before one is free.
     kind: Option<Kind>,
-    /// As the programs were loaded with.
+    /// The filter that the programs were loaded with.
     jbe_filter: u64,
     /// Where probes are noted for the next heaptop.
     noted: Option<Noted>,
@@ -208,6 +220,7 @@ impl CandidateReader {
             return;
         }
         self.detaching = None;
+        self.rota.forget();
         let Some(at) = self.rota.next(most_per_sec) else {
             return;
         };
@@ -324,5 +337,9 @@ mod tests {
         rota.candidates[3].points = None;
         let uncountable: Vec<Arc<str>> = rota.uncountable().collect();
         assert_eq!(uncountable, ["reload".into()], "no other is wanted");
+        let known = (0..MAX_KNOWN).map(|i| candidate(&i.to_string(), 0, 0));
+        rota.candidates.extend(known);
+        rota.forget();
+        assert_eq!(rota.candidates.len(), 3, "those that are wanted");
     }
 }
