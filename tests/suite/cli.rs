@@ -201,7 +201,7 @@ const LINE: [&str; 10] = [
     "losses",
     "sites",
 ];
-const SITE: [&str; 21] = [
+const SITE: [&str; 22] = [
     "function",
     "file",
     "line",
@@ -210,6 +210,7 @@ const SITE: [&str; 21] = [
     "inuse_objects",
     "inuse_objects_err",
     "samples",
+    "kept_share",
     "growth_bytes",
     "growth_objects",
     "growth_bytes_per_min",
