@@ -89,6 +89,15 @@ fn rss_factor(gogc: Option<u32>, is_limited: bool) -> Option<f64> {
     }
 }
 
+/// Measured rate of the resident set, of a process that grows.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Bytes per minute.
+    per_min: Interval,
+    /// Start of the window.
+    from_ns: u64,
+}
+
 impl Model {
     /// Judges the parts of the resident set beside the live heap.
     pub(super) fn judge_resident(&mut self) {
@@ -186,30 +195,36 @@ impl Model {
         .filter(|(grows, _)| *grows)
         .filter_map(|(_, judged)| judged.rate.map(|rate| rate.from_s))
         .fold(0.0, f64::max);
-        let compared = (findings.process.word.is_growth())
-            .then(|| self.compare_resident(rates, factor, since_s))
+        let measured = (findings.process.word.is_growth())
+            .then(|| self.measured_resident(since_s))
             .flatten();
+        let compared = measured.and_then(|measured| self.compare_resident(rates, factor, measured));
         findings.process.rss_comparison = compared;
         findings.process.rss_bytes_per_min =
             compared.map_or(growing, |compared| Some(compared.per_min()));
         if let Some(anatomy) = self.anatomy() {
-            self.reckon(findings, anatomy, rates, since_s);
+            self.reckon(findings, anatomy, rates, measured);
         }
     }
 
-    /// Compares the rate of the resident set that follows from `rates` with the measured one, over the window since
-    /// `since_s` seconds after the attach.
+    /// The measured rate of the resident set over the window since `since_s` seconds after the attach.
+    fn measured_resident(&self, since_s: f64) -> Option<Measured> {
+        Some(Measured {
+            per_min: interval(self.diagnosis.whole.resident_per_min(since_s)?),
+            from_ns: self.target.attached_ns.saturating_add(seconds(since_s)),
+        })
+    }
+
+    /// Compares the rate of the resident set that follows from `rates` with the measured one.
     fn compare_resident(
         &self,
         rates: Rates,
         factor: Option<f64>,
-        since_s: f64,
+        measured: Measured,
     ) -> Option<RssComparison> {
-        let measured = interval(self.diagnosis.whole.resident_per_min(since_s)?);
-        let from_ns = self.target.attached_ns.saturating_add(seconds(since_s));
         // Without an anatomy a difference has no known cause.
         let history = self.anatomy().map_or(&[][..], |anatomy| &anatomy.history);
-        rates.compare(factor, measured, history, from_ns)
+        rates.compare(factor, measured.per_min, history, measured.from_ns)
     }
 
     /// Word and rate of the live heap; both of the whole, whatever the leaks that have names add up to.
@@ -315,7 +330,13 @@ impl Model {
     }
 
     /// The slope of the resident set, and the time until it meets the nearest limit.
-    fn reckon(&self, findings: &mut Findings, anatomy: &Anatomy, rates: Rates, since_s: f64) {
+    fn reckon(
+        &self,
+        findings: &mut Findings,
+        anatomy: &Anatomy,
+        rates: Rates,
+        measured: Option<Measured>,
+    ) {
         let settings = self.gc_settings();
         let go_limit = settings.and_then(|s| s.memory_limit_bytes);
         let gogc = settings.and_then(|s| s.gogc);
@@ -348,9 +369,9 @@ impl Model {
             let factor = rss_factor(gogc, is_limited);
             let pace = counted.resident(factor).filter(|_| grows);
             // Where GOMEMLIMIT holds, room is that of live objects, which the resident set does not show.
-            let compared = (word.is_growth() && !is_limited)
-                .then(|| self.compare_resident(counted, factor, since_s))
-                .flatten();
+            let compared = measured
+                .filter(|_| !is_limited)
+                .and_then(|measured| self.compare_resident(counted, factor, measured));
             let pace = compared.map_or(pace, |compared| Some(compared.pace()));
             let is_counted = [counted.heap, counted.stacks, counted.outside];
             #[allow(
@@ -382,10 +403,8 @@ impl Model {
         if let Some((_, is_limited)) = nearest {
             let factor = rss_factor(gogc, is_limited);
             findings.process.rss_factor = factor;
-            let compared = word
-                .is_growth()
-                .then(|| self.compare_resident(rates, factor, since_s))
-                .flatten();
+            let compared =
+                measured.and_then(|measured| self.compare_resident(rates, factor, measured));
             findings.process.rss_comparison = compared;
             findings.process.rss_bytes_per_min = match compared {
                 Some(compared) => Some(compared.per_min()),
