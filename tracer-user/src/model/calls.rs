@@ -10,6 +10,7 @@ use super::Model;
 use super::findings::{Interval, PerCall};
 use super::gc::SECOND_NS;
 use crate::event::CallsRead;
+use crate::verdict::Z_90;
 
 /// Length of a look: as for verdicts, which are divided by these rates.
 pub const LOOK_NS: u64 = 15 * SECOND_NS;
@@ -25,9 +26,7 @@ const LONGEST_NOW_NS: u64 = 60 * SECOND_NS;
 const BEHIND_GAP_NS: u64 = SECOND_NS;
 /// Fewer calls are no rate to divide by: chance alone moves 30 of them by a third in 90 of 100 cases.
 const MIN_CALLS: u64 = 30;
-/// 90 of 100 values of a normal distribution lie within so many standard errors.
-const Z_90: f64 = 1.645;
-/// The same with so many degrees of freedom (Student), from 1.
+/// [`Z_90`] with so many degrees of freedom (Student), from 1.
 const T_90: [f64; 4] = [6.314, 2.920, 2.353, 2.132];
 
 /// What is known of calls now.

@@ -12,7 +12,7 @@ pub struct Estimate {
 }
 
 /// 90 % of a normal distribution are within this many standard errors.
-const Z_90: f64 = 1.645;
+pub const Z_90: f64 = 1.645;
 
 impl Estimate {
     /// A value with its variance; `wider` stretches the interval. `None` where a number is not finite.

@@ -12,6 +12,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
+use crate::verdict::Z_90;
+
 /// A child continues the chain while it holds at least this share of the growth.
 const CHAIN_SHARE: f64 = 0.8;
 /// An edge is a step at which the kept share rises by this factor.
@@ -36,8 +38,6 @@ const MAX_CAUSES: usize = 6;
 const MAX_SPLITS: usize = 8;
 /// Evaluations in a row after which another cause replaces the one that was named first: a minute.
 const HELD_FOR: u32 = 4;
-/// Standard errors of a two-sided 90 % interval.
-const Z_90: f64 = 1.645;
 /// A share is stated only if the growth exceeds this many of its standard errors.
 const Z_KNOWN: f64 = 2.0;
 

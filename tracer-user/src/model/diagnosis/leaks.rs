@@ -15,10 +15,7 @@ use crate::model::Model;
 use crate::model::findings::{Evidence, Findings, Interval, Kept, Kind, Leak, LeakSite};
 use crate::model::rows::RowId;
 use crate::model::stated::{evidence, stated};
-use crate::verdict::{Survivors, Word};
-
-/// Standard errors of a two-sided 90 % interval.
-const Z_90: f64 = 1.645;
+use crate::verdict::{Survivors, Word, Z_90};
 
 /// Growth of the call sites over the recent minutes, and the fate of their samples.
 pub(super) struct BySite {
