@@ -48,6 +48,11 @@ impl Target {
         i64::try_from(i128::from(self.attached_unix_ns) + since).unwrap_or(i64::MAX)
     }
 
+    /// True if the source has the records that the runtime kept since the start of the process.
+    pub fn has_records(&self) -> bool {
+        self.history == History::SinceStart && !self.source.is_by_marks()
+    }
+
     /// Returns the process id as text, `?` where it is unknown.
     pub fn pid_text(&self) -> String {
         self.pid

@@ -59,11 +59,11 @@ pub struct Caller {
 /// Functions that can take memory outside Go, code of the program and its libraries before the standard library.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallsOut {
-    /// Those that call into C.
+    /// Functions that call into C.
     pub c: Vec<Caller>,
     /// Callers that call into C beyond [`MAX_CALLERS`].
     pub c_omitted: usize,
-    /// Those that map memory.
+    /// Functions that map memory.
     pub maps: Vec<Caller>,
     /// Callers that map memory beyond [`MAX_CALLERS`].
     pub maps_omitted: usize,
@@ -111,10 +111,10 @@ impl CallsOut {
                 ways.extend(way.clone().map(|way| (code.start, way)));
             }
         }
-        let mut found = Found::default();
         if ways.is_empty() {
-            return found.sorted();
+            return Self::default();
         }
+        let mut found = Found::default();
         for (way, return_pc) in calls(program, image, &ways) {
             let frames = program.frames_at(image, live, return_pc.wrapping_add(program.bias));
             if let Some(caller) = frames.iter().find(|frame| is_caller(frame)) {

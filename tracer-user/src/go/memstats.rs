@@ -8,6 +8,7 @@ use super::alloc_counters::AllocCounters;
 use super::buckets::ProfCycle;
 use super::facts::{Facts, HeapFacts};
 use super::memory::{Batch, Memory, Unreadable};
+use super::pclntab::u64_at;
 use super::variables::Variables;
 
 /// `sweepDrainedMask`: `sweep.active.state` holds just this when nothing is left to sweep.
@@ -117,7 +118,7 @@ pub fn read(
 /// cycle (`memstats.last_gc_unix`), which is the same number: then the layout is another, or a cycle has just ended.
 ///
 /// # Errors
-/// When the runtime's variables cannot be read: the process has ended.
+/// If the runtime's variables cannot be read, as after the end of the process.
 pub fn gc_ends(
     memory: &impl Memory,
     facts: &Facts,
@@ -128,13 +129,8 @@ pub fn gc_ends(
     let ring = stats.pause_ns + 8 * u64::from(N_PAUSES);
     let bytes = memory.bytes(vars.memstats.wrapping_add(ring), 8 * N_PAUSES as usize)?;
     let last_gc_unix = memory.u64(vars.memstats.wrapping_add(stats.last_gc_unix))?;
-    let mut ends: Vec<u64> = (bytes.chunks_exact(8))
-        .map(|word| {
-            word.iter()
-                .rev()
-                .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-        })
-        .collect();
+    let words = bytes.chunks_exact(8);
+    let mut ends: Vec<u64> = words.filter_map(|word| u64_at(word, 0)).collect();
     // The next cycle overwrites the oldest entry.
     ends.rotate_left((gc_cycles % N_PAUSES) as usize);
     ends.drain(..N_PAUSES.saturating_sub(gc_cycles) as usize);
@@ -148,7 +144,7 @@ pub fn gc_ends(
 /// they still hold. In 1.18 it is the sum of the counters by size class.
 ///
 /// # Errors
-/// When the runtime's variables cannot be read: the process has ended.
+/// If the runtime's variables cannot be read, as after the end of the process.
 pub fn total_alloc(
     memory: &(impl Memory + ?Sized),
     facts: &Facts,

@@ -10,9 +10,7 @@ use super::Model;
 use super::bucket::Bucket;
 use super::estimate::{Scale, Sum};
 use super::names::NO_TYPE;
-use super::rows::{
-    Allocated, Estimate, GroupBy, History, Liveness, Query, Rate, RowId, SiteRow, Source,
-};
+use super::rows::{Allocated, Estimate, GroupBy, Liveness, Query, Rate, RowId, SiteRow, Source};
 use super::weighted::Weighted;
 
 /// Values of a trend: as many as the widest sparkline has cells.
@@ -250,8 +248,7 @@ impl Row {
             GroupBy::Type => go_type.clone().unwrap_or_else(|| NO_TYPE.into()),
             GroupBy::Function | GroupBy::Line => frame.function.clone(),
         };
-        let has_records = model.target.history == History::SinceStart && !window.is_weighted;
-        let kept = (has_records && self.born_since_start >= MIN_BORN)
+        let kept = (model.target.has_records() && self.born_since_start >= MIN_BORN)
             .then(|| self.samples as f64 / self.born_since_start as f64);
         let mut row = SiteRow {
             id,

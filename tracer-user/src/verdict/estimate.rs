@@ -24,6 +24,16 @@ impl Estimate {
             high: value + half,
         })
     }
+
+    /// Stretches the interval to `factor` times its width.
+    pub(super) fn widened(self, factor: f64) -> Self {
+        let Self { value, low, high } = self;
+        Self {
+            value,
+            low: value - factor * (value - low),
+            high: value + factor * (high - value),
+        }
+    }
 }
 
 /// How fast an entity grows, per minute or per unit of load.

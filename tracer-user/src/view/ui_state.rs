@@ -12,7 +12,7 @@ use super::reading::{MAX_PAUSED_STACKS, Reading};
 use super::tabs::Tab;
 use super::typed::{Filter, LineEdit};
 use crate::model::Model;
-use crate::model::rows::{GroupBy, History, Query, RowId, SiteRow, Status};
+use crate::model::rows::{GroupBy, Query, RowId, SiteRow, Status};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Rows keep their order that long after a cursor move: what is about to be opened must not run away.
@@ -248,8 +248,7 @@ impl UiState {
         Set {
             since: self.since,
             types: self.has_types(),
-            kept: self.reading.target.history == History::SinceStart
-                && !self.reading.target.source.is_by_marks(),
+            kept: self.reading.target.has_records(),
             sort: self.sort.key,
         }
     }

@@ -8,7 +8,7 @@ use super::attribution::{Attribution, Hold, LARGE_BYTES, Labels, Net, Path, attr
 use crate::model::Model;
 use crate::model::bucket::Bucket;
 use crate::model::estimate::{Scale, UNITS_PER_OBJECT};
-use crate::model::rows::{History, Liveness};
+use crate::model::rows::Liveness;
 use crate::verdict::{Weight, Word};
 
 /// Births since the start from which on the kept share of a bucket counts for the life before the attach.
@@ -278,9 +278,7 @@ impl Model {
     /// True if the runtime has sampled since the start, for long enough.
     fn has_life(&self) -> bool {
         let uptime_ns = self.target.uptime_ns(self.target.attached_ns);
-        self.target.history == History::SinceStart
-            && self.liveness() != Liveness::Marks
-            && uptime_ns.is_some_and(|ns| ns as f64 / 1e9 >= LEAST_UPTIME_S)
+        self.target.has_records() && uptime_ns.is_some_and(|ns| ns as f64 / 1e9 >= LEAST_UPTIME_S)
     }
 
     /// What a bucket kept since the start, as if it had all come in this watch; nothing of one that frees.

@@ -208,7 +208,7 @@ impl Model {
     /// Mean number of samples a look from the start of the process to the attach, where all were counted.
     fn load_before(&self) -> Option<f64> {
         let target = &self.target;
-        if target.history != History::SinceStart || self.liveness() == Liveness::Marks {
+        if !target.has_records() {
             return None;
         }
         let uptime_ns = target

@@ -1,4 +1,4 @@
-//! How often the GC ran before the attach, and how often it runs now.
+//! Pace of the GC: gaps between cycles before the attach, compared with those of now.
 //!
 //! With GOGC a cycle starts when about as much was allocated as was live after the one before: at a constant allocation
 //! rate gaps between cycles grow with the live heap.
@@ -6,6 +6,7 @@
 use crate::model::Model;
 use crate::model::findings::Observation;
 use crate::verdict::SECOND_NS;
+use crate::verdict::growth::median;
 
 /// Gaps of which the median is taken, at each end.
 const GAPS: usize = 8;
@@ -28,13 +29,9 @@ fn pace(gaps: &[Gap]) -> Option<Observation> {
     if gaps.len() < 2 * GAPS {
         return None;
     }
-    let median = |gaps: &[Gap]| {
-        let mut lengths: Vec<f64> = gaps.iter().map(|gap| gap.length_s).collect();
-        lengths.sort_by(f64::total_cmp);
-        f64::midpoint(lengths[(lengths.len() - 1) / 2], lengths[lengths.len() / 2])
-    };
+    let length_s = |gaps: &[Gap]| median(gaps.iter().map(|gap| gap.length_s).collect());
     let (first, last) = (&gaps[..GAPS], &gaps[gaps.len() - GAPS..]);
-    let (then_s, now_s) = (median(first), median(last));
+    let (then_s, now_s) = (length_s(first), length_s(last));
     let is_longer = then_s > 0.0 && now_s >= LONGER * then_s && now_s < FORCED_S;
     is_longer.then(|| Observation::GcPace {
         then_s,

@@ -271,9 +271,7 @@ impl<'a> Evaluation<'a> {
             rate.per_min = stepwise.per_min;
             rate.p_slowing = stepwise.p_slowing;
         }
-        let Estimate { value, low, high } = rate.per_min;
-        rate.per_min.low = value - WIDER * (value - low);
-        rate.per_min.high = value + WIDER * (high - value);
+        rate.per_min = rate.per_min.widened(WIDER);
         Some(rate)
     }
 

@@ -27,6 +27,7 @@ pub use load::LoadChange;
 pub use past::Past;
 pub use peaks::ResidentPeaks;
 pub use series::{SeriesGrowth, SeriesKind};
+pub use teeth::median;
 
 use super::{Estimate, Word};
 use trend::Trend;

@@ -91,12 +91,7 @@ impl ResidentPeaks {
         if points.len() < MIN_PEAKS || span_s < MIN_SPAN_S {
             return None;
         }
-        let Estimate { value, low, high } = Trend::fit(&points, NOISE)?.per_min;
-        Some(Estimate {
-            value,
-            low: value - WIDER * (value - low),
-            high: value + WIDER * (high - value),
-        })
+        Some(Trend::fit(&points, NOISE)?.per_min.widened(WIDER))
     }
 }
 

@@ -111,7 +111,7 @@ pub(super) fn falls(values: &[f64], part: f64, points: usize, least: f64) -> Vec
 }
 
 /// Median; 0 of nothing.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     match (values.len() % 2, values.get(middle)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::format::{self, sentence_bytes, sentence_change};
 use super::super::names::clean;
+use super::figures::seconds;
 use super::prose::list;
 use crate::go::calls_out::{Caller, CallsOut};
 use crate::go::frame::Frame;
@@ -51,7 +52,7 @@ fn sentence(observation: &Observation, until_ns: u64) -> String {
         } => format!(
             "A GC cycle ran every {} {} ago, and every {} now: the live heap is larger, or the program allocates less.",
             gap(*then_s),
-            format::duration(ns(*ago_s)),
+            seconds(*ago_s),
             gap(*now_s)
         ),
         Observation::OutsideGo { kind, calls_out } => outside_go(*kind, calls_out),
@@ -76,15 +77,6 @@ fn gap(seconds: f64) -> String {
     }
     let decimals = usize::from(seconds < 9.95);
     format!("{seconds:.decimals$} s")
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "seconds of a process's life"
-)]
-fn ns(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
 }
 
 /// Functions that can take memory outside Go, and what to try.
