@@ -27,7 +27,7 @@ mod veterans;
 mod windows;
 
 pub use clock::Clock;
-pub use estimate::{Estimate, Slope, Z_90};
+pub use estimate::{Estimate, Slope, Z_90, wilson};
 pub use evidence::{ENOUGH_SAMPLES, Evidence, GrowingPer, LEAST_CYCLES, Missing};
 pub use flow::{Flow, LevelFlow, Side, Weight};
 pub use track::Track;

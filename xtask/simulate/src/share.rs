@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use heaptop::verdict::wilson;
+
 /// Quantile of the normal distribution for 95 % intervals.
 const Z_95: f64 = 1.96;
 
@@ -34,12 +36,7 @@ impl Share {
 
     /// Wilson interval of the share, 95 %.
     fn interval(self) -> Option<(f64, f64)> {
-        let p = self.value()?;
-        let n = f64::from(self.all);
-        let z2 = Z_95 * Z_95;
-        let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-        let half = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
-        Some(((middle - half).max(0.0), (middle + half).min(1.0)))
+        (self.all > 0).then(|| wilson(f64::from(self.part), f64::from(self.all), Z_95))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::model::Model;
 use crate::model::findings::Findings;
 use crate::trace;
-use crate::verdict::Word;
+use crate::verdict::{Word, wilson};
 
 /// Times after the attach at which the words are compared, seconds.
 const TIMES_S: [u64; 6] = [60, 120, 180, 300, 480, 600];
@@ -174,10 +174,7 @@ fn share(part: u32, all: u32) -> String {
     if all == 0 {
         return "-".to_owned();
     }
-    let n = f64::from(all);
-    let p = f64::from(part) / n;
-    let z2 = Z_95 * Z_95;
-    let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
-    format!("{p:.2} ({:.2}–{:.2})", middle - half, middle + half)
+    let (k, n) = (f64::from(part), f64::from(all));
+    let (low, high) = wilson(k, n, Z_95);
+    format!("{:.2} ({low:.2}–{high:.2})", k / n)
 }

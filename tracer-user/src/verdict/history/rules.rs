@@ -1,6 +1,7 @@
 //! Constants of the rule, and the parts of it that need no births of this watch.
 
 use super::{Before, Life};
+use crate::verdict::wilson;
 
 /// Uptime below which nothing is said: until then every table and cache fills.
 pub(super) const LEAST_UPTIME_S: f64 = 30.0 * 60.0;
@@ -52,7 +53,7 @@ pub(super) const STOPPED: f64 = 6.0;
 pub(super) fn is_fit(life: &Life, before: &Before) -> bool {
     life.uptime_s >= LEAST_UPTIME_S
         && before.births >= LEAST_BIRTHS
-        && wilson_low((before.judged - before.deaths).max(0.0), before.judged) >= LEAST_KEPT
+        && wilson((before.judged - before.deaths).max(0.0), before.judged, Z).0 >= LEAST_KEPT
 }
 
 /// True if an entity counts towards a group.
@@ -68,12 +69,4 @@ pub(super) fn kept(before: &Before) -> f64 {
 /// Probability that an event is a death, where so much is kept as before; see [`NOT_REPLACED`].
 pub(super) fn death_share(kept: f64) -> f64 {
     ((1.0 - kept) / (2.0 - kept)).clamp(0.05, 0.45)
-}
-
-/// Lower bound of the share of `k` in `n` (Wilson).
-pub(super) fn wilson_low(k: f64, n: f64) -> f64 {
-    let n = n.max(1e-9);
-    let (p, z2) = (k / n, Z * Z);
-    let spread = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    (p + z2 / (2.0 * n) - spread) / (1.0 + z2 / n)
 }
