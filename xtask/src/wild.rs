@@ -258,16 +258,24 @@ impl Tried<'_> {
             }
             let n_new = after.samples.len() - ours.samples.len().min(after.samples.len());
             ensure!(
-                ours.samples == after.samples[n_new..]
-                    && ours.samples.len() >= before.samples.len(),
-                "{} records of heaptop's differ from the {} of its own",
-                ours.samples
-                    .iter()
-                    .zip(&after.samples[n_new..])
-                    .filter(|(ours, own)| ours != own)
-                    .count(),
-                after.samples.len()
+                ours.samples.len() >= before.samples.len(),
+                "heaptop has {} records, its own {} before that",
+                ours.samples.len(),
+                before.samples.len()
             );
+            let differing: Vec<_> = ours
+                .samples
+                .iter()
+                .zip(&after.samples[n_new..])
+                .filter(|(ours, own)| ours != own)
+                .collect();
+            if let Some((ours, own)) = differing.first() {
+                bail!(
+                    "{} of {} records differ; the first is {ours:?}, its own {own:?}",
+                    differing.len(),
+                    after.samples.len()
+                );
+            }
             ensure!(
                 ours.header == after.header,
                 "the header is {:?}, its own {:?}",

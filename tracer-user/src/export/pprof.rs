@@ -14,7 +14,6 @@ use prost::Message as _;
 use super::pprof_proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use crate::go::frame::Frame;
 pub use crate::go::profile::{HeapProfile, MappedFile, Record};
-use crate::go::symbol::decoded;
 
 /// The frame of each return address.
 pub type Names = HashMap<u64, Arc<Frame>>;
@@ -242,7 +241,8 @@ impl<'a> Builder<'a> {
             return id;
         }
         let id = self.functions.len() as u64 + 1;
-        let name = self.strings.index(&decoded(&frame.symbol));
+        // Escaped as in Go's own profiles, or `-diff_base` would take one function for two.
+        let name = self.strings.index(&frame.symbol);
         let filename = self.strings.index(&frame.file);
         let start_line = i64::from(frame.start_line);
         self.functions.push(Function {
@@ -322,7 +322,7 @@ mod tests {
         let names = HashMap::from([
             (11, frame("runtime.mallocgc", 10, false)),
             (12, frame("runtime.mallocgc", 10, false)),
-            (21, frame("main.inner", 20, true)),
+            (21, frame("gopkg.in/yaml%2ev3.inner", 20, true)),
             (22, frame("main.outer", 20, false)),
             (31, frame("main.main", 30, false)),
             (41, frame("runtime.goexit", 40, false)),
@@ -354,6 +354,8 @@ mod tests {
         assert_eq!(decoded.location[0].line.len(), 2);
         assert_eq!(decoded.location[0].address, 20);
         assert!(decoded.mapping[0].has_functions);
+        let go_name = "gopkg.in/yaml%2ev3.inner";
+        assert!(decoded.string_table.iter().any(|name| name == go_name));
         assert_eq!(decoded.string_table[0], "");
         assert_eq!(decoded.sample[0].label[0].num, 1024);
     }
