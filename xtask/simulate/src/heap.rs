@@ -22,6 +22,10 @@ const PACE_S: f64 = 150.0;
 const DAY_S: f64 = 86_400.0;
 /// GC cycles in the period of a saw-tooth from which on the marks show its shape.
 const CYCLES_IN_TOOTH: f64 = 2.5;
+/// Rate of the leak beside bursts, MiB per minute.
+const BURSTS_LEAK: f64 = 5.0;
+/// Load of a burst, relative to the load around it.
+const BURST_LOAD: f64 = 3.0;
 /// Least growth that heaptop reports, as a part of the heap: less is no rise.
 const LEAST_GROWTH: f64 = 0.01;
 /// The same in MiB.
@@ -41,6 +45,8 @@ pub(crate) enum Kind {
     Correlated,
     /// Steps of 10 to 50 % up, and back 20 to 200 s later
     StepsBack,
+    /// Bursts of requests, 30 to 150 s apart: for 2 to 20 s, and as long to go back, the heap is 1.3 to 2.5 times as large
+    Bursts,
     /// Cache that reaches its bound, or 95 % of it, between 2 min before and 3 min after the attach
     Cache,
     /// Wave of a day, with the load, at hours in which the heap rises by at most 1 % in the watch
@@ -67,6 +73,8 @@ pub(crate) enum Kind {
     Leak20,
     /// Leak of 2 to 10 MiB/min in equal steps, 10 to 60 s apart
     LeakSteps,
+    /// Leak of 5 MiB/min beside bursts of requests
+    LeakBursts,
     /// Leak of 2 to 20 MiB/min that stops after 5 min
     LeakStops,
 }
@@ -97,6 +105,7 @@ impl Kind {
             | Self::SawTooth
             | Self::Correlated
             | Self::StepsBack
+            | Self::Bursts
             | Self::Cache
             | Self::DayNight => Class::Level,
             Self::LoadChange | Self::AliasedTooth | Self::RandomWalk | Self::Wander => {
@@ -108,6 +117,7 @@ impl Kind {
             | Self::Leak5
             | Self::Leak20
             | Self::LeakSteps
+            | Self::LeakBursts
             | Self::LeakStops => Class::Leak,
         }
     }
@@ -279,6 +289,8 @@ impl Path {
                 }))
             }
             Kind::StepsBack => Self::level(steps_back(base, seconds, random)),
+            Kind::Bursts => Self::bursts(base, 0.0, seconds, random),
+            Kind::LeakBursts => Self::bursts(base, BURSTS_LEAK, seconds, random),
             Kind::Cache => Self::cache(base, seconds, random),
             Kind::DayNight | Kind::Morning => Self::day(kind, base, seconds, random),
             Kind::LoadChange => Self::load_change(base, seconds, random),
@@ -356,6 +368,41 @@ impl Path {
                     truth: Truth::default(),
                 };
             }
+        }
+    }
+
+    /// A leak of `rate` MiB/min, or none, beside bursts of requests.
+    fn bursts(base: f64, rate: f64, seconds: Seconds, random: &mut Random) -> Self {
+        let mut bursts = Vec::new();
+        let mut at_s = -(BEFORE_S as f64);
+        while at_s < seconds.end_s() {
+            let from_s = at_s + random.log_uniform(30.0, 150.0);
+            let lasts_s = random.log_uniform(2.0, 20.0);
+            bursts.push((from_s, lasts_s, base * random.uniform(0.3, 1.5)));
+            at_s = from_s + 2.0 * lasts_s;
+        }
+        let burst = |at_s: f64| {
+            let part = |(from_s, lasts_s, _): &(f64, f64, f64)| {
+                let part = 2.0 - (at_s - from_s) / lasts_s;
+                if at_s < *from_s {
+                    0.0
+                } else {
+                    part.clamp(0.0, 1.0)
+                }
+            };
+            let heights = bursts.iter().map(|burst| (part(burst), burst.2));
+            heights.fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a })
+        };
+        Self {
+            live: seconds.map(|at_s| {
+                let (part, height) = burst(at_s);
+                base + rate * at_s / 60.0 + part * height
+            }),
+            load: seconds.map(|at_s| 1.0 + (BURST_LOAD - 1.0) * burst(at_s).0),
+            truth: Truth {
+                mib_per_min: None,
+                rises_until_s: if rate > 0.0 { f64::INFINITY } else { 0.0 },
+            },
         }
     }
 
@@ -483,6 +530,18 @@ mod tests {
             let lowest = heap.live_mib.iter().copied().fold(f64::INFINITY, f64::min);
             let at_base = heap.live_mib.iter().filter(|mib| **mib <= lowest).count();
             assert!(at_base > 20, "{at_base}");
+        }
+    }
+
+    #[test]
+    fn bursts_end() {
+        for heap in drawn(Kind::Bursts) {
+            let lowest = heap.live_mib.iter().copied().fold(f64::INFINITY, f64::min);
+            let n_base = heap.live_mib.iter().filter(|mib| **mib <= lowest).count();
+            assert!(
+                (100..heap.live_mib.len() - 10).contains(&n_base),
+                "{n_base}"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Judged, Remark,
     evidence::{Evaluation, Evidence, Grade, Rules},
+    excursions,
     history::{History, Sample},
     past::Past,
     rare, teeth,
@@ -180,8 +181,9 @@ impl Judge {
 
     /// Judges the series as of `now_s`.
     pub(super) fn evaluate(&mut self, now_s: f64) -> Judged {
-        let samples = self.samples();
-        let past = self.past.estimate(&samples);
+        let all = self.samples();
+        let past = self.past.estimate(&all);
+        let samples = excursions::without(&all, self.rules.mib);
         let evaluation = Evaluation {
             rules: self.rules,
             samples: &samples,

@@ -157,6 +157,21 @@ fn a_leak_is_probable_and_then_sure_and_stays() {
 }
 
 #[test]
+fn bursts_do_not_hide_a_leak() {
+    let burst = |t: f64| if t % 70.0 < 12.0 { 60.0 } else { 0.0 };
+    let leak = |i: usize, t: f64| 30.0 + 8.0 * t / 60.0 + noise(i);
+    let of =
+        |mib: &dyn Fn(usize, f64) -> f64| words(&marks(every(5, LAST_S), mib), Past::default());
+    let found = of(&|i, t| leak(i, t) + burst(t));
+    assert!(
+        first(&found, Word::Growing).is_some_and(|at_s| at_s <= 240),
+        "{found:?}"
+    );
+    let level = of(&|i, t| 30.0 + noise(i) + burst(t));
+    assert!(level.iter().all(|(_, word)| !word.is_growth()), "{level:?}");
+}
+
+#[test]
 fn growth_is_reported_with_an_interval_above_zero() {
     for (slope, spread) in [(2.6, 1.0), (1.2, 0.5), (10.0, 4.0), (0.6, 0.2)] {
         let heap = marks(every(12, 288), |i, t| {
