@@ -2,8 +2,9 @@
 //!
 //! Taken at 150 requests/s. `mux-leak-sampler`: gorilla/mux whose `gorilla/context` is never cleared, +18.8 MiB/min, GC gaps of
 //! 20 to 100 s. `mux-honest-sampler`: the same with `ClearHandler`. `tyk520-leak`: seven minutes of Tyk 5.2.0, up 20 min, whose
-//! `trace.NewHTTPHandler.func1` builds an `otelhttp` handler for each request, +2.6 MiB/min. Each is replayed from the attach
-//! and from later ones.
+//! `trace.NewHTTPHandler.func1` builds an `otelhttp` handler for each request, +2.6 MiB/min. `gateway-bursts`: the gateway of
+//! `cargo xtask demo` on a machine so busy that bursts of requests doubled its heap; without anatomy and goroutines. Each is
+//! replayed from the attach and from later ones.
 
 use std::path::Path;
 
@@ -125,6 +126,27 @@ fn a_leak_is_reported_within_five_minutes() {
                     .is_some_and(|(_, findings)| is_growth(findings)),
                 "{stream}, attach {i}"
             );
+        }
+    }
+}
+
+#[test]
+fn no_rate_of_what_grows_may_be_zero() {
+    let streams = LEAKS.iter().map(|(stream, ..)| *stream);
+    for stream in streams.chain(["gateway-bursts.gz"]) {
+        for (at_s, findings) in attaches(stream).into_iter().flatten() {
+            let of_leaks = findings.leaks.iter().map(|leak| &leak.evidence);
+            let mut rates: Vec<_> = of_leaks
+                .flat_map(|evidence| [evidence.bytes_per_min, evidence.objects_per_min])
+                .collect();
+            let process = &findings.process;
+            rates.extend(process.kinds.iter().map(|kind| kind.per_min));
+            if is_growth(&findings) {
+                rates.push(process.live_bytes_per_min);
+            }
+            for rate in rates.into_iter().flatten() {
+                assert!(rate.low > 0.0, "{stream}, {at_s} s: {rate:?}");
+            }
         }
     }
 }

@@ -23,6 +23,13 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// The interval where all of it is above zero: a rate of what is said to grow.
+    pub fn above_zero(self) -> Option<Self> {
+        (self.low > 0.0).then_some(self)
+    }
+}
+
 /// Quantity that growth is proportional to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrowsWith {

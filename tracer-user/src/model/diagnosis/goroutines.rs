@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::leaks::BySite;
 use super::letters::Identity;
-use super::process::plus;
+use super::process::{interval, plus, times};
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::findings::{Evidence, Interval, Kind, Leak, LeakSite};
@@ -70,6 +70,11 @@ impl GrowingGroups {
     }
 }
 
+/// Growth since the baseline, which the user may just have set.
+fn grown(group: &GoroutineGroup) -> i64 {
+    group.growth.unwrap_or(0).max(0)
+}
+
 /// Rate of what the evidence is of; `None` where it is not known to grow.
 fn pace(evidence: &Evidence) -> Option<Pace> {
     // What once grew by the clock is still said to, when only that of the load sees it.
@@ -105,7 +110,25 @@ impl Model {
                 None => leaks.push(group),
             }
         }
+        for leak in &mut leaks {
+            let of_whole = || self.share_of_whole(&leak.groups, &all.groups);
+            let own = &mut leak.evidence.objects_per_min;
+            *own = own.or_else(of_whole);
+        }
         leaks
+    }
+
+    /// The rate of all goroutines by the share of some groups in their growth. A group may be known to grow by the load
+    /// alone, while the number of all has a rate.
+    fn share_of_whole(
+        &self,
+        groups: &[GoroutineGroup],
+        all: &[GoroutineGroup],
+    ) -> Option<Interval> {
+        let rate = self.diagnosis.whole.judged().goroutines.rate?;
+        let grown = |groups: &[GoroutineGroup]| groups.iter().map(grown).sum::<i64>() as f64;
+        let share = grown(groups) / grown(all);
+        (share > 0.0).then(|| times(interval(rate.per_min), share))
     }
 
     /// The group that leads the growth of the number of all goroutines, where that is known and of no group yet.
@@ -114,25 +137,15 @@ impl Model {
         if judged.word != Word::Growing {
             return None;
         }
-        let grown = |group: &GoroutineGroup| group.growth.unwrap_or(0).max(0);
         let total: i64 = groups.iter().map(grown).sum();
         let group = groups
             .iter()
             .filter(|group| !group.is_runtime)
             .max_by_key(|group| grown(group))?;
-        // Growth counts from the baseline, which the user may just have set.
         if grown(group) == 0 || (grown(group) as f64) < LEADING_SHARE * total as f64 {
             return None;
         }
-        let evidence = Evidence {
-            objects_per_min: judged.rate.map(|rate| Interval {
-                value: rate.per_min.value,
-                low: rate.per_min.low,
-                high: rate.per_min.high,
-            }),
-            ..Evidence::default()
-        };
-        Some(GrowingGroups::of(group.clone(), evidence))
+        Some(GrowingGroups::of(group.clone(), Evidence::default()))
     }
 
     /// The leak of some groups. Leaks of the heap that grow in step with it take its letter, as they are one leak; so does

@@ -114,7 +114,7 @@ impl Model {
         let has_c = self.anatomy().is_some_and(|anatomy| anatomy.has_c);
         let heap = self.judge_heap(&judged.heap, findings);
         let grows = |judged: &Judged| judged.word == Word::Growing;
-        let rate = |judged: &Judged| judged.rate.map(|rate| interval(rate.per_min));
+        let rate = |judged: &Judged| interval(judged.rate?.per_min).above_zero();
         let rates = Rates {
             heap: heap.per_min.filter(|_| heap.word.is_growth()),
             stacks: rate(&judged.stacks).filter(|_| grows(&judged.stacks)),
@@ -262,6 +262,10 @@ impl Model {
             (whole, named) => whole.or(named),
         };
         let word = if by_name { Word::Growing } else { judged.word };
+        if word.is_growth() {
+            let rate = process.live_bytes_per_min;
+            process.live_bytes_per_min = rate.and_then(Interval::above_zero);
+        }
         GrowingKind {
             kind: Kind::Heap,
             word,
@@ -436,10 +440,15 @@ fn fit(leaks: &mut [Leak], whole: f64) {
     }
 }
 
-/// True if goroutines and a part of the heap are one leak.
+/// True if goroutines and a part of the heap are one leak, or all that grows in the heap is what the runtime allocates for
+/// them.
 fn holds_heap(leaks: &[Leak]) -> bool {
     let of_kind = |kind| leaks.iter().filter(move |leak: &&Leak| leak.kind == kind);
-    of_kind(Kind::Goroutines).any(|leak| of_kind(Kind::Heap).any(|heap| heap.letter == leak.letter))
+    let is_overhead = of_kind(Kind::Heap).next().is_none();
+    of_kind(Kind::Goroutines).any(|leak| {
+        is_overhead && !leak.held.is_empty()
+            || of_kind(Kind::Heap).any(|heap| heap.letter == leak.letter)
+    })
 }
 
 /// A rate that is known to be at least another one.
@@ -583,7 +592,9 @@ pub(super) fn times(interval: Interval, factor: f64) -> Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::go::frame::Frame;
     use crate::model::anatomy::Parts;
+    use crate::model::findings::{Evidence, LeakSite};
 
     const MIB: u64 = 1 << 20;
 
@@ -664,6 +675,36 @@ mod tests {
         );
         let negative = at_least(slope(-9.0, 2.0), slope(2.0, 0.5));
         assert_eq!(negative, slope(2.0, 0.5));
+    }
+
+    #[test]
+    fn goroutines_hold_a_heap_of_which_the_runtime_allocates_all_for_them() {
+        let site = LeakSite {
+            row: None,
+            frame: Frame::unnamed(1).into(),
+            evidence: Evidence::default(),
+            share: None,
+        };
+        let leak = |kind, letter, held: &[LeakSite]| Leak {
+            letter,
+            kind,
+            word: Word::Growing,
+            under: None,
+            kept: None,
+            via: None,
+            sites: Vec::new(),
+            held: held.to_vec(),
+            evidence: Evidence::default(),
+            since_start: None,
+            share_bytes: None,
+            share_objects: None,
+            in_step: Vec::new(),
+            driver: None,
+        };
+        let goroutines = leak(Kind::Goroutines, 'A', &[site]);
+        assert!(holds_heap(std::slice::from_ref(&goroutines)));
+        assert!(!holds_heap(&[leak(Kind::Goroutines, 'A', &[])]));
+        assert!(!holds_heap(&[goroutines, leak(Kind::Heap, 'B', &[])]));
     }
 
     #[test]

@@ -306,7 +306,7 @@ fn heap(process: &ProcessVerdict) -> String {
     };
     let Some(live) = &process.live_bytes_per_min else {
         return format!(
-            "{leak}, or {other}. The live heap after GC grows with the load, at no steady rate by the clock."
+            "{leak}, or {other}. The live heap after GC grows; its rate is not known for now."
         );
     };
     let mut text = format!(
