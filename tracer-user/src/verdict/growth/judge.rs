@@ -183,7 +183,8 @@ impl Judge {
     pub(super) fn evaluate(&mut self, now_s: f64) -> Judged {
         let all = self.samples();
         let past = self.past.estimate(&all);
-        let samples = excursions::without(&all, self.rules.mib);
+        let without = |after| excursions::without(&all, after, self.rules.mib);
+        let samples = without(excursions::OVER);
         let evaluation = Evaluation {
             rules: self.rules,
             samples: &samples,
@@ -199,7 +200,8 @@ impl Judge {
         let evidence = evaluation.evidence();
         let whole = evaluation.trend();
         if self.grows() {
-            self.hold(&evaluation, &evidence, whole.as_ref());
+            let settled = without(excursions::BACK);
+            self.hold(&evaluation, &settled, &evidence, whole.as_ref());
         } else {
             self.advance(&evaluation, &evidence, whole.as_ref());
         }
@@ -237,22 +239,36 @@ impl Judge {
     }
 
     /// Keeps, strengthens or withdraws a growth that is reported.
-    fn hold(&mut self, evaluation: &Evaluation, evidence: &Evidence, whole: Option<&Trend>) {
+    ///
+    /// What contradicts it is sought in `settled`, without excursions that have just ended.
+    fn hold(
+        &mut self,
+        evaluation: &Evaluation,
+        settled: &[Sample],
+        evidence: &Evidence,
+        whole: Option<&Trend>,
+    ) {
         let Some(reported) = self.reported else {
             return;
         };
-        if self.is_contradicted(evaluation, reported, whole, evidence.grade > Grade::None) {
+        let (now_s, mib) = (evaluation.now_s, self.rules.mib);
+        if self.is_contradicted(
+            settled,
+            now_s,
+            reported,
+            whole,
+            evidence.grade > Grade::None,
+        ) {
             self.against_in_a_row += 1;
         } else {
             self.against_in_a_row = 0;
         }
-        let (now_s, mib) = (evaluation.now_s, self.rules.mib);
         if evidence.grade > Grade::None {
             self.supported_at_s = now_s;
         }
         if self.against_in_a_row >= IN_A_ROW
             || now_s - self.supported_at_s > UNSUPPORTED_S
-            || withdrawal::has_dropped(evaluation.samples, now_s, reported.noise, mib)
+            || withdrawal::has_dropped(settled, now_s, reported.noise, mib)
         {
             self.end();
             self.stopped_at_s = Some(now_s);
@@ -271,7 +287,8 @@ impl Judge {
 
     fn is_contradicted(
         &self,
-        evaluation: &Evaluation,
+        samples: &[Sample],
+        now_s: f64,
         reported: Reported,
         whole: Option<&Trend>,
         is_supported: bool,
@@ -280,16 +297,16 @@ impl Judge {
             return whole.is_some_and(|trend| trend.p_flat > TAKEN_OVER_FLAT);
         }
         let points: Vec<Point> = if reported.without_large {
-            (evaluation.samples.iter())
+            (samples.iter())
                 .filter_map(Sample::point_without_large)
                 .collect()
         } else {
-            evaluation.samples.iter().map(Sample::point).collect()
+            samples.iter().map(Sample::point).collect()
         };
         let noise = self.rules.noise();
         withdrawal::is_contradicted(
             &points,
-            evaluation.now_s,
+            now_s,
             reported,
             noise,
             self.rules.mib,
