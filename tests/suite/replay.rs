@@ -134,20 +134,28 @@ fn a_leak_is_reported_within_five_minutes() {
 fn no_rate_of_what_grows_may_be_zero() {
     let streams = LEAKS.iter().map(|(stream, ..)| *stream);
     for stream in streams.chain(["gateway-bursts.gz"]) {
+        let mut n_growing = 0;
         for (at_s, findings) in attaches(stream).into_iter().flatten() {
-            let of_leaks = findings.leaks.iter().map(|leak| &leak.evidence);
-            let mut rates: Vec<_> = of_leaks
-                .flat_map(|evidence| [evidence.bytes_per_min, evidence.objects_per_min])
-                .collect();
+            let mut rates = Vec::new();
+            for leak in &findings.leaks {
+                let sites = leak.sites.iter().map(|site| &site.evidence);
+                for evidence in sites.chain([&leak.evidence]) {
+                    rates.extend([evidence.bytes_per_min, evidence.objects_per_min]);
+                    let per_call = evidence.per_call.as_ref();
+                    rates.extend(per_call.map(|per_call| Some(per_call.bytes)));
+                }
+            }
             let process = &findings.process;
             rates.extend(process.kinds.iter().map(|kind| kind.per_min));
             if is_growth(&findings) {
-                rates.push(process.live_bytes_per_min);
+                n_growing += 1;
+                rates.extend([process.live_bytes_per_min, process.rss_bytes_per_min]);
             }
             for rate in rates.into_iter().flatten() {
                 assert!(rate.low > 0.0, "{stream}, {at_s} s: {rate:?}");
             }
         }
+        assert!(n_growing > 20, "{stream}: {n_growing}");
     }
 }
 

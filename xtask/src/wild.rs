@@ -256,13 +256,14 @@ impl Tried<'_> {
             if !grew_by_nothing(&before.samples, &after.samples) {
                 continue; // A cycle came meanwhile.
             }
-            let n_new = after.samples.len() - ours.samples.len().min(after.samples.len());
             ensure!(
-                ours.samples.len() >= before.samples.len(),
-                "heaptop has {} records, its own {} before that",
+                (before.samples.len()..=after.samples.len()).contains(&ours.samples.len()),
+                "heaptop has {} records, the server {} before that and {} after it",
                 ours.samples.len(),
-                before.samples.len()
+                before.samples.len(),
+                after.samples.len()
             );
+            let n_new = after.samples.len() - ours.samples.len();
             let differing: Vec<_> = ours
                 .samples
                 .iter()

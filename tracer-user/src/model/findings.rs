@@ -24,7 +24,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval where all of it is above zero: a rate of what is said to grow.
+    /// Returns the interval if all of it is above zero: growth is stated only with such a rate.
     pub fn above_zero(self) -> Option<Self> {
         (self.low > 0.0).then_some(self)
     }
@@ -80,9 +80,9 @@ pub struct Driver {
 /// Numbers behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
-    /// Growth in bytes per minute; `None` unless growing by the clock.
+    /// Growth in bytes per minute; `None` unless growing by the clock, or if the interval includes zero.
     pub bytes_per_min: Option<Interval>,
-    /// Growth in objects per minute; `None` unless growing by the clock.
+    /// Growth in objects per minute; `None` likewise.
     pub objects_per_min: Option<Interval>,
     /// Samples born within the window that outlived two GC cycles.
     pub born: u64,
@@ -471,8 +471,8 @@ pub enum RssOutcome {
     /// The measured one is lower, because the heap fills memory that was resident before. That ends, so that the other one
     /// counts.
     Lags,
-    /// The measured one is not positive although something grows. A fall ends, so that the other one counts; with the
-    /// cause of most of the difference, if it is known.
+    /// The measured one is lower and may be zero or less, although something grows. That ends, so that the other one counts;
+    /// with the cause of most of the difference, if it is known.
     Falls(Option<RssCause>),
     /// They differ, so that the measured one counts; with the cause of most of the difference, if it is known.
     Differs(Option<RssCause>),
@@ -544,7 +544,8 @@ pub struct ProcessVerdict {
     pub kind: Option<Kind>,
     /// Every kind that grows, largest growth of the resident set first.
     pub kinds: Vec<GrowingKind>,
-    /// Rate of the live heap after GC, bytes per minute, growing or not; `None` while it is unknown.
+    /// Rate of the live heap after GC, bytes per minute, growing or not; `None` while it is unknown, or if it grows and the
+    /// interval includes zero.
     pub live_bytes_per_min: Option<Interval>,
     /// Probability of at least this rate in a heap that does not grow, 0 to 1.
     pub by_chance: Option<f64>,

@@ -19,14 +19,11 @@ pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
     }
 }
 
-/// A slope of what is known to grow by the number of its samples: where some of them are so large that their bytes alone
-/// would allow for a fall, the interval ends at 0.
-pub(super) fn growth(estimate: Estimate) -> Interval {
-    Interval {
-        value: estimate.value,
-        low: estimate.low.max(0.0),
-        high: estimate.high,
-    }
+/// A slope of what is known to grow by the number of its samples; `None` where some of them are so large that their bytes
+/// alone would allow for a fall.
+pub(super) fn growth(estimate: Estimate) -> Option<Interval> {
+    let Estimate { value, low, high } = estimate;
+    Interval { value, low, high }.above_zero()
 }
 
 pub(super) fn missing(of: verdict::Missing) -> Missing {
@@ -39,8 +36,8 @@ pub(super) fn missing(of: verdict::Missing) -> Missing {
 
 pub(super) fn evidence(of: &verdict::Evidence) -> Evidence {
     Evidence {
-        bytes_per_min: of.per_min.map(|slope| growth(slope.bytes)),
-        objects_per_min: of.per_min.map(|slope| growth(slope.objects)),
+        bytes_per_min: of.per_min.and_then(|slope| growth(slope.bytes)),
+        objects_per_min: of.per_min.and_then(|slope| growth(slope.objects)),
         born: u64::from(of.samples_born),
         died: u64::from(of.samples_died),
         cycles: of.cycles,

@@ -181,7 +181,7 @@ pub(crate) fn bounds(watches: &[Watch]) -> Vec<Bound> {
             at_most(false_of(Class::Moving), 0.01),
         ),
         (
-            "leaks of 2 MiB/min and more, GC gaps up to 20 s: growth word at 3 min",
+            "straight leaks of 2 MiB/min and more, GC gaps up to 20 s: growth word at 3 min",
             at_least(word_at(&short, 3.0), 0.95),
         ),
         (

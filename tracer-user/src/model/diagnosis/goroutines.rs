@@ -115,6 +115,7 @@ impl Model {
             let own = &mut leak.evidence.objects_per_min;
             *own = own.or_else(of_whole);
         }
+        leaks.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
         leaks
     }
 
@@ -126,9 +127,10 @@ impl Model {
         all: &[GoroutineGroup],
     ) -> Option<Interval> {
         let rate = self.diagnosis.whole.judged().goroutines.rate?;
+        let rate = interval(rate.per_min).above_zero()?;
         let grown = |groups: &[GoroutineGroup]| groups.iter().map(grown).sum::<i64>() as f64;
         let share = grown(groups) / grown(all);
-        (share > 0.0).then(|| times(interval(rate.per_min), share))
+        (share > 0.0).then(|| times(rate, share))
     }
 
     /// The group that leads the growth of the number of all goroutines, where that is known and of no group yet.

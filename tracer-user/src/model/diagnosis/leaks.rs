@@ -148,7 +148,6 @@ impl Model {
         self.state_leaks(&mut leaks);
         let others = growing_others.into_iter().zip(given);
         leaks.extend(others.filter_map(|(other, letter)| Some(other.leak(letter?))));
-        drop_unknown_rates(&mut leaks);
         let mut findings = Findings {
             leaks,
             suspects: self.suspects(&by_site),
@@ -250,7 +249,8 @@ impl Model {
             let minutes = explained.span_s / 60.0;
             let noise = Z_90 * found.small.squares.sqrt() / found.small.bytes;
             if minutes > 0.0 && found.small.objects > 0.0 {
-                sum.objects_per_min = Some(interval(found.small.objects / minutes, noise));
+                let of_samples = interval(found.small.objects / minutes, noise).above_zero();
+                sum.objects_per_min = of_samples.or(sum.objects_per_min);
             }
         }
         sum
@@ -293,7 +293,10 @@ impl Model {
         )]
         let from_ns = self.now_ns - window_ns as u64;
         if let (Some(objects), Some(bytes)) = (evidence.objects_per_min, evidence.bytes_per_min) {
-            evidence.per_call = self.growth_per_call(objects, bytes, from_ns, self.now_ns);
+            let per_call = self.growth_per_call(objects, bytes, from_ns, self.now_ns);
+            evidence.per_call = per_call.filter(|per_call| {
+                per_call.objects.above_zero().is_some() && per_call.bytes.above_zero().is_some()
+            });
         }
         evidence
     }
@@ -357,17 +360,6 @@ fn add(sum: &mut Evidence, other: &Evidence) {
         .grows_with
         .filter(|with| other.grows_with == Some(*with));
     sum.oldest_cycles = sum.oldest_cycles.max(other.oldest_cycles);
-}
-
-/// Drops rates that may be zero: a word holds until something contradicts it, and may outlive what is known of its rate.
-fn drop_unknown_rates(leaks: &mut [Leak]) {
-    for evidence in leaks.iter_mut().map(|leak| &mut leak.evidence) {
-        evidence.bytes_per_min = evidence.bytes_per_min.and_then(Interval::above_zero);
-        evidence.objects_per_min = evidence.objects_per_min.and_then(Interval::above_zero);
-        evidence.per_call = evidence.per_call.take().filter(|per_call| {
-            per_call.bytes.above_zero().is_some() && per_call.objects.above_zero().is_some()
-        });
-    }
 }
 
 /// Gives the memory that the runtime itself allocates for goroutines and threads to the leak of goroutines: it is no leak of

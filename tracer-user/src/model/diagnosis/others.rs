@@ -28,7 +28,9 @@ impl GrowingOther {
                     sites: [id].into(),
                 },
                 kind,
-                per_min: judged.rate.map(|rate| interval(rate.per_min)),
+                per_min: judged
+                    .rate
+                    .and_then(|rate| interval(rate.per_min).above_zero()),
             }
         })
     }

@@ -119,6 +119,13 @@ impl Model {
             heap: heap.per_min.filter(|_| heap.word.is_growth()),
             stacks: rate(&judged.stacks).filter(|_| grows(&judged.stacks)),
             outside: rate(&judged.outside).filter(|_| grows(&judged.outside)),
+            ..Rates::default()
+        };
+        let rates = Rates {
+            is_go_unknown: heap.word.is_growth() && rates.heap.is_none()
+                || grows(&judged.stacks) && rates.stacks.is_none(),
+            is_outside_unknown: grows(&judged.outside) && rates.outside.is_none(),
+            ..rates
         };
         let factor = self.factor_without_limits();
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
@@ -232,7 +239,8 @@ impl Model {
         let process = &mut findings.process;
         let own = judged.rate.map(|rate| interval(rate.per_min));
         let whole = self.rate_since_start().map(interval).or(own);
-        if let Some(whole) = whole.filter(|_| judged.word.is_growth()) {
+        let known = whole.and_then(Interval::above_zero);
+        if let Some(whole) = known.filter(|_| judged.word.is_growth()) {
             // Leaks are parts of the whole, whose rate is exact.
             fit(&mut findings.leaks, whole.value);
         }
@@ -263,8 +271,9 @@ impl Model {
         };
         let word = if by_name { Word::Growing } else { judged.word };
         if word.is_growth() {
-            let rate = process.live_bytes_per_min;
-            process.live_bytes_per_min = rate.and_then(Interval::above_zero);
+            // The word may hold while the slope of the whole says nothing. What has a name grows all the same.
+            let rate = process.live_bytes_per_min.and_then(Interval::above_zero);
+            process.live_bytes_per_min = rate.or(named);
         }
         GrowingKind {
             kind: Kind::Heap,
@@ -364,6 +373,7 @@ impl Model {
             let counted = if limit.kind == LimitKind::GoMemLimit {
                 Rates {
                     outside: None,
+                    is_outside_unknown: false,
                     ..rates
                 }
             } else {
@@ -377,7 +387,6 @@ impl Model {
                 .filter(|_| !is_limited)
                 .and_then(|measured| self.compare_resident(counted, factor, measured));
             let pace = compared.map_or(pace, |compared| Some(compared.pace()));
-            let is_counted = [counted.heap, counted.stacks, counted.outside];
             #[allow(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -388,7 +397,7 @@ impl Model {
                 kind: limit.kind,
                 bytes: limit.bytes,
                 room_bytes,
-                grows: grows && is_counted.iter().any(Option::is_some),
+                grows: grows && counted.grows(),
                 in_s: pace
                     .map(|pace| time(room, pace))
                     .map(|in_s| if warms { or_later(in_s) } else { in_s }),
@@ -440,8 +449,8 @@ fn fit(leaks: &mut [Leak], whole: f64) {
     }
 }
 
-/// True if goroutines and a part of the heap are one leak, or all that grows in the heap is what the runtime allocates for
-/// them.
+/// True if goroutines and a part of the heap are one leak, or if the only growth of the heap that has a name is what the
+/// runtime allocates for them.
 fn holds_heap(leaks: &[Leak]) -> bool {
     let of_kind = |kind| leaks.iter().filter(move |leak: &&Leak| leak.kind == kind);
     let is_overhead = of_kind(Kind::Heap).next().is_none();
@@ -678,7 +687,7 @@ mod tests {
     }
 
     #[test]
-    fn goroutines_hold_a_heap_of_which_the_runtime_allocates_all_for_them() {
+    fn goroutines_lead_where_only_their_overhead_is_named() {
         let site = LeakSite {
             row: None,
             frame: Frame::unnamed(1).into(),

@@ -17,17 +17,32 @@ const N_STRETCHES: u64 = 3;
 /// Readings in a stretch below which its mean says nothing.
 const MIN_READINGS: usize = 4;
 
-/// Rates of what counts towards a limit, bytes per minute; `None` for a kind that does not grow.
+/// Rates of what counts towards a limit, bytes per minute; `None` for a kind that does not grow, or whose rate is unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rates {
     pub(super) heap: Option<Interval>,
     pub(super) stacks: Option<Interval>,
     pub(super) outside: Option<Interval>,
+    /// Heap or stacks grow, at a rate that is unknown.
+    pub(super) is_go_unknown: bool,
+    /// Memory outside Go does.
+    pub(super) is_outside_unknown: bool,
 }
 
 impl Rates {
-    /// Growth of the resident set, bytes per minute; `None` if nothing grows, or the factor is not known.
+    /// True if a kind grows.
+    pub(super) fn grows(&self) -> bool {
+        let has_rate = [self.heap, self.stacks, self.outside]
+            .iter()
+            .any(Option::is_some);
+        has_rate || self.is_go_unknown || self.is_outside_unknown
+    }
+
+    /// Growth of the resident set, bytes per minute; `None` if nothing grows, or the factor or a rate is unknown.
     pub(super) fn resident(&self, factor: Option<f64>) -> Option<Interval> {
+        if self.is_go_unknown || self.is_outside_unknown {
+            return None;
+        }
         let of_heap = [self.heap, self.stacks]
             .into_iter()
             .flatten()
@@ -64,7 +79,7 @@ impl Rates {
                     .map_or(RssOutcome::Differs(None), |(slopes, factor)| {
                         self.explain(factor, difference, &slopes)
                     });
-                if measured.value > 0.0 {
+                if measured.low > 0.0 {
                     explained
                 } else {
                     RssOutcome::Falls(explained.cause())

@@ -6,7 +6,7 @@ use super::leaks::BySite;
 use super::process::interval;
 use super::recorded::{Entity, Recorded};
 use crate::model::Model;
-use crate::model::findings::{HistorySays, Leak, SinceStart};
+use crate::model::findings::{HistorySays, Interval, Leak, SinceStart};
 use crate::model::gc::SECOND_NS;
 use crate::model::rows::{History, Liveness};
 use crate::verdict::growth::Remark;
@@ -243,9 +243,9 @@ impl Model {
             let own = &mut leak.evidence.bytes_per_min;
             if let Some(since) = &since
                 && sites.iter().all(|site| growing.contains(site))
-                && own.is_none_or(|own| own.low <= 0.0)
+                && own.is_none()
             {
-                *own = since.bytes_per_min;
+                *own = since.bytes_per_min.and_then(Interval::above_zero);
             }
             leak.since_start = since;
         }

@@ -103,7 +103,7 @@ impl Evidence {
 /// Points and facts that one evaluation rests on.
 pub(super) struct Evaluation<'a> {
     pub(super) rules: &'static Rules,
-    /// All points, oldest first.
+    /// Points without excursions, oldest first.
     pub(super) samples: &'a [Sample],
     pub(super) now_s: f64,
     /// Uptime of the process at the attach.

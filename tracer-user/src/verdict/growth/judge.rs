@@ -184,7 +184,7 @@ impl Judge {
         let all = self.samples();
         let past = self.past.estimate(&all);
         let without = |after| excursions::without(&all, after, self.rules.mib);
-        let samples = without(excursions::OVER);
+        let samples = without(excursions::READINGS_AFTER);
         let evaluation = Evaluation {
             rules: self.rules,
             samples: &samples,
@@ -200,7 +200,7 @@ impl Judge {
         let evidence = evaluation.evidence();
         let whole = evaluation.trend();
         if self.grows() {
-            let settled = without(excursions::BACK);
+            let settled = without(excursions::READINGS_AFTER_WHILE_GROWING);
             self.hold(&evaluation, &settled, &evidence, whole.as_ref());
         } else {
             self.advance(&evaluation, &evidence, whole.as_ref());

@@ -4,10 +4,9 @@
 //! out. [`HeapGrowth`] judges the live heap after each GC, [`SeriesGrowth`] the exact series beside it.
 //!
 //! Readings of bursts are left out first (`excursions`). A window of the rest is fitted with a line whose slope is a
-//! probability distribution (`trend`). Growth is the
-//! probability of a slope at or below zero, with limits on its deceleration, on the load (`load`) and on saw-teeth
-//! (`teeth`); `evidence` puts these together for one evaluation, and `judge` gives words that hold over time until
-//! `withdrawal` contradicts them.
+//! probability distribution (`trend`). Growth is the probability of a slope at or below zero, with limits on its
+//! deceleration, on the load (`load`) and on saw-teeth (`teeth`); `evidence` puts these together for one evaluation, and
+//! `judge` gives words that hold over time until `withdrawal` contradicts them.
 
 mod evidence;
 mod excursions;

@@ -167,8 +167,11 @@ fn bursts_do_not_hide_a_leak() {
         first(&found, Word::Growing).is_some_and(|at_s| at_s <= 240),
         "{found:?}"
     );
-    let level = of(&|i, t| 30.0 + noise(i) + burst(t));
-    assert!(level.iter().all(|(_, word)| !word.is_growth()), "{level:?}");
+    let steady = of(&|i, t| 30.0 + noise(i) + burst(t));
+    assert!(
+        steady.iter().all(|(_, word)| !word.is_growth()),
+        "{steady:?}"
+    );
 }
 
 #[test]

@@ -71,13 +71,8 @@ pub(super) fn leak_of(findings: &Findings, leak: &Leak, columns: usize) -> Outlo
             per_minute,
         )
     } else {
-        let brief = if leak.evidence.grows_with == Some(GrowsWith::Load) {
-            "grows with the load"
-        } else {
-            "grows"
-        };
-        let text = format!("live heap {brief}");
-        (text.clone(), text, brief.to_owned())
+        let text = "live heap grows".to_owned();
+        (text.clone(), text, "grows".to_owned())
     };
     // On a wide screen the frame stands in row 2, and row 3 tells how it grows.
     let least_name = width(&under).min(32);

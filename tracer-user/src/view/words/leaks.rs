@@ -10,7 +10,7 @@ use super::process::kind_words;
 use super::prose::{list, some, wrap};
 use super::sites::{OTHER_READING, follows, place, seen, survivors};
 use crate::go::frame::Frame;
-use crate::model::findings::{Driver, GrowsWith, Kind, Leak, LeakSite};
+use crate::model::findings::{Driver, Kind, Leak, LeakSite};
 use crate::model::goroutines::{GoroutineGroup, Goroutines};
 
 /// Most sites of a leak that are listed; the others are counted.
@@ -225,10 +225,7 @@ fn rate(leak: &Leak) -> String {
     ) {
         (Kind::Goroutines, _, Some(rate)) => format!(", {}", count_per_min(rate, "goroutines")),
         (_, Some(rate), _) => format!(", {}", bytes_per_min(rate)),
-        _ if evidence.grows_with == Some(GrowsWith::Load) => {
-            ", at no steady rate by the clock".to_owned()
-        }
-        _ => String::new(),
+        _ => ", rate not known for now".to_owned(),
     }
 }
 

@@ -224,8 +224,13 @@ fn compared(process: &ProcessVerdict) -> String {
         ),
         RssOutcome::Falls(cause) => {
             let because = rss_because(cause, false, process.rss_factor);
+            let (verb, what) = if compared.measured.value > 0.0 {
+                ("may stand still", "that")
+            } else {
+                ("falls", "a fall")
+            };
             format!(
-                " RSS falls for now, measured {measured}{because}. The rate that follows from what grows counts, since a fall \
+                " RSS {verb} for now, measured {measured}{because}. The rate that follows from what grows counts, since {what} \
                  ends."
             )
         }
@@ -306,7 +311,8 @@ fn heap(process: &ProcessVerdict) -> String {
     };
     let Some(live) = &process.live_bytes_per_min else {
         return format!(
-            "{leak}, or {other}. The live heap after GC grows; its rate is not known for now."
+            "{leak}, or {other}. The live heap after GC grows; its rate is not known for now.{}",
+            rss_by(process, "")
         );
     };
     let mut text = format!(

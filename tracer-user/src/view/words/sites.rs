@@ -109,25 +109,19 @@ fn judged(verdict: &Verdict, driven: Option<String>) -> Vec<String> {
 }
 
 fn growing(evidence: &Evidence, driven: Option<String>) -> Vec<String> {
-    let mut sentences = vec![match &evidence.bytes_per_min {
-        Some(rate) => {
-            let objects = evidence
-                .objects_per_min
-                .as_ref()
-                .map_or_else(String::new, |rate| {
-                    format!(" and {}", count_per_min(rate, "objects"))
-                });
-            format!(
-                "GROWING {}{objects}, in a straight line or faster ({}): a leak, or {OTHER_READING}.",
-                bytes_per_min(rate),
-                seen(evidence)
-            )
+    let bytes = evidence.bytes_per_min.as_ref().map(bytes_per_min);
+    let objects = (evidence.objects_per_min.as_ref()).map(|rate| count_per_min(rate, "objects"));
+    let rate = match (bytes, objects) {
+        (None, None) => "at a rate that is not known for now".to_owned(),
+        (Some(rate), None) | (None, Some(rate)) => format!("{rate}, in a straight line or faster"),
+        (Some(bytes), Some(objects)) => {
+            format!("{bytes} and {objects}, in a straight line or faster")
         }
-        None => format!(
-            "GROWING with the load, at no steady rate by the clock ({}): a leak, or {OTHER_READING}.",
-            seen(evidence)
-        ),
-    }];
+    };
+    let mut sentences = vec![format!(
+        "GROWING {rate} ({}): a leak, or {OTHER_READING}.",
+        seen(evidence)
+    )];
     sentences.extend(survivors(evidence));
     sentences.extend(driven.or_else(|| follows(evidence, Things::of(Kind::Heap))));
     sentences
