@@ -136,15 +136,18 @@ impl Model {
         match self.liveness() {
             Liveness::Marks => return None,
             Liveness::Counters => {
-                return self.reconcile.due(self.now_ns, true).then(|| ReadRequest {
-                    all: true,
-                    buckets: Vec::new(),
-                });
+                return self
+                    .reconcile
+                    .due(self.now_ns, || true)
+                    .then(|| ReadRequest {
+                        all: true,
+                        buckets: Vec::new(),
+                    });
             }
             Liveness::FreeEvents => {}
         }
-        let unsettled = self.buckets.iter().any(|bucket| bucket.unsettled);
-        if !self.reconcile.due(self.now_ns, unsettled) {
+        let is_unsettled = || self.buckets.iter().any(|bucket| bucket.unsettled);
+        if !self.reconcile.due(self.now_ns, is_unsettled) {
             return None;
         }
         if self.reconcile.wants_all() {

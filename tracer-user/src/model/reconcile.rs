@@ -39,10 +39,12 @@ impl Reconcile {
         self.full = true;
     }
 
-    /// Whether a read is due at `now_ns`; `eager` where something waits for it.
-    pub(super) fn due(&mut self, now_ns: u64, eager: bool) -> bool {
+    /// Whether a read is due at `now_ns`; `is_awaited` where something waits for it, asked at most when one may be due: it
+    /// may look at every bucket.
+    pub(super) fn due(&mut self, now_ns: u64, is_awaited: impl FnOnce() -> bool) -> bool {
         let since = now_ns.saturating_sub(self.asked_ns);
-        let due = since >= MIN_GAP_NS && (self.flushed || self.full || eager || since >= TIMER_NS);
+        let due =
+            since >= MIN_GAP_NS && (self.flushed || self.full || since >= TIMER_NS || is_awaited());
         if due {
             self.asked_ns = now_ns;
             self.flushed = false;
@@ -79,7 +81,7 @@ mod tests {
         let mut reads = 0;
         for ms in 0..10_000u64 {
             reconcile.flushed();
-            reads += u32::from(reconcile.due(SECOND_NS + ms * 1_000_000, false));
+            reads += u32::from(reconcile.due(SECOND_NS + ms * 1_000_000, || false));
         }
         assert_eq!(reads, 10);
         let mut seen = vec![0; 50];
