@@ -30,7 +30,7 @@ const HEADER_BYTES: u64 = 8;
 const SMALL_BYTES: u64 = 32768;
 /// `pageSize`.
 const PAGE_BYTES: u64 = 8192;
-/// Offset of `abi.Type.PtrBytes`, Go 1.19 to 1.27.
+/// Offset of `abi.Type.PtrBytes`, Go 1.18 to 1.27.
 const PTR_BYTES_OFFSET: u64 = 8;
 
 /// What an allocation takes.

@@ -63,7 +63,7 @@ pub(crate) fn alloc_count(address: u64) -> Option<u64> {
 impl Span {
     /// Address of the slot that the span at `address` hands out next; `None` when it is full, or cannot be read.
     ///
-    /// As `nextFreeFast` and `(*mspan).nextFreeIndex` do, Go 1.19 to 1.27.
+    /// As `nextFreeFast` and `(*mspan).nextFreeIndex` do, Go 1.18 to 1.27.
     #[inline(always)]
     pub(crate) fn next_free(&self, address: u64) -> Option<u64> {
         let mut index = self.free_index;

@@ -1,7 +1,7 @@
 //! The runtime's own samples: births from `setprofilebucket`, deaths from `freeSpecial`.
 //!
 //! The runtime has already captured and interned the stack (in its bucket), so a record is three numbers. Both
-//! functions run on g0; the registers are those of Go's ABIInternal, the same from Go 1.19 to 1.27.
+//! functions run on g0; the registers are those of Go's ABIInternal, the same from Go 1.18 to 1.27.
 
 use aya_ebpf::programs::ProbeContext;
 use aya_log_ebpf::warn;

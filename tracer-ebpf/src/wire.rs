@@ -267,13 +267,13 @@ pub const EVENTS_BYTES: u32 = 1 << 20;
 pub mod programs {
     use super::N_PROBES;
 
-    /// [`KIND_BORN`](super::KIND_BORN). Expects RAX = object, RBX = bucket (`setprofilebucket`, Go 1.19 to 1.27).
+    /// [`KIND_BORN`](super::KIND_BORN). Expects RAX = object, RBX = bucket (`setprofilebucket`, Go 1.18 to 1.27).
     pub const BORN: &str = "born";
-    /// [`KIND_FREED`](super::KIND_FREED). Expects RAX = special, RBX = object (`freeSpecial`, Go 1.19 to 1.27).
+    /// [`KIND_FREED`](super::KIND_FREED). Expects RAX = special, RBX = object (`freeSpecial`, Go 1.18 to 1.27).
     pub const FREED: &str = "freed";
     /// [`KIND_GC_START`](super::KIND_GC_START). Reads no register.
     pub const GC_START: &str = "gc_start";
-    /// [`KIND_GC_MARKED`](super::KIND_GC_MARKED). Expects RBX = bytes marked (`resetLive`, Go 1.19 to 1.27).
+    /// [`KIND_GC_MARKED`](super::KIND_GC_MARKED). Expects RBX = bytes marked (`resetLive`, Go 1.18 to 1.27).
     pub const GC_MARKED: &str = "gc_marked";
     /// [`KIND_FLUSHED`](super::KIND_FLUSHED). Reads no register.
     pub const FLUSHED: &str = "flushed";
@@ -353,12 +353,12 @@ pub mod maps {
 
 /// Names of the globals, set by userspace before the load. Types are given; each is read-only to the programs.
 pub mod globals {
-    /// `u64`: value of `special.kind` of the profile's special: 2 (Go 1.19–1.22), 3 (1.23–1.24), 4 (1.25–1.27). Default
+    /// `u64`: value of `special.kind` of the profile's special: 2 (Go 1.18–1.22), 3 (1.23–1.24), 4 (1.25–1.27). Default
     /// `u64::MAX`, which no special has: without it `freed` makes no record.
     pub const PROFILE_KIND: &str = "PROFILE_KIND";
-    /// `u64`: offset in bytes of `special.kind`, one byte wide: 10 (Go 1.19–1.23) or 16 (1.24–1.27). Default 16.
+    /// `u64`: offset in bytes of `special.kind`, one byte wide: 10 (Go 1.18–1.23) or 16 (1.24–1.27). Default 16.
     pub const SPECIAL_KIND_OFFSET: &str = "SPECIAL_KIND_OFFSET";
-    /// `u64`: offset in bytes of `specialprofile.b`: 16 (Go 1.19–1.23) or 24 (1.24–1.27). Default 24.
+    /// `u64`: offset in bytes of `specialprofile.b`: 16 (Go 1.18–1.23) or 24 (1.24–1.27). Default 24.
     pub const SPECIAL_BUCKET_OFFSET: &str = "SPECIAL_BUCKET_OFFSET";
     /// `u64`: bit `1 << kind` says that this kind's probe sits on the `jbe` of a stack check (Go 1.19 has no
     /// `push %rbp` behind it). Such a probe fires again after `morestack`; only the pass whose jump is not taken
@@ -414,7 +414,7 @@ pub mod globals {
     pub const SPAN_FREEINDEX: &str = "SPAN_FREEINDEX";
     /// `u64`: offset in bytes of `mspan.nelems`.
     pub const SPAN_NELEMS: &str = "SPAN_NELEMS";
-    /// `u64`: bytes of `mspan.freeindex` and of `mspan.nelems`: 8 (Go 1.19–1.21) or 2. Default 2.
+    /// `u64`: bytes of `mspan.freeindex` and of `mspan.nelems`: 8 (Go 1.18–1.21) or 2. Default 2.
     pub const SPAN_INDEX_BYTES: &str = "SPAN_INDEX_BYTES";
     /// `u64`: offset in bytes of `mspan.allocCache`.
     pub const SPAN_ALLOCCACHE: &str = "SPAN_ALLOCCACHE";
