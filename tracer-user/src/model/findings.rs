@@ -10,6 +10,7 @@ use super::goroutines::GoroutineGroup;
 use super::rows::RowId;
 use crate::go::calls_out::CallsOut;
 use crate::go::frame::Frame;
+use crate::verdict::Estimate;
 pub use crate::verdict::Word;
 
 /// A figure with its 90 % interval.
@@ -27,6 +28,13 @@ impl Interval {
     /// Returns the interval if all of it is above zero: growth is stated only with such a rate.
     pub fn above_zero(self) -> Option<Self> {
         (self.low > 0.0).then_some(self)
+    }
+}
+
+impl From<Estimate> for Interval {
+    fn from(estimate: Estimate) -> Self {
+        let Estimate { value, low, high } = estimate;
+        Self { value, low, high }
     }
 }
 

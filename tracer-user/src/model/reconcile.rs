@@ -39,8 +39,8 @@ impl Reconcile {
         self.full = true;
     }
 
-    /// Whether a read is due at `now_ns`; `is_awaited` where something waits for it, asked at most when one may be due: it
-    /// may look at every bucket.
+    /// Returns true if a read is due at `now_ns`. `is_awaited` tells whether something waits for one. It may look at every
+    /// bucket, so it is called last.
     pub(super) fn due(&mut self, now_ns: u64, is_awaited: impl FnOnce() -> bool) -> bool {
         let since = now_ns.saturating_sub(self.asked_ns);
         let due =

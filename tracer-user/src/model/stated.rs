@@ -22,8 +22,7 @@ pub(super) fn stated(verdict: &verdict::Verdict) -> Verdict {
 /// A slope of what is known to grow by the number of its samples; `None` where some of them are so large that their bytes
 /// alone would allow for a fall.
 pub(super) fn growth(estimate: Estimate) -> Option<Interval> {
-    let Estimate { value, low, high } = estimate;
-    Interval { value, low, high }.above_zero()
+    Interval::from(estimate).above_zero()
 }
 
 pub(super) fn missing(of: verdict::Missing) -> Missing {

@@ -381,17 +381,15 @@ impl Path {
             bursts.push((from_s, lasts_s, base * random.uniform(0.3, 1.5)));
             at_s = from_s + 2.0 * lasts_s;
         }
+        // How much of a burst is left, and its height.
         let burst = |at_s: f64| {
-            let part = |(from_s, lasts_s, _): &(f64, f64, f64)| {
-                let part = 2.0 - (at_s - from_s) / lasts_s;
-                if at_s < *from_s {
-                    0.0
-                } else {
-                    part.clamp(0.0, 1.0)
-                }
+            let lasts = |&&(from_s, lasts_s, _): &&(f64, f64, f64)| {
+                from_s <= at_s && at_s < from_s + 2.0 * lasts_s
             };
-            let heights = bursts.iter().map(|burst| (part(burst), burst.2));
-            heights.fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a })
+            let part = |&(from_s, lasts_s, height): &(f64, f64, f64)| {
+                ((2.0 - (at_s - from_s) / lasts_s).min(1.0), height)
+            };
+            bursts.iter().find(lasts).map_or((0.0, 0.0), part)
         };
         Self {
             live: seconds.map(|at_s| {

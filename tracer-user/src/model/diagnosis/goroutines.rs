@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::leaks::BySite;
 use super::letters::Identity;
-use super::process::{interval, plus, times};
+use super::process::{known_rate, plus, times};
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::findings::{Evidence, Interval, Kind, Leak, LeakSite};
@@ -75,6 +75,10 @@ fn grown(group: &GoroutineGroup) -> i64 {
     group.growth.unwrap_or(0).max(0)
 }
 
+fn total_grown(groups: &[GoroutineGroup]) -> i64 {
+    groups.iter().map(grown).sum()
+}
+
 /// Rate of what the evidence is of; `None` where it is not known to grow.
 fn pace(evidence: &Evidence) -> Option<Pace> {
     // What once grew by the clock is still said to, when only that of the load sees it.
@@ -126,10 +130,8 @@ impl Model {
         groups: &[GoroutineGroup],
         all: &[GoroutineGroup],
     ) -> Option<Interval> {
-        let rate = self.diagnosis.whole.judged().goroutines.rate?;
-        let rate = interval(rate.per_min).above_zero()?;
-        let grown = |groups: &[GoroutineGroup]| groups.iter().map(grown).sum::<i64>() as f64;
-        let share = grown(groups) / grown(all);
+        let rate = known_rate(&self.diagnosis.whole.judged().goroutines)?;
+        let share = total_grown(groups) as f64 / total_grown(all) as f64;
         (share > 0.0).then(|| times(rate, share))
     }
 
@@ -139,7 +141,7 @@ impl Model {
         if judged.word != Word::Growing {
             return None;
         }
-        let total: i64 = groups.iter().map(grown).sum();
+        let total = total_grown(groups);
         let group = groups
             .iter()
             .filter(|group| !group.is_runtime)

@@ -1,7 +1,7 @@
 //! Entries for kinds that grow without a call site: memory outside Go, and stacks of goroutines whose number does not grow.
 
 use super::letters::Identity;
-use super::process::{interval, kind};
+use super::process::{kind, known_rate};
 use crate::model::Model;
 use crate::model::anatomy::Part;
 use crate::model::findings::{Evidence, Interval, Kind, Leak};
@@ -28,9 +28,7 @@ impl GrowingOther {
                     sites: [id].into(),
                 },
                 kind,
-                per_min: judged
-                    .rate
-                    .and_then(|rate| interval(rate.per_min).above_zero()),
+                per_min: known_rate(judged),
             }
         })
     }

@@ -12,8 +12,8 @@ use crate::model::findings::{
     Findings, GrowingKind, GrowthPart, Interval, Kind, Leak, Limit, Missing, Remark, RssComparison,
 };
 use crate::model::gc::SECOND_NS;
+use crate::verdict::Word;
 use crate::verdict::growth::{self, Judged};
-use crate::verdict::{Estimate, Word};
 
 /// Least bound on growth that is stated, bytes per minute: readings of the live heap do not show less.
 const LEAST_BOUND: f64 = 10.0 * 1024.0;
@@ -114,18 +114,16 @@ impl Model {
         let has_c = self.anatomy().is_some_and(|anatomy| anatomy.has_c);
         let heap = self.judge_heap(&judged.heap, findings);
         let grows = |judged: &Judged| judged.word == Word::Growing;
-        let rate = |judged: &Judged| interval(judged.rate?.per_min).above_zero();
+        let heap_rate = heap.per_min.filter(|_| heap.word.is_growth());
+        let rate = |judged: &Judged| known_rate(judged).filter(|_| grows(judged));
+        let is_unknown = |judged: &Judged| grows(judged) && rate(judged).is_none();
         let rates = Rates {
-            heap: heap.per_min.filter(|_| heap.word.is_growth()),
-            stacks: rate(&judged.stacks).filter(|_| grows(&judged.stacks)),
-            outside: rate(&judged.outside).filter(|_| grows(&judged.outside)),
-            ..Rates::default()
-        };
-        let rates = Rates {
-            is_go_unknown: heap.word.is_growth() && rates.heap.is_none()
-                || grows(&judged.stacks) && rates.stacks.is_none(),
-            is_outside_unknown: grows(&judged.outside) && rates.outside.is_none(),
-            ..rates
+            heap: heap_rate,
+            stacks: rate(&judged.stacks),
+            outside: rate(&judged.outside),
+            is_go_unknown: heap.word.is_growth() && heap_rate.is_none()
+                || is_unknown(&judged.stacks),
+            is_outside_unknown: is_unknown(&judged.outside),
         };
         let factor = self.factor_without_limits();
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
@@ -150,7 +148,7 @@ impl Model {
             ..Rates::default()
         };
         if has_goroutines {
-            let per_min = rate(&judged.goroutines);
+            let per_min = known_rate(&judged.goroutines);
             kinds.push(of_kind(Kind::Goroutines, Word::Growing, per_min, of_stacks));
         } else if grows(&judged.stacks) {
             kinds.push(of_kind(
@@ -217,7 +215,7 @@ impl Model {
     /// The measured rate of the resident set over the window since `since_s` seconds after the attach.
     fn measured_resident(&self, since_s: f64) -> Option<Measured> {
         Some(Measured {
-            per_min: interval(self.diagnosis.whole.resident_per_min(since_s)?),
+            per_min: self.diagnosis.whole.resident_per_min(since_s)?.into(),
             from_ns: self.target.attached_ns.saturating_add(seconds(since_s)),
         })
     }
@@ -237,8 +235,8 @@ impl Model {
     /// Word and rate of the live heap; both of the whole, whatever the leaks that have names add up to.
     fn judge_heap(&self, judged: &Judged, findings: &mut Findings) -> GrowingKind {
         let process = &mut findings.process;
-        let own = judged.rate.map(|rate| interval(rate.per_min));
-        let whole = self.rate_since_start().map(interval).or(own);
+        let own = judged.rate.map(|rate| Interval::from(rate.per_min));
+        let whole = self.rate_since_start().map(Interval::from).or(own);
         let known = whole.and_then(Interval::above_zero);
         if let Some(whole) = known.filter(|_| judged.word.is_growth()) {
             // Leaks are parts of the whole, whose rate is exact.
@@ -469,12 +467,9 @@ fn at_least(rate: Interval, least: Interval) -> Interval {
     }
 }
 
-pub(super) fn interval(estimate: Estimate) -> Interval {
-    Interval {
-        value: estimate.value,
-        low: estimate.low,
-        high: estimate.high,
-    }
+/// The rate of a series that is said to grow.
+pub(super) fn known_rate(judged: &Judged) -> Option<Interval> {
+    Interval::from(judged.rate?.per_min).above_zero()
 }
 
 #[allow(

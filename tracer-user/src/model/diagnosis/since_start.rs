@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::leaks::BySite;
-use super::process::interval;
 use super::recorded::{Entity, Recorded};
 use crate::model::Model;
 use crate::model::findings::{HistorySays, Interval, Leak, SinceStart};
@@ -191,7 +190,7 @@ impl Model {
                 seconds: life.recorded_s,
                 born: sum.births,
                 freed: sum.deaths,
-                bytes_per_min: since_start(sum.kept, life.uptime_s).map(interval),
+                bytes_per_min: since_start(sum.kept, life.uptime_s).map(Interval::from),
                 born_now: sum.now,
                 due_now: mean_due(life, sum.births as f64, recorded.watched_s(), load),
                 says: HistorySays::Nothing,

@@ -5,7 +5,11 @@
 //! deviation. A reading between both medians, as on a slope or a step, is not an excursion. Both directions count, so that
 //! what is left out favours no slope.
 
-use super::{history::Sample, teeth::median, trend::MIN_POINTS};
+use super::{
+    history::{Sample, since},
+    teeth::median,
+    trend::MIN_POINTS,
+};
 
 /// Readings within this time before and after are compared. An excursion has fewer readings than either side of it: where
 /// a burst makes GC cycles much more frequent, it stays.
@@ -27,44 +31,69 @@ const MIN_SHARE: f64 = 0.05;
 /// Least distance, in MiB of live heap.
 const MIN_MIB: f64 = 1.0;
 
-/// The samples, oldest first, without excursions that at least `after` samples follow; all of them where few would be left.
-pub(super) fn without(samples: &[Sample], after: usize, mib: f64) -> Vec<Sample> {
-    let deviations = deviations(samples, after, mib);
-    let mut left = Vec::with_capacity(samples.len());
-    let mut at = 0;
-    let is_off = |deviation: f64| deviation > MIN_FLANK_DEVIATIONS;
-    for run in deviations.chunk_by(|a, b| is_off(*a) == is_off(*b)) {
-        let is_far = |deviation: &f64| *deviation > MIN_PEAK_DEVIATIONS;
-        if !run.iter().any(is_far) {
-            left.extend_from_slice(&samples[at..at + run.len()]);
+/// Samples, oldest first, with how far each lies from the others.
+pub(super) struct Excursions<'a> {
+    samples: &'a [Sample],
+    distances: Vec<Distance>,
+}
+
+/// Distance of a sample from those before and those after it.
+struct Distance {
+    /// In standard deviations; 0 between both sides, and where too few are known.
+    deviations: f64,
+    /// Later samples that it was compared with.
+    n_later: usize,
+}
+
+impl<'a> Excursions<'a> {
+    /// Measures the distances. `mib`: units of the series that count as one MiB of live heap.
+    pub(super) fn of(samples: &'a [Sample], mib: f64) -> Self {
+        let places = 0..samples.len();
+        Self {
+            samples,
+            distances: places.map(|at| Distance::of(samples, at, mib)).collect(),
         }
-        at += run.len();
     }
-    if left.len() < MIN_POINTS {
-        samples.to_vec()
-    } else {
-        left
+
+    /// The samples without excursions that at least `after` samples follow; all of them where few would be left.
+    pub(super) fn without(&self, after: usize) -> Vec<Sample> {
+        let deviations = |distance: &Distance| {
+            if distance.n_later >= after {
+                distance.deviations
+            } else {
+                0.0
+            }
+        };
+        let is_off = |distance: &Distance| deviations(distance) > MIN_FLANK_DEVIATIONS;
+        let is_far = |distance: &Distance| deviations(distance) > MIN_PEAK_DEVIATIONS;
+        let mut left = Vec::with_capacity(self.samples.len());
+        let mut at = 0;
+        for run in self.distances.chunk_by(|a, b| is_off(a) == is_off(b)) {
+            if !run.iter().any(is_far) {
+                left.extend_from_slice(&self.samples[at..at + run.len()]);
+            }
+            at += run.len();
+        }
+        if left.len() < MIN_POINTS {
+            self.samples.to_vec()
+        } else {
+            left
+        }
     }
 }
 
-/// Distance of each sample from those before and after it, in standard deviations; 0 between both, and where too few are
-/// known.
-fn deviations(samples: &[Sample], after: usize, mib: f64) -> Vec<f64> {
-    let (mut from, mut to) = (0, 0);
-    let deviation = |(at, sample): (usize, &Sample)| {
-        while samples[from].at_s < sample.at_s - REACH_S {
-            from += 1;
-        }
-        while (samples.get(to)).is_some_and(|later| later.at_s <= sample.at_s + REACH_S) {
-            to += 1;
-        }
-        let (before, later) = (&samples[from..at], &samples[at + 1..to]);
+impl Distance {
+    fn of(samples: &[Sample], at: usize, mib: f64) -> Self {
+        let sample = &samples[at];
+        let before = since(&samples[..at], sample.at_s - REACH_S);
+        let later = &samples[at + 1..];
+        let later = &later[..later.partition_point(|of| of.at_s <= sample.at_s + REACH_S)];
         let is_first = at < READINGS_BEFORE;
-        if is_first && later.len() >= READINGS_AFTER {
+        let deviations = if is_first && later.len() >= READINGS_AFTER {
             // A low start is kept: growth may begin there.
             let middle = middle(later);
             in_deviations(sample, sample.value - middle, &[(later, middle)], mib)
-        } else if !is_first && before.len() >= READINGS_BEFORE && later.len() >= after {
+        } else if !is_first && before.len() >= READINGS_BEFORE && !later.is_empty() {
             let (early, late) = (middle(before), middle(later));
             let above = sample.value - early.max(late);
             let below = early.min(late) - sample.value;
@@ -72,9 +101,12 @@ fn deviations(samples: &[Sample], after: usize, mib: f64) -> Vec<f64> {
             in_deviations(sample, above.max(below), &sides, mib)
         } else {
             0.0
+        };
+        Self {
+            deviations,
+            n_later: later.len(),
         }
-    };
-    samples.iter().enumerate().map(deviation).collect()
+    }
 }
 
 fn middle(samples: &[Sample]) -> f64 {
@@ -87,11 +119,10 @@ fn in_deviations(sample: &Sample, distance: f64, sides: &[(&[Sample], f64)], mib
     if distance <= (MIN_SHARE * sample.value.abs()).max(MIN_MIB * mib) {
         return 0.0;
     }
-    let around = |(side, middle): &(&[Sample], f64)| {
-        let distance = |of: &Sample| (of.value - middle).abs();
-        side.iter().map(distance).collect::<Vec<_>>()
-    };
-    distance / (DEVIATION_PER_MAD * median(sides.iter().flat_map(around).collect()))
+    let around = sides
+        .iter()
+        .flat_map(|(side, middle)| side.iter().map(move |of| (of.value - middle).abs()));
+    distance / (DEVIATION_PER_MAD * median(around.collect()))
 }
 
 #[cfg(test)]
@@ -107,7 +138,7 @@ mod tests {
             ..Sample::default()
         };
         let samples: Vec<Sample> = (0..n).map(sample).collect();
-        let left = without(&samples, after, 1.0);
+        let left = Excursions::of(&samples, 1.0).without(after);
         left.iter().map(|sample| sample.at_s).collect()
     }
 
@@ -161,7 +192,7 @@ mod tests {
         };
         let samples: Vec<Sample> = (0..20).map(rare).collect();
         for after in [READINGS_AFTER, READINGS_AFTER_WHILE_GROWING] {
-            assert_eq!(without(&samples, after, 1.0).len(), 20);
+            assert_eq!(Excursions::of(&samples, 1.0).without(after).len(), 20);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Judged, Remark,
     evidence::{Evaluation, Evidence, Grade, Rules},
-    excursions,
+    excursions::{Excursions, READINGS_AFTER, READINGS_AFTER_WHILE_GROWING},
     history::{History, Sample},
     past::Past,
     rare, teeth,
@@ -183,8 +183,8 @@ impl Judge {
     pub(super) fn evaluate(&mut self, now_s: f64) -> Judged {
         let all = self.samples();
         let past = self.past.estimate(&all);
-        let without = |after| excursions::without(&all, after, self.rules.mib);
-        let samples = without(excursions::READINGS_AFTER);
+        let excursions = Excursions::of(&all, self.rules.mib);
+        let samples = excursions.without(READINGS_AFTER);
         let evaluation = Evaluation {
             rules: self.rules,
             samples: &samples,
@@ -200,7 +200,7 @@ impl Judge {
         let evidence = evaluation.evidence();
         let whole = evaluation.trend();
         if self.grows() {
-            let settled = without(excursions::READINGS_AFTER_WHILE_GROWING);
+            let settled = excursions.without(READINGS_AFTER_WHILE_GROWING);
             self.hold(&evaluation, &settled, &evidence, whole.as_ref());
         } else {
             self.advance(&evaluation, &evidence, whole.as_ref());
@@ -240,7 +240,7 @@ impl Judge {
 
     /// Keeps, strengthens or withdraws a growth that is reported.
     ///
-    /// What contradicts it is sought in `settled`, without excursions that have just ended.
+    /// Only `settled`, the samples without excursions that have just ended, can contradict it.
     fn hold(
         &mut self,
         evaluation: &Evaluation,
