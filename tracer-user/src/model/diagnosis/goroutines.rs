@@ -79,6 +79,14 @@ fn total_grown(groups: &[GoroutineGroup]) -> i64 {
     groups.iter().map(grown).sum()
 }
 
+/// Bytes of stack that a goroutine of these groups has, on average.
+fn mean_stack(groups: &[GoroutineGroup]) -> Option<f64> {
+    let (bytes, count) = groups.iter().fold((0, 0), |(bytes, count), group| {
+        (bytes + group.stack_bytes, count + group.count)
+    });
+    (count > 0).then(|| bytes as f64 / count as f64)
+}
+
 /// Rate of what the evidence is of; `None` where it is not known to grow.
 fn pace(evidence: &Evidence) -> Option<Pace> {
     // What once grew by the clock is still said to, when only that of the load sees it.
@@ -115,9 +123,12 @@ impl Model {
             }
         }
         for leak in &mut leaks {
-            let of_whole = || self.share_of_whole(&leak.groups, &all.groups);
-            let own = &mut leak.evidence.objects_per_min;
-            *own = own.or_else(of_whole);
+            if leak.evidence.objects_per_min.is_none() {
+                let of_whole = self.share_of_whole(&leak.groups, &all.groups);
+                leak.evidence.objects_per_min = of_whole;
+                leak.evidence.bytes_per_min =
+                    of_whole.and_then(|rate| Some(times(rate, mean_stack(&leak.groups)?)));
+            }
         }
         leaks.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
         leaks

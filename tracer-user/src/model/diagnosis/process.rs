@@ -116,14 +116,19 @@ impl Model {
         let grows = |judged: &Judged| judged.word == Word::Growing;
         let heap_rate = heap.per_min.filter(|_| heap.word.is_growth());
         let rate = |judged: &Judged| known_rate(judged).filter(|_| grows(judged));
-        let is_unknown = |judged: &Judged| grows(judged) && rate(judged).is_none();
+        let leaks_goroutines = |leak: &Leak| leak.kind == Kind::Goroutines;
+        let has_goroutines =
+            findings.leaks.iter().any(leaks_goroutines) || grows(&judged.goroutines);
+        // The number of goroutines shows growth sooner than their stacks do.
+        let stacks = rate(&judged.stacks).or_else(|| stacks_of_goroutines(&findings.leaks));
+        let grows_by_stacks = has_goroutines || grows(&judged.stacks);
         let rates = Rates {
             heap: heap_rate,
-            stacks: rate(&judged.stacks),
+            stacks,
             outside: rate(&judged.outside),
             is_go_unknown: heap.word.is_growth() && heap_rate.is_none()
-                || is_unknown(&judged.stacks),
-            is_outside_unknown: is_unknown(&judged.outside),
+                || grows_by_stacks && stacks.is_none(),
+            is_outside_unknown: grows(&judged.outside) && rate(&judged.outside).is_none(),
         };
         let factor = self.factor_without_limits();
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
@@ -140,9 +145,6 @@ impl Model {
             };
             kinds.push(of_kind(Kind::Heap, heap.word, heap.per_min, rates));
         }
-        let leaks_goroutines = |leak: &Leak| leak.kind == Kind::Goroutines;
-        let has_goroutines =
-            findings.leaks.iter().any(leaks_goroutines) || grows(&judged.goroutines);
         let of_stacks = Rates {
             stacks: rates.stacks,
             ..Rates::default()
@@ -447,6 +449,15 @@ fn fit(leaks: &mut [Leak], whole: f64) {
     }
 }
 
+/// Bytes of stacks that growing goroutines add per minute; `None` if that is unknown of one of their leaks.
+fn stacks_of_goroutines(leaks: &[Leak]) -> Option<Interval> {
+    let of_goroutines = leaks.iter().filter(|leak| leak.kind == Kind::Goroutines);
+    let rates: Option<Vec<Interval>> = of_goroutines
+        .map(|leak| leak.evidence.bytes_per_min)
+        .collect();
+    rates?.into_iter().reduce(plus)
+}
+
 /// True if goroutines and a part of the heap are one leak, or if the only growth of the heap that has a name is what the
 /// runtime allocates for them.
 fn holds_heap(leaks: &[Leak]) -> bool {
@@ -619,6 +630,25 @@ mod tests {
         }
     }
 
+    fn unnamed(kind: Kind, letter: char) -> Leak {
+        Leak {
+            letter,
+            kind,
+            word: Word::Growing,
+            under: None,
+            kept: None,
+            via: None,
+            sites: Vec::new(),
+            held: Vec::new(),
+            evidence: Evidence::default(),
+            since_start: None,
+            share_bytes: None,
+            share_objects: None,
+            in_step: Vec::new(),
+            driver: None,
+        }
+    }
+
     #[test]
     fn time_is_room_by_slope_and_never_where_it_may_be_flat() {
         let in_s = time(60.0 * MIB as f64, slope(2.0, 1.0));
@@ -690,25 +720,34 @@ mod tests {
             share: None,
         };
         let leak = |kind, letter, held: &[LeakSite]| Leak {
-            letter,
-            kind,
-            word: Word::Growing,
-            under: None,
-            kept: None,
-            via: None,
-            sites: Vec::new(),
             held: held.to_vec(),
-            evidence: Evidence::default(),
-            since_start: None,
-            share_bytes: None,
-            share_objects: None,
-            in_step: Vec::new(),
-            driver: None,
+            ..unnamed(kind, letter)
         };
         let goroutines = leak(Kind::Goroutines, 'A', &[site]);
         assert!(holds_heap(std::slice::from_ref(&goroutines)));
         assert!(!holds_heap(&[leak(Kind::Goroutines, 'A', &[])]));
         assert!(!holds_heap(&[goroutines, leak(Kind::Heap, 'B', &[])]));
+    }
+
+    #[test]
+    fn stacks_grow_with_goroutines_whose_rate_is_known() {
+        let leak = |kind, bytes_per_min| Leak {
+            evidence: Evidence {
+                bytes_per_min,
+                ..Evidence::default()
+            },
+            ..unnamed(kind, 'A')
+        };
+        let (known, unknown) = (Some(slope(2.0, 0.3)), None);
+        let heap = leak(Kind::Heap, Some(slope(9.0, 1.0)));
+        let of = |leaks: &[Leak]| stacks_of_goroutines(leaks);
+        assert_eq!(of(std::slice::from_ref(&heap)), None);
+        assert_eq!(of(&[leak(Kind::Goroutines, known), heap]), known);
+        let both = [
+            leak(Kind::Goroutines, known),
+            leak(Kind::Goroutines, unknown),
+        ];
+        assert_eq!(of(&both), None);
     }
 
     #[test]
