@@ -1,6 +1,6 @@
 //! `cargo xtask corpus`: what heaptop says of programs of which is known whether they leak, and where.
 //!
-//! The programs are `tests/programs/corpus`; the head of each states the right answer ([`truth`]). Each run is one program
+//! The programs are `tests/programs/corpus` and `cases`; the head of each states the right answer ([`truth`]). Each run is one program
 //! with a seed and a load, watched by one source for some minutes; then every look is judged ([`judge`]). Many run at the
 //! same time: each needs little of a CPU. On standard output comes the page that `docs/corpus.md` is ([`table`]), on
 //! standard error what goes on; what heaptop wrote is kept in `target/corpus/runs`.
@@ -10,6 +10,7 @@
 
 mod judge;
 mod programs;
+mod recordings;
 mod running;
 mod said;
 mod table;
@@ -17,6 +18,7 @@ mod truth;
 mod verdict;
 
 use std::{
+    env,
     io::Write as _,
     path::PathBuf,
     process::ExitCode,
@@ -61,6 +63,12 @@ const QUICK_FOR: Duration = Duration::from_secs(300);
 const FULL_FOR: Duration = Duration::from_secs(900);
 /// At once, unless told otherwise: about 100 MiB and 2 % of a CPU each, heaptop's included.
 const JOBS: usize = 44;
+/// How long a program works before heaptop comes, unless told otherwise.
+const AFTER: Duration = Duration::from_secs(5);
+/// All cases, for `--only`.
+const ALL_CASES: &str = "cases";
+/// The load of a case: that of the rates at its head.
+const CASE_LOAD: f64 = 1.0;
 /// Load from which on a leak is one of 7.5 MiB/min.
 const TIMED_FROM_LOAD: f64 = 1.0;
 
@@ -70,10 +78,12 @@ pub(crate) struct Args {
     /// Each program twice, five minutes each, sources in turn: about twelve minutes
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Each program with every source and four seeds and loads, fifteen minutes each: hours
+    /// Each program with every source and four seeds and loads, each case with every source that fits, fifteen minutes each:
+    /// hours
     #[arg(long)]
     full: bool,
-    /// Only these programs (bucketcache, modern/ticker) and sources (sampler, arm, spans), separated by commas
+    /// Only these programs (bucketcache, modern/ticker, cases/threads), cases, and sources (sampler, arm, spans), separated
+    /// by commas
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The half of the seeds and loads: `tune` to try constants on, `report` for figures
@@ -82,6 +92,9 @@ pub(crate) struct Args {
     /// How long each run is watched: 90s, 15m
     #[arg(long = "for", value_name = "TIME", value_parser = torture::parse_time)]
     watched: Option<Duration>,
+    /// How long each program works before heaptop attaches: 5s, 20m
+    #[arg(long, value_name = "TIME", value_parser = torture::parse_time)]
+    after: Option<Duration>,
     /// Runs at the same time
     #[arg(long, default_value_t = JOBS)]
     jobs: usize,
@@ -153,7 +166,7 @@ impl Run {
 
     /// Whether its leak grows by 7.5 MiB/min or more, which the time to a verdict is asked of.
     fn is_timed(&self) -> bool {
-        self.load >= TIMED_FROM_LOAD
+        self.load >= TIMED_FROM_LOAD && !self.program.is_case()
     }
 }
 
@@ -193,15 +206,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let go = Go::get()?;
     let mut programs = programs::all(go.minor()?)?;
     let is_source = |word: &str| SOURCES.iter().any(|source| source.name() == word);
+    let is_meant = |program: &Program, word: &str| {
+        program.name == word || (word == ALL_CASES && program.is_case())
+    };
     for word in &args.only {
-        let known = is_source(word) || programs.iter().any(|program| program.name == *word);
+        let known = is_source(word) || programs.iter().any(|program| is_meant(program, word));
         ensure!(
             known,
-            "--only {word}: no program of tests/programs/corpus and no source"
+            "--only {word}: no program of tests/programs/corpus or cases, and no source"
         );
     }
     if args.only.iter().any(|word| !is_source(word)) {
-        programs.retain(|program| args.only.contains(&program.name));
+        programs.retain(|program| args.only.iter().any(|word| is_meant(program, word)));
+    } else if !args.full {
+        programs.retain(|program| !program.is_case());
     }
     programs::build(&go, &mut programs)?;
     let heaptop = match &args.program {
@@ -210,11 +228,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     user::give_back(&privilege)?;
     let half = if args.seeds == "tune" { &TUNE } else { &REPORT };
+    let (faults, programs): (Vec<_>, Vec<_>) = programs.into_iter().partition(Program::is_case);
     let mut runs = if args.full {
         full(programs, half)
     } else {
         quick(programs, half)
     };
+    runs.extend(cases(faults));
     if args.only.iter().any(|word| is_source(word)) {
         runs.retain(|run| args.only.iter().any(|word| word == run.source.name()));
     }
@@ -223,6 +243,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None if args.full => FULL_FOR,
         None => QUICK_FOR,
     };
+    let after = args.after.unwrap_or(AFTER);
     let n_runs = runs.len();
     say(
         "corpus",
@@ -230,7 +251,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             "{n_runs} runs of {:.1} min, {} at once: about {:.0} min",
             watched.as_secs_f64() / 60.0,
             args.jobs.min(n_runs),
-            (watched + Duration::from_secs(25)).as_secs_f64() / 60.0
+            (after + watched + Duration::from_secs(20)).as_secs_f64() / 60.0
                 * n_runs.div_ceil(args.jobs.max(1)) as f64
         ),
     );
@@ -238,21 +259,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         privilege: &privilege,
         heaptop: &heaptop,
         watched,
+        after,
         starting: Mutex::new(()),
         ending: Mutex::new(()),
     };
     let (done, failed) = bench.all(runs, args.jobs);
     let verdict = verdict::verdict(&done, &failed, args.full);
     let how = format!(
-        "{n_runs} runs of {:.1} minutes, half `{}` of the seeds and loads, Go 1.{}, sources in turn, {} at once, by `cargo xtask \
-         corpus {}`. Rows are what is true, columns what heaptop said of the process at the end of the watch.",
+        "{n_runs} watches of {:.1} min, begun {:.1} min into the life of each program, half `{}` of the seeds and loads, Go 1.{}, \
+         {} at once, by `cargo xtask {}`. Rows are what is true, columns what heaptop said of the process at the end of the watch.",
         watched.as_secs_f64() / 60.0,
+        after.as_secs_f64() / 60.0,
         args.seeds,
         go.minor()?,
         args.jobs.min(n_runs),
-        if args.full { "--full" } else { "--quick" }
+        env::args().skip(1).collect::<Vec<_>>().join(" "),
     );
-    let page = table::page(&done, &failed, &how, &verdict);
+    let mut page = table::page(&done, &failed, &how, &verdict);
+    if args.full {
+        page += &recordings::section(&heaptop)?;
+    }
     std::io::stdout().write_all(page.as_bytes()).ok(); // Whoever closed it has the lines of progress.
     say(
         "corpus",
@@ -289,6 +315,25 @@ fn quick(programs: Vec<Program>, half: &Half) -> Vec<Run> {
     runs
 }
 
+/// Every case by every source that fits, at its one load.
+fn cases(programs: Vec<Program>) -> Vec<Run> {
+    let of = |(place, program): (usize, Program)| {
+        let program = Arc::new(program);
+        let sources = SOURCES.into_iter().filter(|source| {
+            let fit = &program.truth.sources;
+            fit.is_empty() || fit.iter().any(|name| name == source.name())
+        });
+        let run = |source| Run {
+            program: Arc::clone(&program),
+            source,
+            seed: place as u64,
+            load: CASE_LOAD,
+        };
+        sources.map(run).collect::<Vec<Run>>()
+    };
+    programs.into_iter().enumerate().flat_map(of).collect()
+}
+
 /// Every program by every source with every seed and load of the half.
 fn full(programs: Vec<Program>, half: &Half) -> Vec<Run> {
     let programs: Vec<Arc<Program>> = programs.into_iter().map(Arc::new).collect();
@@ -314,9 +359,12 @@ mod tests {
 
     #[test]
     fn quick_runs_each_program_by_two_sources_and_each_source_on_half_of_them() {
-        let programs = programs::all(26).unwrap();
-        let n = programs.len();
-        let runs = quick(programs, &REPORT);
+        let programs = || -> Vec<Program> {
+            let all = programs::all(26).unwrap().into_iter();
+            all.filter(|program| !program.is_case()).collect()
+        };
+        let n = programs().len();
+        let runs = quick(programs(), &REPORT);
         assert_eq!(runs.len(), 2 * n);
         for run in &runs {
             let same = runs
@@ -335,8 +383,20 @@ mod tests {
                 assert!(4 * by >= all, "{source:?}: {by} of {all}");
             }
         }
-        let all = full(programs::all(26).unwrap(), &REPORT);
-        assert_eq!(all.len(), 12 * n);
+        assert_eq!(full(programs(), &REPORT).len(), 12 * n);
         assert!(TUNE.seeds.iter().all(|seed| !REPORT.seeds.contains(seed)));
+    }
+
+    #[test]
+    fn a_case_runs_by_each_source_that_fits() {
+        let all = programs::all(26).unwrap().into_iter();
+        let runs = cases(all.filter(Program::is_case).collect());
+        let sources = |name: &str| -> Vec<Source> {
+            let of = runs.iter().filter(|run| run.program.name == name);
+            of.map(|run| run.source).collect()
+        };
+        assert_eq!(sources("cases/threads"), SOURCES);
+        assert_eq!(sources("cases/cfinalizers"), [Source::Arm, Source::Spans]);
+        assert!(runs.iter().all(|run| !run.is_timed()));
     }
 }

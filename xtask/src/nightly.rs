@@ -20,6 +20,9 @@ const STEPS: &[Step] = &[
     ("verdicts on programs of known truth", || {
         xtask(&["corpus", "--full"])
     }),
+    ("the same, attached late", || {
+        xtask(&["corpus", "--quick", "--after", "20m"])
+    }),
     ("kernels", || xtask(&["vm"])),
 ];
 

@@ -2,10 +2,11 @@
 //!
 //! False `growing` is counted as the method counts it. What fills curved may be called growing until its half, and what
 //! fills at one rate until it is full; then a word needs a while to fall, which is given. Everything else that is called
-//! growing and is no leak is false, in leaking programs too.
+//! growing and is no leak is false, in leaking programs too. So is every look at which a leak is called flat, unless the
+//! bound that is stated leaves room for it.
 
 use super::{
-    said::{GROWING, Leak, Line, Process, Site, Sites},
+    said::{GROWING, Leak, Line, PROBABLY_GROWING, Process, Site, Sites},
     truth::{Fill, Truth},
 };
 
@@ -19,6 +20,9 @@ const GAPS_TO_FALL: f64 = 2.0;
 const ONE_LOOK_S: f64 = 5.0;
 /// Of the looks from the first right one on, so many must be right unless the last is: one right look by chance names nothing.
 const STAYS_AT_LEAST: f64 = 0.8;
+/// Times after the attach at which answers are compared, seconds.
+pub(super) const TIMES_S: [u32; 4] = [60, 180, 300, 600];
+const MIB: f64 = 1_048_576.0;
 /// Kinds that do not end by themselves: a process that is honest must not be said to grow by them.
 const WITHOUT_END: [&str; 6] = ["heap", "goroutines", "stacks", "cgo", "mmap", "?"];
 
@@ -73,6 +77,28 @@ pub(super) struct Filled {
     pub(super) full_s: Option<f64>,
 }
 
+/// Part of some looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) n: usize,
+    pub(super) of: usize,
+}
+
+impl Share {
+    fn count(&mut self, holds: bool) {
+        self.n += usize::from(holds);
+        self.of += 1;
+    }
+
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            of: self.of + other.of,
+        }
+    }
+}
+
 /// What became of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
@@ -80,6 +106,14 @@ pub(super) struct Outcome {
     pub(super) right_s: Option<f64>,
     /// Of the looks from then on, those that still named it.
     pub(super) stays: f64,
+    /// Whether it was named right at each of [`TIMES_S`] that the watch reached, as what surely or probably grows.
+    pub(super) right_at: [Option<bool>; TIMES_S.len()],
+    /// Of the looks at which it is said to grow at a rate, those whose 90 % interval holds the true one: that of the live
+    /// heap, and of the resident set.
+    pub(super) live_rate: Share,
+    pub(super) rss_rate: Share,
+    /// Of the looks, those that call a leak flat: it stands still, or soon will.
+    pub(super) flat: Share,
     /// Each look with a false `growing`: when, and what.
     pub(super) wrong: Vec<(f64, String)>,
     /// The last that was said, for the matrix.
@@ -91,8 +125,8 @@ pub(super) struct Outcome {
     pub(super) looks: usize,
 }
 
-/// Judges a run.
-pub(super) fn judge(truth: &Truth, looks: &[Look], filled: Filled) -> Outcome {
+/// Judges a run at this load.
+pub(super) fn judge(truth: &Truth, load: f64, looks: &[Look], filled: Filled) -> Outcome {
     let gc_gap_s = gc_gap_s(looks);
     let mut outcome = Outcome {
         gc_gap_s,
@@ -104,7 +138,13 @@ pub(super) fn judge(truth: &Truth, looks: &[Look], filled: Filled) -> Outcome {
     let mut is_right_now = false;
     for look in looks {
         if truth.leaks() {
-            let is_right = named(truth, look);
+            for (time_s, is_right) in TIMES_S.iter().zip(&mut outcome.right_at) {
+                if look.at_s >= f64::from(*time_s) - ONE_LOOK_S {
+                    is_right.get_or_insert_with(|| is_right_at(truth, look, true));
+                }
+            }
+            count_rates(truth, load, look, &mut outcome);
+            let is_right = is_right_at(truth, look, truth.may_be_probable);
             is_right_now = is_right;
             if is_right && outcome.right_s.is_none() {
                 outcome.right_s = Some(look.at_s);
@@ -189,8 +229,57 @@ fn growing(look: &Look) -> Vec<&Site> {
     look.sites.as_ref().map_or_else(Vec::new, Sites::growing)
 }
 
+/// Compares the rates that are stated with the true ones, and what is called flat with a leak.
+fn count_rates(truth: &Truth, load: f64, look: &Look, outcome: &mut Outcome) {
+    let Some(process) = &look.process else {
+        return;
+    };
+    let Some(verdict) = &process.verdict else {
+        return;
+    };
+    let live = truth.live_mib_per_min.map(|mib| mib * load * MIB);
+    let rss = truth.rss_mib_per_min.map(|mib| mib * load * MIB);
+    let is_within = |rate: f64, low: Option<f64>, high: Option<f64>| {
+        low.is_some_and(|low| low <= rate) && high.is_none_or(|high| rate <= high)
+    };
+    let (low, high) = (
+        verdict.live_bytes_per_min_low,
+        verdict.live_bytes_per_min_high,
+    );
+    if process.may_grow_by().is_some() {
+        if let (Some(rate), Some(_)) = (live, low) {
+            outcome.live_rate.count(is_within(rate, low, high));
+        }
+        let (low, high) = (
+            verdict.rss_bytes_per_min_low,
+            verdict.rss_bytes_per_min_high,
+        );
+        if let (Some(rate), Some(_)) = (rss, low) {
+            outcome.rss_rate.count(is_within(rate, low, high));
+        }
+    }
+    let has_room = |rate: f64| high.is_some_and(|high| rate <= high);
+    outcome
+        .flat
+        .count(process.is_flat() && !live.is_some_and(has_room));
+}
+
+/// Whether this look gives the whole answer: the leak, what grows beside it, and what else must be said. With `probably`,
+/// what only probably grows counts too.
+fn is_right_at(truth: &Truth, look: &Look, probably: bool) -> bool {
+    let process = look.process.as_ref();
+    let is_listed = |kind: &String| {
+        let leaks = process.and_then(|process| process.leaks.as_ref());
+        leaks.is_some_and(|leaks| leaks.iter().any(|leak| leak.kind.as_ref() == Some(kind)))
+    };
+    let is_said = |words: &String| process.is_some_and(|process| process.says(words));
+    named(truth, look, probably)
+        && truth.with.iter().all(is_listed)
+        && truth.says.iter().all(is_said)
+}
+
 /// Whether this look names the leak first, with the right kind, site and via.
-fn named(truth: &Truth, look: &Look) -> bool {
+fn named(truth: &Truth, look: &Look, probably: bool) -> bool {
     let is_right = |kind: &str| truth.kinds.iter().any(|right| right == kind);
     let Some(process) = &look.process else {
         // A heaptop that says nothing of the process: the fastest of its sites.
@@ -201,19 +290,24 @@ fn named(truth: &Truth, look: &Look) -> bool {
                 site_is_right(truth, &site.function, via)
             });
     };
-    if !process.grows_by().is_some_and(is_right) {
+    let grows_by = if probably {
+        process.may_grow_by()
+    } else {
+        process.grows_by()
+    };
+    if !grows_by.is_some_and(is_right) {
         return false;
     }
     let leak = process.leaks.as_ref().and_then(|leaks| leaks.first());
     let kind = leak
         .and_then(|leak| leak.kind.as_deref())
-        .or(process.grows_by())
+        .or(grows_by)
         .unwrap_or_default();
     match (kind, leak) {
         _ if !is_right(kind) => false,
         ("heap", Some(leak)) => leak_is_right(truth, leak),
         ("heap", None) => false,
-        ("goroutines", _) => goroutines_are_right(truth, process),
+        ("goroutines", _) => goroutines_are_right(truth, process, probably),
         _ => true,
     }
 }
@@ -239,9 +333,12 @@ fn leak_is_right(truth: &Truth, leak: &Leak) -> bool {
     has_site && has_frame
 }
 
-fn goroutines_are_right(truth: &Truth, process: &Process) -> bool {
+fn goroutines_are_right(truth: &Truth, process: &Process, probably: bool) -> bool {
     let groups = process.goroutines.iter().flat_map(|all| &all.groups);
-    let mut growing = groups.filter(|group| group.verdict.as_deref() == Some(GROWING));
+    let mut growing = groups.filter(|group| match group.verdict.as_deref() {
+        Some(PROBABLY_GROWING) => probably,
+        verdict => verdict == Some(GROWING),
+    });
     growing.any(|group| {
         let (Some(by), Some(start)) = (&group.created_by, &group.start) else {
             return false;
@@ -357,10 +454,10 @@ mod tests {
             (45.1, &process("cgo", "a.Set", "main.f")),
         ]);
         assert_eq!(looks.len(), 4);
-        let outcome = judge(&truth, &looks, Filled::default());
+        let outcome = judge(&truth, 1.0, &looks, Filled::default());
         // Right once, and wrong at the last look: a miss.
         assert_eq!(outcome.right_s, None);
-        let at_last = judge(&truth, &looks[..3], Filled::default());
+        let at_last = judge(&truth, 1.0, &looks[..3], Filled::default());
         assert_eq!(at_last.right_s, Some(30.0));
         assert!((outcome.stays - 0.5).abs() < 1e-9);
         assert_eq!(outcome.gc_gap_s, Some(7.5));
@@ -374,11 +471,11 @@ mod tests {
         let goroutines =
             truth("// answer: goroutines\n// goroutines: main.ask start main.(*t).wait\n");
         let line = process("goroutines", "main.ask", "main.x");
-        let outcome = judge(&goroutines, &looks(&[(0.0, &line)]), Filled::default());
+        let outcome = judge(&goroutines, 1.0, &looks(&[(0.0, &line)]), Filled::default());
         assert_eq!(outcome.right_s, Some(0.0));
         let other =
             truth("// answer: goroutines\n// goroutines: main.other start main.(*t).wait\n");
-        let outcome = judge(&other, &looks(&[(0.0, &line)]), Filled::default());
+        let outcome = judge(&other, 1.0, &looks(&[(0.0, &line)]), Filled::default());
         assert_eq!(outcome.right_s, None);
     }
 
@@ -396,7 +493,7 @@ mod tests {
             (300.0, &line),
             (441.0, &line),
         ]);
-        let mut judged = judge(&linear, &all, filled);
+        let mut judged = judge(&linear, 1.0, &all, filled);
         // One cycle in 441 s: two gaps more than four minutes.
         assert_eq!(judged.wrong, []);
         let quick = looks(&[
@@ -405,23 +502,71 @@ mod tests {
             (300.0, &sites(99, &["main.add"])),
             (441.0, &sites(99, &["main.add"])),
         ]);
-        judged = judge(&linear, &quick, filled);
+        judged = judge(&linear, 1.0, &quick, filled);
         assert_eq!(judged.wrong.len(), 1);
         assert!((judged.wrong[0].0 - 441.0).abs() < 1e-9);
 
         let curved = truth("// answer: none\n// fill: main.add curved\n");
-        let judged = judge(&curved, &quick, filled);
+        let judged = judge(&curved, 1.0, &quick, filled);
         assert_eq!(judged.wrong.len(), 2);
 
         let honest = truth("// answer: none\n// may: stacks\n");
         let line = process("stacks", "main.f", "main.g");
-        assert_eq!(judge(&honest, &looks(&[(0.0, &line)]), filled).wrong, []);
+        assert_eq!(
+            judge(&honest, 1.0, &looks(&[(0.0, &line)]), filled).wrong,
+            []
+        );
         let line = process("mmap", "main.f", "main.g");
         assert_eq!(
-            judge(&honest, &looks(&[(0.0, &line)]), filled).wrong.len(),
+            judge(&honest, 1.0, &looks(&[(0.0, &line)]), filled)
+                .wrong
+                .len(),
             1
         );
         let line = process("idle_spans", "main.f", "main.g");
-        assert_eq!(judge(&honest, &looks(&[(0.0, &line)]), filled).wrong, []);
+        assert_eq!(
+            judge(&honest, 1.0, &looks(&[(0.0, &line)]), filled).wrong,
+            []
+        );
+    }
+
+    #[test]
+    fn a_leak_has_its_rate_and_all_that_belongs_to_its_answer() {
+        let truth = truth(
+            "// answer: heap\n// site: main.f via any\n// with: mmap\n// says: 2 mappings\n// rate: 4\n",
+        );
+        let line = |word: &str, low: f64, high: f64, kind: &str, says: &str| {
+            format!(
+                r#"{{"schema":"heaptop.process/1","verdict":{{"word":"{word}","kind":"heap","text":"it grows",
+                "live_bytes_per_min_low":{},"live_bytes_per_min_high":{}}},"observations":["{says}"],
+                "leaks":[{{"kind":"heap","under":null,"via":null,"sites":["main.f"]}},{{"kind":"{kind}"}}]}}"#,
+                low * MIB,
+                high * MIB
+            )
+        };
+        let all = looks(&[
+            (0.0, &line("collecting", -9.0, 9.0, "mmap", "")),
+            (
+                60.0,
+                &line("probably_growing", 7.0, 9.0, "mmap", "has 2 mappings"),
+            ),
+            (120.0, &line("growing", 7.0, 9.0, "mmap", "")),
+            (180.0, &line("growing", 5.0, 9.0, "cgo", "has 2 mappings")),
+            (240.0, &line("growing", 7.0, 9.0, "mmap", "has 2 mappings")),
+            (300.0, &line("steady", -1.0, 9.0, "mmap", "")),
+            (360.0, &line("steady", -1.0, 1.0, "mmap", "")),
+        ]);
+        let outcome = judge(&truth, 2.0, &all, Filled::default());
+        assert_eq!(
+            outcome.right_at,
+            [Some(true), Some(false), Some(false), None]
+        );
+        assert_eq!(outcome.live_rate, Share { n: 4, of: 4 });
+        assert_eq!(outcome.flat, Share { n: 1, of: 7 });
+        // Right at the look of 240 s alone, and not at the last.
+        assert_eq!(outcome.right_s, None);
+        let outcome = judge(&truth, 1.0, &all[..5], Filled::default());
+        assert_eq!(outcome.right_s, Some(240.0));
+        assert_eq!(outcome.live_rate, Share { n: 0, of: 4 });
     }
 }

@@ -14,13 +14,19 @@ use crate::{
     user,
 };
 
-/// Modules below `tests/programs`, by the newest language that their programs need.
-const MODULES: [(&str, &str); 2] = [("corpus", ""), ("corpus/modern", "modern/")];
+/// Modules below `tests/programs`, and how the names of their programs begin.
+const MODULES: [(&str, &str); 3] = [
+    ("corpus", ""),
+    ("corpus/modern", "modern/"),
+    ("cases", CASES),
+];
+/// Of a module without honest memory beside the question: each program is one fault that heaptop had.
+const CASES: &str = "cases/";
 
 /// One program.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
-    /// `bucketcache`, `modern/ticker`.
+    /// `bucketcache`, `modern/ticker`, `cases/threads`.
     pub(super) name: String,
     pub(super) truth: Truth,
 }
@@ -44,6 +50,11 @@ impl Variant {
 }
 
 impl Program {
+    /// Whether it is one fault that heaptop had: it has one load, at which its rates hold.
+    pub(super) fn is_case(&self) -> bool {
+        self.name.starts_with(CASES)
+    }
+
     /// Where it was built.
     pub(super) fn path(&self, variant: Variant) -> PathBuf {
         variant.folder().join(&self.name)

@@ -29,8 +29,6 @@ use crate::{
 const INTERVAL: &str = "15s";
 /// More call sites than any of the programs has.
 const TOP: &str = "1000";
-/// How long a program works before heaptop comes.
-const BEFORE: Duration = Duration::from_secs(5);
 /// Between two starts: heaptop reads a whole binary at its own.
 const APART: Duration = Duration::from_millis(300);
 /// A busy machine has heaptop's first line wait.
@@ -46,6 +44,8 @@ pub(super) struct Bench<'a> {
     pub(super) privilege: &'a Privilege,
     pub(super) heaptop: &'a Path,
     pub(super) watched: Duration,
+    /// How long a program works before heaptop comes.
+    pub(super) after: Duration,
     /// Whoever holds it may start something.
     pub(super) starting: Mutex<()>,
     /// Whoever holds it may end a heaptop: the kernel takes probes away one after the other, and slowly.
@@ -85,7 +85,10 @@ impl Bench<'_> {
 
     fn one(&self, run: &Run) -> Result<Outcome> {
         let (seed, load) = (run.seed.to_string(), run.load.to_string());
-        let most = format!("{}s", (self.watched + FIRST_LINE_WITHIN + SPARE).as_secs());
+        let most = format!(
+            "{}s",
+            (self.after + self.watched + FIRST_LINE_WITHIN + SPARE).as_secs()
+        );
         let mut command = Command::new(run.program.path(run.source.variant()));
         command
             .args(["--seed", &seed, "--load", &load, "--for", &most])
@@ -103,7 +106,7 @@ impl Bench<'_> {
         thread::sleep(APART);
         drop(gate);
         program.ready()?;
-        thread::sleep(BEFORE);
+        thread::sleep(self.after);
 
         let mut stderr = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut command = self.privilege.command(self.heaptop);
@@ -181,7 +184,7 @@ impl Bench<'_> {
                 break;
             }
         }
-        Ok(judge(&run.program.truth, &looks, filled))
+        Ok(judge(&run.program.truth, run.load, &looks, filled))
     }
 }
 

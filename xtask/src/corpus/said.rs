@@ -55,6 +55,8 @@ pub(super) struct Process {
     #[serde(default)]
     pub(super) verdict: Option<Verdict>,
     #[serde(default)]
+    pub(super) observations: Vec<String>,
+    #[serde(default)]
     pub(super) leaks: Option<Vec<Leak>>,
     #[serde(default)]
     pub(super) goroutines: Option<Goroutines>,
@@ -65,6 +67,10 @@ pub(super) struct Verdict {
     pub(super) word: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) text: Option<String>,
+    pub(super) live_bytes_per_min_low: Option<f64>,
+    pub(super) live_bytes_per_min_high: Option<f64>,
+    pub(super) rss_bytes_per_min_low: Option<f64>,
+    pub(super) rss_bytes_per_min_high: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -107,6 +113,10 @@ impl Name {
 
 /// The word for what grows until memory ends.
 pub(super) const GROWING: &str = "growing";
+/// The word for what probably does.
+pub(super) const PROBABLY_GROWING: &str = "probably_growing";
+/// Words for a whole that does not grow, or not for long.
+const FLAT: [&str; 2] = ["steady", "warming"];
 
 impl Sites {
     /// Rows that are said to grow, fastest first.
@@ -135,6 +145,32 @@ impl Process {
     pub(super) fn grows_by(&self) -> Option<&str> {
         let verdict = self.verdict.as_ref()?;
         (verdict.word.as_deref() == Some(GROWING)).then(|| verdict.kind.as_deref().unwrap_or("?"))
+    }
+
+    /// The same where it surely or probably grows.
+    pub(super) fn may_grow_by(&self) -> Option<&str> {
+        let verdict = self.verdict.as_ref()?;
+        let is_growth = matches!(verdict.word.as_deref(), Some(GROWING | PROBABLY_GROWING));
+        is_growth.then(|| verdict.kind.as_deref().unwrap_or("?"))
+    }
+
+    /// Whether it is said not to grow, or to stop soon.
+    pub(super) fn is_flat(&self) -> bool {
+        let word = self
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.word.as_deref());
+        word.is_some_and(|word| FLAT.contains(&word))
+    }
+
+    /// Whether the verdict or an observation contains these words.
+    pub(super) fn says(&self, words: &str) -> bool {
+        let text = self
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.text.as_deref());
+        let observations = self.observations.iter().map(String::as_str);
+        observations.chain(text).any(|text| text.contains(words))
     }
 
     /// `growing heap`, `steady`.

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Done,
+    judge::{Share, TIMES_S},
     verdict::{NAMED_RIGHT_PERCENT, Verdict},
 };
 
@@ -16,7 +17,8 @@ A leak is named right at the first look at which the process is said to grow by 
 are listed has a right site with its right `via`, and of several sites the right common frame; goroutines by what created them and
 where they start. It has to stay so: at the last look, or at 80 % of the looks from then on; else it is a miss. A miss counts as later than any other. False is every look at which something is called growing that is no leak,
 in leaking programs too; a cache that fills may be called growing until its half (curved) and a minute and 2 GC gaps more, or until
-it is full (at one rate) and 4 minutes and 2 GC gaps more. A process may be said to grow by what ends by itself: fragmentation, idle
+it is full (at one rate) and 4 minutes and 2 GC gaps more. Named right at a time counts `probably growing` too; the word held is
+the share of looks that name it, from the first right `growing` on. Rates are compared where a leak is constant. A process may be said to grow by what ends by itself: fragmentation, idle
 spans, garbage, metadata, page cache. With `--quick`, which has few runs, more misses fail than a heaptop that names 95 % has in 99
 of 100 tries; one run with a false `growing` is listed and no failure, and the median may be three looks later.
 ";
@@ -44,7 +46,10 @@ pub(super) fn page(
          | attach to the first right verdict, all leaks | {} | |\n\
          | the same at 7.5 MiB/min and more | {} | median at most {:.1} min |\n\
          | looks that still name it, from then on | {:.0} % | |\n\
-         | looks with a false `growing` | {} of {} | none |",
+         | looks with a false `growing` | {} of {} | none |\n\
+         | looks that call a leak `steady` or `warming`, below its rate | {} | none |\n\
+         | rates whose 90 % interval holds the constant true one: live heap | {} | at least 85 % |\n\
+         | the same of the resident set | {} | at least 85 % |",
         percent(n_right, n_leaks),
         NAMED_RIGHT_PERCENT,
         times(leaks.clone()),
@@ -53,6 +58,9 @@ pub(super) fn page(
         mean(leaks.clone().filter(|one| one.outcome.right_s.is_some()).map(|one| one.outcome.stays)) * 100.0,
         done.iter().map(Done::wrong_looks).sum::<usize>(),
         done.iter().map(|one| one.outcome.looks).sum::<usize>(),
+        sum(done.iter().map(|one| one.outcome.flat)),
+        sum(done.iter().map(|one| one.outcome.live_rate)),
+        sum(done.iter().map(|one| one.outcome.rss_rate)),
     )
     .ok();
     page += &by_source(done);
@@ -138,9 +146,18 @@ fn matrix(done: &[Done]) -> String {
 }
 
 fn by_source(done: &[Done]) -> String {
-    let mut table = String::from(
-        "\n| source | leaks named right | median, p90 | runs with a false `growing` |\n| --- | --- | --- | --- |\n",
-    );
+    let times_s = || TIMES_S.iter().enumerate();
+    let is_reached = |(n, _): &(usize, &u32)| {
+        let mut answers = done.iter().filter_map(|one| one.outcome.right_at[*n]);
+        answers.next().is_some()
+    };
+    let mut table = String::from("\n| source | leaks named right | median, p90 |");
+    for (_, time_s) in times_s().filter(is_reached) {
+        write!(table, " at {} min |", time_s / 60).ok();
+    }
+    table += " word held | false `growing` |\n| --- | --- | --- |";
+    table += &" --- |".repeat(times_s().filter(is_reached).count() + 2);
+    table += "\n";
     let sources: BTreeSet<&str> = done.iter().map(|one| one.run.source.name()).collect();
     for source in sources {
         let of = || {
@@ -148,12 +165,24 @@ fn by_source(done: &[Done]) -> String {
                 .filter(move |one| one.run.source.name() == source)
         };
         let leaks = || of().filter(|one| one.run.program.truth.leaks());
-        let right = leaks().filter(|one| one.outcome.right_s.is_some()).count();
-        writeln!(
+        let right = || leaks().filter(|one| one.outcome.right_s.is_some());
+        write!(
             table,
-            "| `{source}` | {right} of {} | {} | {} of {} |",
+            "| `{source}` | {} of {} | {} |",
+            right().count(),
             leaks().count(),
             times(leaks()),
+        )
+        .ok();
+        for (n, _) in times_s().filter(is_reached) {
+            let answers: Vec<bool> = leaks().filter_map(|one| one.outcome.right_at[n]).collect();
+            let right = answers.iter().filter(|right| **right).count();
+            write!(table, " {right} of {} |", answers.len()).ok();
+        }
+        writeln!(
+            table,
+            " {:.0} % | {} of {} runs |",
+            mean(right().map(|one| one.outcome.stays)) * 100.0,
             of().filter(|one| !one.outcome.wrong.is_empty()).count(),
             of().count(),
         )
@@ -186,6 +215,15 @@ pub(super) fn quantile(values: &[f64], percent: usize) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let n_below = (percent * sorted.len()).div_ceil(100).max(1);
     sorted.get(n_below - 1).copied()
+}
+
+/// `12 of 14 (86 %)`.
+fn sum(shares: impl Iterator<Item = Share>) -> String {
+    let Share { n, of } = shares.fold(Share::default(), Share::plus);
+    if of == 0 {
+        return "-".to_owned();
+    }
+    format!("{n} of {of} ({:.0} %)", percent(n, of))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

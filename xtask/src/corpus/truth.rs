@@ -9,6 +9,12 @@
 //! // also: FUNCTION FUNCTION             sites that grow with the leak and need not be named
 //! // fill: FUNCTION curved               a site that may be called growing while it fills; `linear`
 //! // may: stacks, page_cache             kinds that the process may be said to grow by
+//! // with: mmap                           another kind that grows beside it and is to be named too
+//! // word: probably                       `probably growing` is an answer too: so few collections show no more in a watch
+//! // says: WORDS                          what the verdict or an observation must say besides
+//! // rate: 4                              growth of the live heap at load 1, MiB/min, where it is constant
+//! // rss: 13                              the same of the resident set
+//! // sources: arm spans                   the sources that fit, where not all do
 //! // env: GOGC=400                       the program's environment
 //! // build: cgo                          needs a C compiler
 //! ```
@@ -71,7 +77,7 @@ pub(super) enum Fill {
 }
 
 /// What is right about one program.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Truth {
     /// Kinds of which one is right; none where nothing leaks.
     pub(super) kinds: Vec<String>,
@@ -82,6 +88,17 @@ pub(super) struct Truth {
     pub(super) also: Vec<Pattern>,
     pub(super) fills: Vec<(Pattern, Fill)>,
     pub(super) may: Vec<String>,
+    /// Kinds that grow beside the leak.
+    pub(super) with: Vec<String>,
+    /// Whether it may be said to grow probably only.
+    pub(super) may_be_probable: bool,
+    /// Parts of sentences that belong to the answer.
+    pub(super) says: Vec<String>,
+    /// Growth of the live heap and of the resident set at load 1, MiB per minute, where they are constant.
+    pub(super) live_mib_per_min: Option<f64>,
+    pub(super) rss_mib_per_min: Option<f64>,
+    /// Names of the sources that fit; all of them where none is listed.
+    pub(super) sources: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) cgo: bool,
 }
@@ -148,6 +165,15 @@ impl Truth {
                     truth.fills.push((pattern(site), how));
                 }
                 ("may", "") => truth.may.extend(words.map(str::to_owned)),
+                ("with", "") => truth.with.extend(words.map(str::to_owned)),
+                ("word", "") => {
+                    ensure!(value == "probably", "a word is \"probably\", not {value:?}");
+                    truth.may_be_probable = true;
+                }
+                ("says", "") => truth.says.push(value.to_owned()),
+                ("rate", "") => truth.live_mib_per_min = Some(value.parse()?),
+                ("rss", "") => truth.rss_mib_per_min = Some(value.parse()?),
+                ("sources", "") => truth.sources.extend(words.map(str::to_owned)),
                 ("env", "") => {
                     let (name, value) = value.split_once('=').context("not NAME=VALUE")?;
                     truth.env.push((name.to_owned(), value.to_owned()));
@@ -190,7 +216,8 @@ mod tests {
 
     const HEAD: &str = "// A ticker: each wait leaves one.\n//\n// answer go<1.27: heap or goroutines\n\
         // answer go>=1.27: none\n// site: time.* via main.watch\n// site: main.f via none\n\
-        // goroutines: main.a start main.(*t).b\n// also: runtime.* sync.*\n// env: GOGC=400\npackage main\n";
+        // goroutines: main.a start main.(*t).b\n// also: runtime.* sync.*\n// env: GOGC=400\n\
+        // with: mmap\n// word: probably\n// says: it is blocked, for good\n// rate: 4.5\n// sources: arm spans\npackage main\n";
 
     #[test]
     fn the_answer_is_that_of_the_release() {
@@ -203,6 +230,14 @@ mod tests {
         assert!(truth.sites[1].1.fits(None));
         assert!(truth.goroutines[0].1.fits("main.(*t).b"));
         assert!(truth.also[1].fits("sync.(*Mutex).Lock"));
+        assert_eq!(truth.with, ["mmap"]);
+        assert!(
+            truth.may_be_probable && Truth::parse("// answer: heap\n// word: no\n", 27).is_err()
+        );
+        assert_eq!(truth.says, ["it is blocked, for good"]);
+        assert_eq!(truth.live_mib_per_min, Some(4.5));
+        assert_eq!(truth.sources, ["arm", "spans"]);
+        assert!(Truth::parse("// answer: heap\n// rate: fast\n", 27).is_err());
 
         let truth = Truth::parse(HEAD, 27).unwrap().unwrap();
         assert!(!truth.leaks() && truth.sites.is_empty());
@@ -215,7 +250,7 @@ mod tests {
     #[test]
     fn every_program_of_the_corpus_states_what_is_right() {
         let programs = super::super::programs::all(26).unwrap();
-        assert!(programs.len() >= 28, "{} programs", programs.len());
+        assert!(programs.len() >= 52, "{} programs", programs.len());
         let honest = programs.iter().filter(|one| !one.truth.leaks()).count();
         assert!(honest >= 12, "{honest} honest ones");
         for program in programs {

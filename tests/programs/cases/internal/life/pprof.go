@@ -1,0 +1,5 @@
+//go:build pprof
+
+package life
+
+import _ "net/http/pprof" // a profile reader: the runtime samples at its default rate

@@ -1,0 +1,93 @@
+//! Recorded streams of real gateways, replayed as if heaptop had attached again and again: `tests/recordings/traces`.
+
+use std::{fmt::Write as _, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::progress::say;
+
+/// Time from one attach to the next.
+const EVERY: &str = "40s";
+
+/// One stream, and what is true of its program.
+struct Recording {
+    file: &'static str,
+    what: &'static str,
+    /// Growth of its live heap in MiB per minute, where it is constant.
+    mib_per_min: Option<&'static str>,
+    /// Ends of the functions that are right to name, and of their callers; none where nothing leaks.
+    sites: &'static str,
+    via: &'static str,
+}
+
+const RECORDINGS: [Recording; 4] = [
+    Recording {
+        file: "tyk520-leak",
+        what: "Tyk 5.2.0 at 150 requests/s, up 20 min; each request leaves the instruments of a handler: +2.6 MiB/min",
+        mib_per_min: Some("2.6"),
+        sites: "createMeasures,Int64Counter,Float64Histogram",
+        via: "trace.NewHTTPHandler.func1",
+    },
+    Recording {
+        file: "mux-leak-sampler",
+        what: "gorilla/mux at 150 requests/s, whose context is never cleared: +18.8 MiB/min, GC gaps of 20 to 100 s",
+        mib_per_min: Some("18.8"),
+        sites: "context.Set",
+        via: "authenticate.func1",
+    },
+    Recording {
+        file: "gateway-bursts",
+        what: "the gateway of `cargo xtask demo` on a machine so busy that bursts of requests doubled its heap",
+        mib_per_min: None,
+        sites: "createMeasures,Int64Counter,Float64Histogram",
+        via: "telemetry.HTTPHandler",
+    },
+    Recording {
+        file: "mux-honest-sampler",
+        what: "gorilla/mux with its context cleared: nothing grows",
+        mib_per_min: None,
+        sites: "",
+        via: "",
+    },
+];
+
+/// A part of the page: the counts of each stream as heaptop's own `replay` prints them.
+pub(super) fn section(heaptop: &Path) -> Result<String> {
+    let mut section = format!(
+        "\n## Recorded gateways\n\nEach stream is replayed from its start and from every {EVERY} on; shares with their 95 % \
+         interval.\n"
+    );
+    for recording in RECORDINGS {
+        say("corpus", &format!("replaying {}", recording.file));
+        let Recording {
+            what,
+            mib_per_min,
+            sites,
+            via,
+            ..
+        } = recording;
+        let file = format!("tests/recordings/traces/{}.gz", recording.file);
+        let mut command = Command::new(heaptop);
+        command
+            .arg("replay")
+            .arg(crate::root().join(&file))
+            .args(["--attach-every", EVERY]);
+        if let Some(rate) = mib_per_min {
+            command.args(["--true-rate", rate]);
+        }
+        if !sites.is_empty() {
+            command.args(["--true-site", sites, "--true-via", via]);
+        }
+        let output = command.output().context("cannot run heaptop replay")?;
+        ensure!(
+            output.status.success(),
+            "heaptop replay {file}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
+        // A table of markdown ends at an empty line.
+        let table = table.replacen("\nfirst growth", "\n\nfirst growth", 1);
+        writeln!(section, "\n`{}`: {what}.\n\n{table}", recording.file).ok();
+    }
+    Ok(section)
+}
