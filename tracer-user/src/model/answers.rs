@@ -1,8 +1,12 @@
 //! What the model tells of the process as a whole: target, heap, cycles, cost, losses, baselines.
 
+use std::sync::Arc;
+
 use super::Model;
 use super::gc::SECOND_NS;
-use super::rows::{Baseline, Cycle, HeapNow, Liveness, Losses, Overhead, Status, Target};
+use super::rows::{
+    Baseline, Cycle, EstimatedCycle, HeapNow, Liveness, Losses, Overhead, Status, Target,
+};
 use super::samples::LiveSamples;
 use crate::event::Duty;
 use crate::go::buckets::Counts;
@@ -60,6 +64,12 @@ impl Model {
     /// GC cycles seen since the attach.
     pub fn cycles_seen(&self) -> u64 {
         self.gc.seen()
+    }
+
+    /// GC cycles before the attach, oldest first, with an estimated live heap. Empty where their times do not give it, and
+    /// until four cycles were seen after the attach.
+    pub fn estimated_cycles(&self) -> &Arc<[EstimatedCycle]> {
+        self.diagnosis.whole.estimated_cycles()
     }
 
     /// GC cycles whose hooks were lost.

@@ -159,6 +159,15 @@ pub struct Cycle {
     pub alloc_bytes_per_sec: Option<f64>,
 }
 
+/// A GC cycle before the attach, its live heap estimated from the time between the cycles then and now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EstimatedCycle {
+    /// Nanoseconds from the cycle to the attach.
+    pub before_attach_ns: u64,
+    /// Bytes marked, estimated: within about 10 % where the program allocated at the rate of now, 30 % where it had to wait for CPU.
+    pub live_bytes: u64,
+}
+
 /// How the target's GC is set now. Unknown is the `None` around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GcSettings {

@@ -6,6 +6,7 @@
 
 mod attribution;
 mod driver;
+mod earlier;
 mod explain;
 mod feed;
 mod found;

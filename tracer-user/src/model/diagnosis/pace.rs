@@ -6,14 +6,12 @@
 use crate::model::Model;
 use crate::model::findings::Observation;
 use crate::verdict::SECOND_NS;
-use crate::verdict::growth::median;
+use crate::verdict::growth::{TIMER_GAP_S, median};
 
 /// Gaps of which the median is taken, at each end.
 const GAPS: usize = 8;
 /// Gaps that are this many times longer than they were are reported.
 const LONGER: f64 = 2.0;
-/// Gaps from this length on are made by the runtime's own timer (`forcegcperiod`), not by allocation.
-const FORCED_S: f64 = 115.0;
 
 /// Time between the ends of two GC cycles.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +30,7 @@ fn pace(gaps: &[Gap]) -> Option<Observation> {
     let length_s = |gaps: &[Gap]| median(gaps.iter().map(|gap| gap.length_s).collect());
     let (first, last) = (&gaps[..GAPS], &gaps[gaps.len() - GAPS..]);
     let (then_s, now_s) = (length_s(first), length_s(last));
-    let is_longer = then_s > 0.0 && now_s >= LONGER * then_s && now_s < FORCED_S;
+    let is_longer = then_s > 0.0 && now_s >= LONGER * then_s && now_s < TIMER_GAP_S;
     is_longer.then(|| Observation::GcPace {
         then_s,
         ago_s: last[GAPS - 1].end_s - first[GAPS / 2].end_s,

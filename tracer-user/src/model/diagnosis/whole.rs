@@ -2,9 +2,13 @@
 //!
 //! These series are exact, so that their growth is known long before single call sites have samples enough.
 
+use std::sync::Arc;
+
+use super::earlier::Earlier;
 use super::live_series::LiveSeries;
 use crate::go::memstats::HeapFigures;
 use crate::model::gc::SECOND_NS;
+use crate::model::rows::EstimatedCycle;
 use crate::verdict::Estimate;
 use crate::verdict::growth::{
     HeapGrowth, Judged, Mark, Past, ResidentPeaks, SeriesGrowth, SeriesKind,
@@ -19,6 +23,7 @@ pub(in crate::model) struct Whole {
     attached_ns: u64,
     live: LiveSeries,
     heap: HeapGrowth,
+    earlier: Earlier,
     goroutines: Option<SeriesGrowth>,
     stacks: Option<SeriesGrowth>,
     outside: Option<SeriesGrowth>,
@@ -75,6 +80,7 @@ impl Whole {
         self.allocated_bytes = Some(figures.total_alloc_bytes as f64);
         for mark in self.live.read(at_ns, figures.total_alloc_bytes) {
             self.heap.push_mark(mark);
+            self.earlier.marked(&self.heap, figures);
         }
     }
 
@@ -88,6 +94,12 @@ impl Whole {
             allocated_bytes: Some(figures.total_alloc_bytes as f64),
             large_bytes: None,
         });
+        self.earlier.marked(&self.heap, figures);
+    }
+
+    /// Cycles before the attach, estimated; empty where that is not possible.
+    pub(in crate::model) fn estimated_cycles(&self) -> &Arc<[EstimatedCycle]> {
+        self.earlier.cycles()
     }
 
     /// Bytes in large objects that survived the mark at `at_ns`.

@@ -1,6 +1,13 @@
 //! Growth of the live heap.
 
-use super::{Judged, evidence::Rules, history::Sample, judge::Judge, past::Past, teeth::median};
+use super::{
+    Judged,
+    evidence::Rules,
+    history::Sample,
+    judge::Judge,
+    past::{EstimatedLive, OWN_GAPS, Past},
+    teeth::median,
+};
 use crate::verdict::Word;
 
 /// Bytes in a MiB.
@@ -94,6 +101,27 @@ impl HeapGrowth {
     /// Sets the bytes in large objects that survived the mark at `at_s`, known once its sweep is complete.
     pub fn set_large(&mut self, at_s: f64, bytes: f64) {
         self.judge.history_mut().set_large(at_s, bytes);
+    }
+
+    /// Estimates the live heap before the attach from the times of the GC cycles then, oldest first; `None` where these do
+    /// not give it. Once [`HeapGrowth::is_past_settled`], later marks add nothing.
+    ///
+    /// Holds at a constant allocation rate with the pace of GOGC alone, which the caller has to check.
+    pub fn before_attach(&self) -> Option<Vec<EstimatedLive>> {
+        let samples: Vec<Sample> = self.judge.history().samples().collect();
+        let estimated = self.past.estimate(&samples)?;
+        let born = median(self.born_marked.clone());
+        let marked = 1.0 + born / estimated.first();
+        let curve = estimated.curve()?.into_iter().map(|point| EstimatedLive {
+            at_s: point.at_s,
+            marked_bytes: point.value * marked,
+        });
+        Some(curve.collect())
+    }
+
+    /// True once the marks after the attach suffice for a final [`HeapGrowth::before_attach`].
+    pub fn is_past_settled(&self) -> bool {
+        self.judge.history().samples().count() > OWN_GAPS
     }
 
     /// Judges the heap, every 15 s from 30 s after the attach on.

@@ -102,6 +102,10 @@ impl Judge {
         self.before = before;
     }
 
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
     pub(super) fn history_mut(&mut self) -> &mut History {
         &mut self.history
     }

@@ -25,7 +25,7 @@ mod withdrawal;
 
 pub use heap::{HeapGrowth, Mark};
 pub use load::LoadChange;
-pub use past::Past;
+pub use past::{EstimatedLive, Past, TIMER_GAP_S};
 pub use peaks::ResidentPeaks;
 pub use series::{SeriesGrowth, SeriesKind};
 pub use teeth::median;

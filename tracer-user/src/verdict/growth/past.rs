@@ -12,8 +12,20 @@ use super::{
 
 /// GC gaps below which nothing is estimated.
 const MIN_GAPS: usize = 12;
+/// Gaps from this length on are made by the runtime's own timer (`forcegcperiod`, 2 minutes), not by allocation.
+pub const TIMER_GAP_S: f64 = 115.0;
+/// Time from the start of the process that no curve shows: a program that fills its tables allocates faster than later, so
+/// that a heap of 46 MiB was estimated at 5.
+const FILLING_S: f64 = 60.0;
+/// Most points of a curve: the runtime keeps the times of 256 cycles.
+const MAX_CURVE_POINTS: usize = 256;
+/// Points on either side of a point of the curve, at least: the median of five ignores two gaps that are no pace.
+const MIN_BESIDE: usize = 2;
+/// Largest factor between the end of the curve and the first measured values. Beyond it the load changed at the attach, or
+/// the gaps do not follow the live heap.
+const CONTINUES: f64 = 1.5;
 /// Gaps after the attach that give the ratio of live heap to GC gap.
-const OWN_GAPS: usize = 10;
+pub(super) const OWN_GAPS: usize = 10;
 /// Gaps after the attach below which there is no ratio.
 const MIN_OWN_GAPS: usize = 3;
 /// Part of the life that counts as start-up: a heap that fills then is no growth.
@@ -38,13 +50,26 @@ pub struct Past {
     pub marked_bytes: Option<f64>,
 }
 
+/// Live heap after one GC cycle before the attach, estimated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EstimatedLive {
+    /// Seconds after the attach; negative.
+    pub at_s: f64,
+    /// Bytes that the cycle marked.
+    pub marked_bytes: f64,
+}
+
 /// Live heap before the attach, estimated once enough is known after it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimated {
     /// Live heap at each GC cycle before the attach.
     points: Vec<Point>,
+    /// Leading points without a pace: those of [`FILLING_S`], and up to the last gap that the runtime's timer ended.
+    unpaced_points: usize,
     /// Value at the attach.
     value: f64,
+    /// The first values after the attach.
+    first: f64,
     /// Allocation of an average cycle since the start, relative to one at the attach.
     cycle_ratio: Option<f64>,
     /// Points of the running median in which falls are sought.
@@ -75,10 +100,26 @@ impl Past {
         });
         Some(Estimated {
             points: points.collect(),
+            unpaced_points: self.unpaced_gaps(),
             value: median(own.iter().map(|sample| sample.value).collect()),
+            first: median(
+                (own.iter().take(MIN_OWN_GAPS))
+                    .map(|sample| sample.value)
+                    .collect(),
+            ),
             cycle_ratio: self.cycle_ratio(own),
             median_points: teeth::past_median_points(median(gaps().collect())),
         })
+    }
+
+    /// Leading gaps without a pace; see [`Estimated::unpaced_points`].
+    fn unpaced_gaps(&self) -> usize {
+        let filled_s = self.uptime_s.map(|uptime_s| FILLING_S - uptime_s);
+        let mut gaps = self.gc_times_s.windows(2);
+        let has_no_pace = |gap: &[f64]| {
+            gap[1] - gap[0] >= TIMER_GAP_S || filled_s.is_some_and(|filled_s| gap[0] < filled_s)
+        };
+        gaps.rposition(has_no_pace).map_or(0, |index| index + 1)
     }
 
     /// Allocation of an average cycle since the start of the process, relative to one at the attach.
@@ -92,6 +133,39 @@ impl Past {
 }
 
 impl Estimated {
+    /// The first values after the attach.
+    pub(super) fn first(&self) -> f64 {
+        self.first
+    }
+
+    /// Live heap over the time before the attach, as running medians, oldest first.
+    ///
+    /// Begins after the first minute of the process and after the last gap that the runtime's timer ended. `None` for too few gaps, or where the measured values do
+    /// not continue it.
+    pub(super) fn curve(&self) -> Option<Vec<Point>> {
+        let paced = &self.points[self.unpaced_points..];
+        let paced = &paced[paced.len().saturating_sub(MAX_CURVE_POINTS)..];
+        if paced.len() < MIN_GAPS {
+            return None;
+        }
+        let curve: Vec<Point> = (MIN_BESIDE..paced.len() - MIN_BESIDE)
+            .map(|index| {
+                let beside = (self.median_points / 2)
+                    .min(index)
+                    .min(paced.len() - 1 - index);
+                let around = &paced[index - beside..=index + beside];
+                Point {
+                    value: median(around.iter().map(|point| point.value).collect()),
+                    ..paced[index]
+                }
+            })
+            .collect();
+        let ratio = curve.last()?.value / self.first;
+        (1.0 / CONTINUES..=CONTINUES)
+            .contains(&ratio)
+            .then_some(curve)
+    }
+
     /// Falls before the attach.
     pub(super) fn falls(&self, least: f64) -> Vec<Fall> {
         let values: Vec<f64> = self.points.iter().map(|point| point.value).collect();

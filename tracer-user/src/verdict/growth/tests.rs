@@ -291,3 +291,74 @@ fn goroutines_and_memory_outside_go_grow_at_the_times_of_the_reference() {
     });
     assert_eq!(outside, Some(150));
 }
+
+/// Past of a process whose heap was `mib` large, with gaps of a second for each 10 MiB: `n` gaps.
+fn past(n: usize, mib: impl Fn(f64) -> f64) -> Past {
+    let mut at_s = 0.0;
+    let mut times: Vec<f64> = (0..=n)
+        .map(|_| {
+            at_s -= mib(at_s) / 10.0;
+            at_s
+        })
+        .collect();
+    times.reverse();
+    Past {
+        gc_times_s: times,
+        ..Past::default()
+    }
+}
+
+/// Estimate at the attach to a heap of 100 MiB and more, with the pace of [`past`].
+fn estimated(past: Past) -> Option<Vec<(f64, f64)>> {
+    let mut heap = HeapGrowth::new(past);
+    for mark in marks(every(10, 40), |_, _| 100.0) {
+        heap.push_mark(mark);
+    }
+    let before = heap.before_attach()?.into_iter();
+    Some(
+        before
+            .map(|live| (live.at_s, live.marked_bytes / MIB))
+            .collect(),
+    )
+}
+
+#[test]
+fn live_heap_before_the_attach_follows_the_gaps() {
+    let line = |at_s: f64| 100.0 + at_s / 10.0;
+    let found = estimated(past(100, line)).expect("an estimate");
+    assert_eq!(found.len(), 96, "two at each end lack neighbours");
+    for (at_s, mib) in &found {
+        assert!((mib / line(*at_s) - 1.0).abs() < 0.02, "{at_s}: {mib}");
+    }
+    assert!(found.is_sorted_by(|a, b| a.0 < b.0));
+}
+
+#[test]
+fn two_gaps_that_are_no_pace_leave_the_estimate_as_it_is() {
+    let mut odd = past(40, |_| 100.0);
+    // A cycle that the program asked for ends a gap early.
+    odd.gc_times_s[20] -= 9.0;
+    let found = estimated(odd).expect("an estimate");
+    assert!(found.iter().all(|(_, mib)| (mib - 100.0).abs() < 1.0));
+}
+
+#[test]
+fn nothing_is_estimated_from_few_gaps_the_timer_or_another_load() {
+    assert_eq!(estimated(past(11, |_| 100.0)), None);
+    let found = estimated(past(12, |_| 100.0)).expect("an estimate");
+    assert_eq!(found.len(), 8);
+    // Twice the load before the attach halved the gaps.
+    assert_eq!(estimated(past(40, |_| 50.0)), None);
+    let quiet = |at_s| if at_s < -300.0 { 1200.0 } else { 100.0 };
+    let found = estimated(past(60, quiet)).expect("an estimate");
+    assert!(found.iter().all(|(_, mib)| (mib - 100.0).abs() < 1.0));
+    assert_eq!(estimated(past(40, |_| 1200.0)), None);
+    // A program that fills its tables in its first minute has short gaps then.
+    let filling = |at_s| if at_s < -300.0 { 8.0 } else { 100.0 };
+    let young = Past {
+        uptime_s: Some(340.0),
+        ..past(60, filling)
+    };
+    let found = estimated(young).expect("an estimate");
+    assert!(found.iter().all(|(_, mib)| (mib - 100.0).abs() < 1.0));
+}
