@@ -5,7 +5,9 @@ mod judged;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use heaptop::event::{Birth, BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent};
+use heaptop::event::{
+    Attached, Birth, BucketsRead, Duty, Event, HeapRead, KernelCounters, ProbeEvent,
+};
 use heaptop::export::json::line;
 use heaptop::go::buckets::{BucketCounts, Counts, NewBucket, ProfCycle};
 use heaptop::go::frame::Frame;
@@ -163,6 +165,29 @@ impl Story {
             next_object: 1 << 32,
             alive: Vec::new(),
         }
+    }
+
+    /// The same after a time that only the times of the last GC cycles tell of: a heap that rose from 1.4 to 1.9 GiB.
+    fn with_past(sites: &[Site], cycles: u32) -> Self {
+        let mut ends = Vec::new();
+        let mut at_ns = ATTACH_UNIX_NS.unsigned_abs() - 5 * SECOND;
+        for n in 0..80 {
+            ends.push(at_ns);
+            at_ns -= GC_EVERY_NS - n * GC_EVERY_NS / 320;
+        }
+        ends.reverse();
+        let attached = Attached {
+            target: Self::attaching(Source::Sampler).model.target().clone(),
+            gc_ends_unix_ns: ends,
+            ..Attached::default()
+        };
+        let model = Model::replay([Event::Attached(Box::new(attached))]);
+        let mut story = Self::attached_as(model, sites);
+        for _ in 0..cycles {
+            story.gc();
+        }
+        story.tick(20 * SECOND);
+        story
     }
 
     /// The same with its records read and named.
@@ -545,6 +570,59 @@ fn collecting() {
 #[test]
 fn growing() {
     snapshots("growing", &Story::after(TYK, 26), "");
+}
+
+#[test]
+fn live_heap_before_the_attach_is_dim_and_said_to_be_estimated() {
+    let story = Story::with_past(TYK, 5);
+    snapshots("past", &story, "");
+    let size = (80, 24);
+    let mut ui = UiState::new(Options::default());
+    let buffer = buffer_of(&story.model, &mut ui, size, look());
+    find(&buffer, "left of │: 36m estimated from GC times");
+    let bar = (8..80).find(|x| buffer[(*x, 7)].symbol() == "│");
+    let bar = bar.expect("a bar");
+    for (x, role) in [(bar - 1, Color::Gray), (bar + 1, Color::LightGreen)] {
+        let cell = &buffer[(x, 7)];
+        assert!(('\u{2801}'..='\u{28ff}').contains(&cell.symbol().chars().next().unwrap()));
+        assert_eq!(cell.fg, role, "column {x}");
+    }
+    // From a baseline on, the graph is of what was measured since.
+    let mut since = Story::with_past(TYK, 5);
+    since.model.apply(Event::MarkBaseline {
+        at_ns: since.now_ns,
+    });
+    since.gc();
+    since.gc();
+    let text = text_of(&buffer_of(&since.model, &mut ui, size, look()));
+    assert!(!text.contains("estimated"), "{text}");
+    // The past gives way to a long watch.
+    for (cycles, is_shown) in [(45, true), (112, false)] {
+        let story = Story::with_past(&TYK[..2], cycles);
+        let mut ui = UiState::new(Options::default());
+        let text = text_of(&buffer_of(&story.model, &mut ui, size, look()));
+        assert_eq!(text.contains("estimated"), is_shown, "{text}");
+    }
+}
+
+#[test]
+fn without_colours_and_in_ascii_the_bar_and_the_words_tell_the_estimate() {
+    let story = Story::with_past(TYK, 5);
+    let mut ui = UiState::new(Options::default());
+    let ascii = Look {
+        glyphs: Glyphs::Ascii,
+        theme: Theme {
+            depth: Depth::Mono,
+            ..Theme::default()
+        },
+    };
+    let text = text_of(&buffer_of(&story.model, &mut ui, (80, 24), ascii));
+    assert!(text.is_ascii(), "{text}");
+    assert!(
+        text.contains("left of |: 36m estimated from GC times"),
+        "{text}"
+    );
+    assert!(text.contains("#|#"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Live heap after each GC, as an area of braille dots: the range is stated at both ends.
 
 use super::boxes::wrap;
+use super::earlier::Earlier;
 use super::format;
 use super::layout::Layout;
 use super::names::width;
@@ -35,7 +36,7 @@ pub fn rule(left: &str, right: &str, room: usize) -> Line {
 
 /// Readings as `n` values evenly spread over a time. What falls between two moments is made one by `of_two`, the older
 /// first; where nothing does, the value before stands. `history` is of moments and values, oldest first.
-fn over_time(
+pub(super) fn over_time(
     history: impl Iterator<Item = (u64, f64)>,
     (from_ns, to_ns): (u64, u64),
     n: usize,
@@ -60,10 +61,11 @@ fn over_time(
 /// An area of `rows` lines with the ends of its range at the left, as `ends` writes them: the upper, then the lower.
 fn labelled(
     values: &[Option<f64>],
+    range: Option<(f64, f64)>,
     rows: usize,
     ends: impl Fn(f64, f64) -> (String, String),
 ) -> Vec<Line> {
-    let (texts, range) = area(values, rows);
+    let texts = area(values, range, rows);
     let ends = range.map(|(low, high)| ends(low, high));
     let labelled = |(row, text): (usize, String)| {
         let label = match &ends {
@@ -98,21 +100,27 @@ pub(super) fn readings<T>(
         cells * 2,
         f64::max,
     );
-    labelled(&values, rows, |low, high| (figure(high), figure(low)))
+    let range = range_of(&values);
+    labelled(&values, range, rows, |low, high| {
+        (figure(high), figure(low))
+    })
+}
+
+/// The least and the largest of the values that are known; `None` without any.
+fn range_of(values: &[Option<f64>]) -> Option<(f64, f64)> {
+    let known = values.iter().flatten().copied();
+    known
+        .filter(|value| value.is_finite())
+        .fold(None, |range, value| {
+            let (low, high) = range.unwrap_or((value, value));
+            Some((value.min(low), value.max(high)))
+        })
 }
 
 /// An area under `values`, which are oldest first, `None` where nothing is known; two values stand beside each other
-/// in a cell. Returns `rows` texts from the top, and the range shown.
-pub fn area(values: &[Option<f64>], rows: usize) -> (Vec<String>, Option<(f64, f64)>) {
-    let known = || {
-        values
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|value| value.is_finite())
-    };
-    let low = known().fold(f64::INFINITY, f64::min);
-    let high = known().fold(f64::NEG_INFINITY, f64::max);
+/// in a cell. `range` holds all of them. Returns `rows` texts from the top.
+fn area(values: &[Option<f64>], range: Option<(f64, f64)>, rows: usize) -> Vec<String> {
+    let (low, high) = range.unwrap_or_default();
     let dots_high = rows * 4;
     let dots = |value: Option<f64>| -> usize {
         match value {
@@ -132,7 +140,7 @@ pub fn area(values: &[Option<f64>], rows: usize) -> (Vec<String>, Option<(f64, f
         }
     };
     let heights: Vec<usize> = values.iter().map(|value| dots(*value)).collect();
-    let texts = (0..rows)
+    (0..rows)
         .map(|row| {
             let below = (rows - 1 - row) * 4;
             heights
@@ -151,8 +159,7 @@ pub fn area(values: &[Option<f64>], rows: usize) -> (Vec<String>, Option<(f64, f
                 })
                 .collect()
         })
-        .collect();
-    (texts, (low <= high).then_some((low, high)))
+        .collect()
 }
 
 /// Two figures of a moment that stand on each other: the lower one, and both; `None` where nothing is known.
@@ -251,28 +258,50 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
     let every = reading
         .gc_interval_ns
         .map_or_else(String::new, |ns| format!(", one in {}", interval(ns)));
-    let mut lines = vec![rule(
-        &format!("live after GC {live_text}"),
-        &format!("goal {goal}, {gcs}{every}"),
-        room,
-    )];
+    let left = format!("live after GC {live_text}");
+    let goal = format!("goal {goal}");
+    let right = format!("{goal}, {gcs}{every}");
     let rows = area_of.rows().saturating_sub(1);
     let cycles = shown(ui);
+    let cells = room.saturating_sub(LABEL + 1);
+    let earlier = cycles
+        .first()
+        .filter(|_| cycles.len() >= 2)
+        .and_then(|first| Earlier::of(reading, first, cells));
+    let mut lines = vec![match &earlier {
+        Some(earlier) => earlier.rule(&left, [&right, &format!("{goal}{every}"), &goal], room),
+        None => rule(&left, &right, room),
+    }];
     if cycles.len() < 2 {
         lines.extend(words(ui));
     } else if let (Some(first), true) = (cycles.first(), rows > 0) {
         let has_axis = rows >= 8;
         let rows = rows - usize::from(has_axis);
-        let cells = room.saturating_sub(LABEL + 1);
+        let before = earlier.as_ref().map_or(0, Earlier::cells);
         let history = cycles.iter().map(|c| (c.at_ns, c.live_bytes as f64));
         // A step at each cycle.
-        let values = over_time(
+        let measured = over_time(
             history,
             (first.at_ns, reading.until_ns()),
-            cells * 2,
+            cells.saturating_sub(before) * 2,
             |_, last| last,
         );
-        lines.extend(labelled(&values, rows, |low, high| {
+        let estimated = earlier.as_ref().map_or_else(Vec::new, Earlier::values);
+        let values = [&estimated[..], &measured].concat();
+        let range = range_of(&values).map(|(low, high)| match &earlier {
+            Some(_) => (low.min(high * Earlier::LOWEST), high),
+            None => (low, high),
+        });
+        // An end of the range that is only estimated.
+        let about = |end: f64| {
+            let is_in = |values: &[Option<f64>]| values.contains(&Some(end));
+            if is_in(&estimated) && !is_in(&measured) {
+                "~"
+            } else {
+                ""
+            }
+        };
+        let graph = labelled(&values, range, rows, |low, high| {
             let upper = format::bytes(high);
             // Where both ends read the same, the upper one says by how much it is above.
             let upper = if format::bytes(low) == upper && low < high {
@@ -280,12 +309,20 @@ pub fn panel(ui: &UiState, layout: &Layout) -> Panel {
             } else {
                 upper
             };
-            (upper, format::bytes(low))
+            (
+                about(high).to_owned() + &upper,
+                about(low).to_owned() + &format::bytes(low),
+            )
+        });
+        let axis = || match &earlier {
+            Some(earlier) => earlier.axis(cells),
+            None => axis(reading.until_ns().saturating_sub(first.at_ns), None, cells),
+        };
+        lines.extend(graph.into_iter().map(|line| match &earlier {
+            Some(earlier) => earlier.divide(line),
+            None => line,
         }));
-        if has_axis {
-            let span_ns = reading.until_ns().saturating_sub(first.at_ns);
-            lines.push(axis(span_ns, None, cells));
-        }
+        lines.extend(has_axis.then(axis));
     }
     lines.truncate(area_of.rows());
     Panel::new(PanelKind::Graph, area_of, lines)
@@ -299,15 +336,17 @@ fn interval(ns: u64) -> String {
     }
 }
 
+/// A moment on an axis, `ns` before now.
+pub(super) fn ago(ns: u64) -> String {
+    if ns < 600_000_000_000 {
+        format!("-{}", format::duration(ns))
+    } else {
+        format!("-{}", format::coarse_duration(ns))
+    }
+}
+
 /// The axis below a graph of `cells`: how long ago it begins, half of that (or a note), now.
 pub(super) fn axis(span_ns: u64, note: Option<&str>, cells: usize) -> Line {
-    let ago = |ns: u64| {
-        if ns < 600_000_000_000 {
-            format!("-{}", format::duration(ns))
-        } else {
-            format!("-{}", format::coarse_duration(ns))
-        }
-    };
     let middle = note.map_or_else(|| ago(span_ns / 2), str::to_owned);
     let mut line = Line::default();
     line.pad_to(LABEL);

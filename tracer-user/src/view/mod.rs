@@ -14,6 +14,7 @@ pub mod commands;
 pub mod copy;
 mod cycles;
 pub mod detail;
+mod earlier;
 pub mod format;
 mod goroutines;
 pub mod graph;

@@ -13,8 +13,8 @@ use crate::model::calls::Calls;
 use crate::model::findings::Findings;
 use crate::model::goroutines::Goroutines;
 use crate::model::rows::{
-    Baseline, Cycle, GcSettings, HeapNow, History, Losses, Overhead, Query, RowId, SiteRow,
-    StackRow, Status, Target,
+    Baseline, Cycle, EstimatedCycle, GcSettings, HeapNow, History, Losses, Overhead, Query, RowId,
+    SiteRow, StackRow, Status, Target,
 };
 
 /// Rows whose stacks are kept for a pause, in the order of the table. Each is about 1 ms at 10 000 stacks, and a key is
@@ -42,6 +42,8 @@ pub struct Reading {
     pub heap: HeapNow,
     /// Recent cycles, oldest first.
     pub cycles: Vec<Cycle>,
+    /// Cycles before the attach with an estimated live heap, oldest first; empty where that is not possible.
+    pub estimated_cycles: Arc<[EstimatedCycle]>,
     /// Cycles seen since the attach.
     pub cycles_seen: u64,
     /// Mean time between cycles.
@@ -122,6 +124,7 @@ impl Reading {
         self.heap = model.heap();
         self.cycles.clear();
         self.cycles.extend(model.cycles());
+        self.estimated_cycles = model.estimated_cycles().clone();
         self.cycles_seen = model.cycles_seen();
         self.gc_interval_ns = model.gc_interval_ns();
         self.overhead = model.overhead();

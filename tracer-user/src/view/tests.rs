@@ -25,8 +25,8 @@ use crate::model::findings::{
 };
 use crate::model::goroutines::{CountThen, GoroutineGroup, Goroutines, ParkedStack};
 use crate::model::rows::{
-    Allocated, Baseline, Cycle, Estimate, Exit, HeapNow, History, Losses, Overhead, Rate, RowId,
-    SiteRow, Source, StackRow, Status, Target,
+    Allocated, Baseline, Cycle, Estimate, EstimatedCycle, Exit, HeapNow, History, Losses, Overhead,
+    Rate, RowId, SiteRow, Source, StackRow, Status, Target,
 };
 
 /// What must hold for every frame.
@@ -223,6 +223,13 @@ fn target() -> impl Strategy<Value = Target> {
         )
 }
 
+fn estimated_cycle() -> impl Strategy<Value = EstimatedCycle> {
+    any::<(u64, u64)>().prop_map(|(before_attach_ns, live_bytes)| EstimatedCycle {
+        before_attach_ns,
+        live_bytes,
+    })
+}
+
 fn process() -> impl Strategy<Value = Reading> {
     let cycle = (
         any::<u32>(),
@@ -261,6 +268,7 @@ fn process() -> impl Strategy<Value = Reading> {
             prop::collection::vec(cycle, 0..20),
             any::<u64>(),
             prop::option::of(any::<u64>()),
+            prop::collection::vec(estimated_cycle(), 0..20),
         ),
         (
             prop::option::of(any::<u64>()),
@@ -291,7 +299,8 @@ fn process() -> impl Strategy<Value = Reading> {
                 reading.sampler_detached,
                 reading.rate_changed,
             ) = rate;
-            (reading.cycles, reading.cycles_seen, reading.gc_interval_ns) = gc;
+            (reading.cycles, reading.cycles_seen, reading.gc_interval_ns) = (gc.0, gc.1, gc.2);
+            reading.estimated_cycles = gc.3.into();
             reading.heap = HeapNow {
                 live_bytes: heap.0,
                 goal_bytes: heap.0,
