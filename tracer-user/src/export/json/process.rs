@@ -216,6 +216,13 @@ struct Gc {
     gomemlimit_bytes: Option<u64>,
     cycles_seen: u64,
     cycles: Vec<GcCycle>,
+    estimated_before_attach: Vec<EstimatedGcCycle>,
+}
+
+#[derive(Serialize)]
+struct EstimatedGcCycle {
+    at: String,
+    live_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -511,7 +518,21 @@ fn gc(model: &Model, n_cycles: usize) -> Gc {
             .skip(skipped)
             .map(|cycle| gc_cycle(model, cycle))
             .collect(),
+        estimated_before_attach: estimated_gc_cycles(model, n_cycles),
     }
+}
+
+/// At most `n_cycles` of the cycles before the attach, evenly chosen.
+fn estimated_gc_cycles(model: &Model, n_cycles: usize) -> Vec<EstimatedGcCycle> {
+    let cycles = model.estimated_cycles();
+    let step = cycles.len().div_ceil(n_cycles.max(1)).max(1);
+    let attached_unix_ns = model.target().attached_unix_ns;
+    (cycles.iter().step_by(step))
+        .map(|cycle| EstimatedGcCycle {
+            at: timestamp(attached_unix_ns.saturating_sub_unsigned(cycle.before_attach_ns)),
+            live_bytes: cycle.live_bytes,
+        })
+        .collect()
 }
 
 fn gc_cycle(model: &Model, cycle: &Cycle) -> GcCycle {
