@@ -140,8 +140,8 @@ impl Estimated {
 
     /// Live heap over the time before the attach, as running medians, oldest first.
     ///
-    /// Begins after the first minute of the process and after the last gap that the runtime's timer ended. `None` for too few gaps, or where the measured values do
-    /// not continue it.
+    /// Begins after the first minute of the process and after the last gap that the runtime's timer ended. `None` for too few
+    /// gaps, or where the measured values do not continue it.
     pub(super) fn curve(&self) -> Option<Vec<Point>> {
         let paced = &self.points[self.unpaced_points..];
         let paced = &paced[paced.len().saturating_sub(MAX_CURVE_POINTS)..];
