@@ -12,6 +12,7 @@ use heaptop::event::Event;
 use heaptop::model::Model;
 use heaptop::model::findings::Findings;
 use heaptop::trace;
+use heaptop::view::words::Answer;
 
 const SECOND: u64 = 1_000_000_000;
 /// Time between two attaches.
@@ -192,4 +193,32 @@ fn the_rate_is_that_of_the_whole() {
             );
         }
     }
+}
+
+#[test]
+fn answers_come_when_they_were_forecast() {
+    let streams = LEAKS.iter().map(|(stream, ..)| *stream);
+    let mut ratios = Vec::new();
+    for attach in streams.chain(["mux-honest-sampler.gz"]).flat_map(attaches) {
+        let mut answer = Answer::default();
+        let mut forecasts = Vec::new();
+        for (number, (_, findings)) in (1..).zip(&attach) {
+            let Some(forecast) = findings.process.forecast else {
+                continue;
+            };
+            let made_s = forecast.made_s();
+            if answer.holds(number, findings) {
+                let of = |(made, at): (f64, f64)| (at - made) / (made_s - made);
+                ratios.extend(forecasts.into_iter().map(of));
+                break;
+            }
+            forecasts.extend(forecast.at_s().map(|at_s| (made_s, at_s)));
+        }
+    }
+    ratios.sort_by(f64::total_cmp);
+    let quantile = |percent: usize| ratios[percent * ratios.len() / 100];
+    assert!(ratios.len() > 200, "{}", ratios.len());
+    let (low, median, high) = (quantile(10), quantile(50), quantile(90));
+    assert!((0.8..1.25).contains(&median), "{low} {median} {high}");
+    assert!(low > 0.3 && high < 3.0, "{low} {median} {high}");
 }

@@ -12,6 +12,7 @@ use crate::go::calls_out::CallsOut;
 use crate::go::frame::Frame;
 use crate::verdict::Estimate;
 pub use crate::verdict::Word;
+pub use crate::verdict::growth::{Awaits, Delay, Forecast};
 
 /// A figure with its 90 % interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -576,6 +577,8 @@ pub struct ProcessVerdict {
     pub missing: Option<Missing>,
     /// Upper bound of growth of the live heap, bytes per minute.
     pub steady_below_bytes_per_min: Option<f64>,
+    /// Time of the answer on the live heap, as the last evaluation estimates it; `None` before the first one.
+    pub forecast: Option<Forecast>,
 }
 
 /// Part of a limit that counts as little: a burst of a second may use it up.

@@ -252,6 +252,7 @@ impl Model {
         process.remark = judged.remark.map(|remark| self.remark(remark));
         process.steady_below_bytes_per_min =
             judged.bound_per_min.map(|bound| bound.max(LEAST_BOUND));
+        process.forecast = judged.forecast;
         process.missing = (judged.word == Word::Collecting).then(|| self.missing(judged));
         // A site may be known to grow before the whole is: by its samples, under the noise of the heap. Where the whole is
         // known to grow by less, the rest falls.

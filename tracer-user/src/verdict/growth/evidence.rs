@@ -14,14 +14,14 @@ const SHORT_S: f64 = 360.0;
 /// Watch before a word, where the life before the attach supports the rate.
 const EARLY_S: f64 = 60.0;
 /// Watch before a word otherwise. A saw-tooth of 2 min was called growing in 48 % of attaches at 60 s.
-const LATE_S: f64 = 150.0;
+pub(super) const LATE_S: f64 = 150.0;
 /// Least uptime that can support a rate.
 pub(super) const OLD_S: f64 = 300.0;
 /// Part of the value that the rate must have brought in the life before, to be supported by it: such a rate fills the
 /// heap in at most twice that life.
 const SUPPORTED: f64 = 0.5;
 /// Largest `p_slowing` of sure growth.
-const SURE_SLOWING: f64 = 0.25;
+pub(super) const SURE_SLOWING: f64 = 0.25;
 /// Largest `p_slowing` of likely growth.
 const LIKELY_SLOWING: f64 = 0.75;
 /// Least squares t value of a slope below which no trend is fitted: a cheap gate.
@@ -205,7 +205,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Factor by which the life before the attach makes growth likelier.
-    fn support(&self, trend: &Trend) -> f64 {
+    pub(super) fn support(&self, trend: &Trend) -> f64 {
         let agrees = match (self.past, self.uptime_s) {
             (Some(past), Some(uptime_s)) => {
                 past.agrees(trend.per_min.value, uptime_s, self.rules.noise())
@@ -221,11 +221,7 @@ impl<'a> Evaluation<'a> {
             return (Grade::None, None);
         }
         let start_s = window.first().map_or(0.0, |first| first.at_s.max(0.0));
-        let earliest_s = if self.is_supported(trend) {
-            EARLY_S
-        } else {
-            LATE_S
-        };
+        let earliest_s = self.earliest_s(trend);
         if self.now_s - start_s < earliest_s {
             let in_s = start_s + earliest_s - self.now_s;
             return (Grade::None, Some(Remark::TooEarly { in_s }));
@@ -238,6 +234,15 @@ impl<'a> Evaluation<'a> {
                 (Grade::Likely, Some(Remark::SawTooth { level }))
             }
             _ => (grade, None),
+        }
+    }
+
+    /// Seconds of watching before a word on this trend.
+    pub(super) fn earliest_s(&self, trend: &Trend) -> f64 {
+        if self.is_supported(trend) {
+            EARLY_S
+        } else {
+            LATE_S
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Judged, Remark,
-    evidence::{Evaluation, Evidence, Grade, Rules},
+    evidence::{Evaluation, Evidence, Grade, LATE_S, Rules, SURE_SLOWING},
     excursions::{Excursions, READINGS_AFTER, READINGS_AFTER_WHILE_GROWING},
+    forecast::{ANSWER_BOUND_MIB, Forecast, Limits, Line},
     history::{History, Sample},
     past::Past,
     rare, teeth,
@@ -47,6 +48,10 @@ const WARMING_FLAT: f64 = 0.01;
 const WARMING: f64 = 0.05;
 /// Least growth of a series that warms up, in MiB of live heap.
 const WARMING_MIB: f64 = 0.5;
+/// Newest points whose median gap is the pace of those to come.
+const GAP_POINTS: usize = 6;
+/// Part of the usual gap after which a point is overdue. Gaps of one real program wandered between half and twice their median.
+const OVERDUE: f64 = 2.0;
 /// Largest `p_flat` at which a word taken over from elsewhere is kept.
 const TAKEN_OVER_FLAT: f64 = 0.5;
 
@@ -217,6 +222,7 @@ impl Judge {
                 .filter(|trend| !is_falling(&evaluation, trend))
                 .map(|trend| trend.per_min.high),
             remark: evidence.remark.or(stopped.filter(|_| !self.grows())),
+            forecast: Some(self.forecast(&evaluation, &evidence, whole.as_ref())),
         }
     }
 
@@ -239,7 +245,73 @@ impl Judge {
             rate,
             bound_per_min: None,
             remark: (!self.grows()).then_some(Remark::MissingMarks { missing }),
+            forecast: Some(self.forecast(evaluation, &Evidence::default(), None)),
         }
+    }
+
+    /// Facts from which the time of the answer follows. `whole` is `None` while the points are too few for a line.
+    fn forecast(
+        &self,
+        evaluation: &Evaluation,
+        evidence: &Evidence,
+        whole: Option<&Trend>,
+    ) -> Forecast {
+        let samples = evaluation.whole();
+        let value = evaluation.value();
+        let trend = whole.map(|whole| {
+            // Large objects, or a long window, may hide what the evidence shows.
+            let best = evidence.trend.as_ref();
+            best.filter(|best| best.per_min.value > 0.0 && best.p_flat < whole.p_flat)
+                .unwrap_or(whole)
+        });
+        let line = trend.map(|trend| {
+            let limits = Limits {
+                support: evaluation.support(trend),
+                slowing: SURE_SLOWING,
+                steady_minutes: STEADY_MINUTES,
+                steady: steady_bound(value, self.rules).min(ANSWER_BOUND_MIB * self.rules.mib),
+                least_fall: least_fall(value, self.rules),
+            };
+            Line::of(trend, value, self.rules, limits)
+        });
+        let start_s = (samples.first()).map_or(0.0, |first| first.at_s.max(0.0));
+        let earliest_s = trend.map_or(LATE_S, |trend| evaluation.earliest_s(trend));
+        let past_s = self.past.gc_times_s.last().copied();
+        let newest_s = samples.last().map(|newest| newest.at_s).or(past_s);
+        Forecast {
+            now_s: evaluation.now_s,
+            newest_s: newest_s.unwrap_or(0.0),
+            points: samples.len(),
+            gap_s: newest_s.and_then(|at_s| self.gap_s(samples, evaluation.now_s - at_s)),
+            value,
+            earliest_s: start_s + earliest_s,
+            line,
+            follows_load: matches!(evidence.remark, Some(Remark::FollowsLoad(_))),
+            tooth: evaluation.tooth.filter(|_| evaluation.is_in_tooth()),
+        }
+    }
+
+    /// Seconds between the newest points, or between the last GC cycles before the attach. Where the next one is overdue, the time
+    /// since the newest, `since_s`.
+    fn gap_s(&self, samples: &[Sample], since_s: f64) -> Option<f64> {
+        let newest = &samples[samples.len().saturating_sub(GAP_POINTS)..];
+        let own = newest.windows(2).map(|pair| pair[1].at_s - pair[0].at_s);
+        let past = self.past.gc_times_s.windows(2).rev().take(GAP_POINTS);
+        let past = past.map(|pair| pair[1] - pair[0]);
+        let gaps: Vec<f64> = if newest.len() > 1 {
+            own.collect()
+        } else {
+            past.collect()
+        };
+        if gaps.is_empty() {
+            return None;
+        }
+        let usual_s = teeth::median(gaps);
+        Some(if since_s > OVERDUE * usual_s {
+            since_s
+        } else {
+            usual_s
+        })
     }
 
     /// Keeps, strengthens or withdraws a growth that is reported.
@@ -344,7 +416,7 @@ impl Judge {
         } else {
             0
         };
-        let steady = (STEADY * evaluation.value()).max(STEADY_MIB * self.rules.mib);
+        let steady = steady_bound(evaluation.value(), self.rules);
         let is_steady = |trend: &Trend| {
             trend.minutes >= STEADY_MINUTES
                 && trend.per_min.high <= steady
@@ -372,8 +444,18 @@ impl Judge {
     }
 }
 
+/// Bound on growth below which a series of this value is steady.
+fn steady_bound(value: f64, rules: &Rules) -> f64 {
+    (STEADY * value).max(STEADY_MIB * rules.mib)
+}
+
+/// Least fall over the window that leaves the growth of a series of this value unbounded.
+fn least_fall(value: f64, rules: &Rules) -> f64 {
+    (FALLING * value).max(FALLING_MIB * rules.mib)
+}
+
 /// True if the series falls by more than it wanders.
 fn is_falling(evaluation: &Evaluation, trend: &Trend) -> bool {
-    let least = (FALLING * evaluation.value()).max(FALLING_MIB * evaluation.rules.mib);
+    let least = least_fall(evaluation.value(), evaluation.rules);
     trend.per_min.high < 0.0 && -trend.per_min.value * trend.minutes >= least
 }

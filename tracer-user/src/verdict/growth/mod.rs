@@ -6,10 +6,11 @@
 //! Readings of bursts are left out first (`excursions`). A window of the rest is fitted with a line whose slope is a
 //! probability distribution (`trend`). Growth is the probability of a slope at or below zero, with limits on its
 //! deceleration, on the load (`load`) and on saw-teeth (`teeth`); `evidence` puts these together for one evaluation, and
-//! `judge` gives words that hold over time until `withdrawal` contradicts them.
+//! `judge` gives words that hold over time until `withdrawal` contradicts them; `forecast` estimates when an answer comes.
 
 mod evidence;
 mod excursions;
+mod forecast;
 mod heap;
 mod history;
 mod judge;
@@ -23,6 +24,7 @@ mod teeth;
 mod trend;
 mod withdrawal;
 
+pub use forecast::{ANSWER_BOUND_MIB, Awaits, Delay, Forecast, LOOK_S};
 pub use heap::{HeapGrowth, Mark};
 pub use load::LoadChange;
 pub use past::{EstimatedLive, Past, TIMER_GAP_S};
@@ -44,6 +46,8 @@ pub struct Judged {
     pub bound_per_min: Option<f64>,
     /// Reason for a lower word than the rate alone would give.
     pub remark: Option<Remark>,
+    /// Time of the answer, as far as it can be estimated; `None` before the first evaluation.
+    pub forecast: Option<Forecast>,
 }
 
 /// Rate of a series with its evidence.

@@ -23,6 +23,24 @@ pub(super) fn cdf(t: f64, df: usize) -> f64 {
     0.5 + 0.5 * inside
 }
 
+/// Value that a Student t variable with `df` ≥ 1 degrees of freedom does not exceed with this probability, by bisection.
+pub(super) fn quantile(probability: f64, df: usize) -> f64 {
+    /// Beyond this, one degree of freedom leaves a probability of 1e-7.
+    const RANGE: f64 = 4e6;
+    /// Halvings of the range: an error below 1e-6.
+    const STEPS: u32 = 44;
+    let (mut low, mut high) = (-RANGE, RANGE);
+    for _ in 0..STEPS {
+        let middle = low.midpoint(high);
+        if cdf(middle, df) < probability {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low.midpoint(high)
+}
+
 /// Sum of `first` and its successors, each `cos2 * (k - 1) / k` times the one before, for every second `k` below `df` - 1.
 fn series(first: f64, from: usize, df: usize, cos2: f64) -> f64 {
     let (mut term, mut sum) = (first, first);

@@ -13,7 +13,7 @@ use super::student;
 use crate::verdict::Estimate;
 
 /// Blocks that a fit averages its points into. More blocks would not narrow the interval of a slope and cost time.
-const MAX_BLOCKS: usize = 30;
+pub(super) const MAX_BLOCKS: usize = 30;
 /// Points below which no line is fitted.
 pub(super) const MIN_POINTS: usize = 4;
 /// Blocks from which on a fit considers walks that are fast beside the white noise. Fewer blocks do not show how fast a walk

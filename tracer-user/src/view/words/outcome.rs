@@ -1,6 +1,7 @@
 //! Outcome of a diagnosis, when it ends by itself, and the length of the next one.
 
 use crate::model::findings::{Findings, GrowingKind, Kind, Leak, Word};
+use crate::verdict::growth::ANSWER_BOUND_MIB;
 
 /// Outcome of a diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub fn outcome(findings: &Findings) -> Outcome {
 }
 
 /// Bound on growth below which a steady heap is an answer, bytes per minute.
-const STEADY_BELOW: f64 = 0.25 * 1024.0 * 1024.0;
+const STEADY_BELOW: f64 = ANSWER_BOUND_MIB * 1024.0 * 1024.0;
 /// Evaluations that an answer has to hold for.
 const HOLDS: u32 = 2;
 
