@@ -213,7 +213,8 @@ impl PerArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Ends as soon as a verdict has held for two evaluations, 15 s apart: growth, or a steady heap with a bound on growth \
-below 0.25 MiB/min. A leak of 2 MiB/min takes 3 to 5 minutes; one of 0.5 MiB/min takes about 10.
+below 0.25 MiB/min. A leak of 2 MiB/min takes 3 to 5 minutes; one of 0.5 MiB/min takes about 10. While standard error is a \
+terminal, one line there counts down to the answer: a time that becomes later says why. Elsewhere there is no progress.
 
 Examples:
   sudo heaptop diagnose tyk                          until a verdict holds, at most 10 minutes

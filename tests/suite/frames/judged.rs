@@ -13,6 +13,7 @@ use heaptop::model::findings::{
     Missing, ProcessVerdict, Verdict, Word,
 };
 use heaptop::model::rows::{GcSettings, Query, SiteRow};
+use heaptop::view::countdown::{Answer, Left};
 use heaptop::view::frame;
 use heaptop::view::reading::Reading;
 use heaptop::view::screen::PanelKind;
@@ -205,6 +206,10 @@ fn collecting_says_what_it_waits_for() {
             ..ProcessVerdict::default()
         };
         process(reading, verdict);
+        reading.answer = Some(Answer {
+            left: Left::In(140.0),
+            late: None,
+        });
     });
 }
 

@@ -77,6 +77,11 @@ impl Model {
         self.gc.missed
     }
 
+    /// Seconds from the attach to the newest event.
+    pub fn watched_s(&self) -> f64 {
+        self.now_ns.saturating_sub(self.target.attached_ns) as f64 / SECOND_NS as f64
+    }
+
     /// Mean time between the recent cycles.
     pub fn gc_interval_ns(&self) -> Option<u64> {
         self.gc.interval_ns()

@@ -15,9 +15,10 @@ use crate::export::json;
 use crate::model::Model;
 use crate::model::findings::Findings;
 use crate::model::rows::{GroupBy, Query};
+use crate::view::countdown::Countdown;
 use crate::view::order::{Sort, SortKey};
 use crate::view::reading::Reading;
-use crate::view::words::{self, Answer, Outcome};
+use crate::view::words::{self, Answer, Expected, Outcome};
 
 /// Longest watch where none was asked for.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
@@ -53,7 +54,10 @@ pub async fn run(
             biased;
             exit = signals.next() => break Some(exit),
             () = over(deadline) => break None,
-            _ = timer.tick() => progress.show(&session, begun.elapsed()),
+            _ = timer.tick() => {
+                let driver_wait = answered.map(|at: Instant| DRIVER_WAIT.saturating_sub(at.elapsed()));
+                progress.show(&session, begun.elapsed(), &answer, driver_wait);
+            }
             more = session.turn() => if !more { break None },
         }
         if let Some(note) = session.disarmed() {
@@ -150,6 +154,7 @@ fn width() -> usize {
 /// One line on standard error that is written over and over; nothing where that is no terminal.
 struct Progress {
     whole: Duration,
+    countdown: Countdown,
     is_shown: bool,
     is_terminal: bool,
 }
@@ -161,25 +166,53 @@ impl Progress {
     fn new(whole: Duration) -> Self {
         Self {
             whole,
+            countdown: Countdown::default(),
             is_shown: false,
             is_terminal: std::io::stderr().is_terminal(),
         }
     }
 
-    fn show(&mut self, session: &Session, elapsed: Duration) {
+    /// Shows the state of the watch. `driver_wait`: time left for the search of a driver, once the answer holds.
+    fn show(
+        &mut self,
+        session: &Session,
+        elapsed: Duration,
+        answer: &Answer,
+        driver_wait: Option<Duration>,
+    ) {
         if !self.is_terminal {
             return;
         }
         let model = session.model();
+        let expected = driver_wait.map_or_else(
+            || self.expected(model, elapsed, answer),
+            |wait| Expected::Driver(wait.as_secs_f64()),
+        );
         let columns = crossterm::terminal::size().map_or(USUAL, |(columns, _)| columns.into());
         let text = words::progress(
             &model.findings(),
             model.cycles_seen(),
             (elapsed, self.whole),
+            expected,
             columns.saturating_sub(1),
         );
         let _ = write!(std::io::stderr(), "{}{text}", Self::CLEAR);
         self.is_shown = true;
+    }
+
+    /// The answer that is waited for, and its time.
+    fn expected(&mut self, model: &Model, elapsed: Duration, answer: &Answer) -> Expected {
+        let findings = model.findings();
+        let Some(forecast) = &findings.process.forecast else {
+            return Expected::Evaluation;
+        };
+        let to_repeat = answer.to_repeat(&findings);
+        if to_repeat == Some(0) {
+            return Expected::End;
+        }
+        let now_s = model.watched_s();
+        let end_s = now_s + self.whole.saturating_sub(elapsed).as_secs_f64();
+        Expected::Answer((self.countdown).at(now_s, forecast, to_repeat, Some(end_s)))
     }
 
     fn clear(&mut self) {

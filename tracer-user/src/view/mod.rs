@@ -12,6 +12,7 @@ pub mod boxes;
 pub mod columns;
 pub mod commands;
 pub mod copy;
+pub mod countdown;
 mod cycles;
 pub mod detail;
 mod earlier;

@@ -1,9 +1,9 @@
 //! Rows 2 and 3: the badge with what there is to know first, and the line that explains it: the process's verdict where
 //! there is one, else how the live heap has changed.
 
+use super::countdown::{Left, rounded_s};
 use super::format::{self, is_significant};
 use super::layout::Layout;
-use super::limit::seconds;
 use super::names;
 use super::outlook::{Outlook, outlook, text_column};
 use super::screen::{Line, Panel, PanelKind, Role};
@@ -93,17 +93,29 @@ fn news(ui: &UiState, width: usize) -> Outlook {
     let mut facts = grown(ui, width);
     "COLLECTING".clone_into(&mut facts.right);
     facts.right_role = Role::Cool;
-    facts.right_below = first_rate(ui);
+    let answer = time_to_answer(ui);
+    let cells = text_column(&facts.badge) + names::width(&facts.below) + names::width(&answer);
+    // Half a sentence says nothing.
+    if cells + 3 <= width {
+        facts.right_below = answer;
+    }
     facts
 }
 
-/// Time until the earliest verdict; empty where it is unknown.
-fn first_rate(ui: &UiState) -> String {
-    let missing = ui.reading.findings.process.missing;
-    match missing.and_then(|missing| missing.answer_in_s) {
-        Some(s) if s < 1.0 => "verdict any moment".to_owned(),
-        Some(s) if s.is_finite() => format!("verdict in {}+", seconds(s)),
-        _ => String::new(),
+/// Time until the answer, as `diagnose` counts it down; empty where it is unknown.
+fn time_to_answer(ui: &UiState) -> String {
+    let Some(answer) = &ui.reading.answer else {
+        return String::new();
+    };
+    match (answer.left, answer.late) {
+        (Left::AnyMoment, _) => "answer any moment".to_owned(),
+        (Left::In(s), None) => format!("answer in {}", words::brief(rounded_s(s))),
+        (Left::In(s), Some(late)) => format!(
+            "answer in {}, {} later",
+            words::brief(rounded_s(s)),
+            words::late(late.by_s)
+        ),
+        (Left::AfterEnd | Left::Unknown(_), _) => String::new(),
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::countdown::{Answer, Countdown};
 use crate::event::Duty;
 use crate::model::Model;
 use crate::model::anatomy::Anatomy;
 use crate::model::calls::Calls;
-use crate::model::findings::Findings;
+use crate::model::findings::{Findings, Word};
 use crate::model::goroutines::Goroutines;
 use crate::model::rows::{
     Baseline, Cycle, EstimatedCycle, GcSettings, HeapNow, History, Losses, Overhead, Query, RowId,
@@ -60,6 +61,9 @@ pub struct Reading {
     pub active_baseline: usize,
     /// Rows exist.
     pub ready: bool,
+    /// Countdown to the answer, while the process has no verdict.
+    pub answer: Option<Answer>,
+    countdown: Countdown,
     /// Cycles that became final since the baseline.
     pub final_cycles: u64,
     /// What the rows were asked for.
@@ -114,6 +118,9 @@ impl Reading {
     pub fn update(&mut self, model: &Model, query: Query) -> bool {
         let is_other =
             (self.generation, self.ready, self.query) != (model.generation(), model.ready(), query);
+        if self.target.attached_ns != model.target().attached_ns {
+            self.countdown = Countdown::default();
+        }
         self.target = model.target().clone();
         self.now_ns = model.now_ns();
         self.status = model.status().clone();
@@ -136,6 +143,10 @@ impl Reading {
         self.final_cycles = model.final_cycles_since_baseline();
         self.query = query;
         self.findings = model.findings();
+        let forecast = self.findings.process.forecast;
+        let forecast = forecast.filter(|_| self.findings.process.word == Word::Collecting);
+        let watched_s = model.watched_s();
+        self.answer = forecast.map(|of| self.countdown.at(watched_s, &of, None, None));
         self.gc_settings = model.gc_settings();
         let is_same = match (&self.anatomy, model.anatomy()) {
             (Some(old), Some(new)) => old.reads == new.reads && old.baseline == new.baseline,

@@ -253,7 +253,7 @@ impl Model {
         process.steady_below_bytes_per_min =
             judged.bound_per_min.map(|bound| bound.max(LEAST_BOUND));
         process.forecast = judged.forecast;
-        process.missing = (judged.word == Word::Collecting).then(|| self.missing(judged));
+        process.missing = (judged.word == Word::Collecting).then(|| Self::missing(judged));
         // A site may be known to grow before the whole is: by its samples, under the noise of the heap. Where the whole is
         // known to grow by less, the rest falls.
         let is_named = of_heap().any(|leak| leak.word == Word::Growing);
@@ -284,20 +284,17 @@ impl Model {
         }
     }
 
-    /// What a verdict on the live heap still needs: cycles, and the time that they take at the present pace.
-    fn missing(&self, judged: &Judged) -> Missing {
-        let per_cycle_s = (self.gc_interval_ns()).map(|ns| ns as f64 / SECOND_NS as f64);
-        match judged.remark {
-            Some(growth::Remark::TooEarly { in_s }) => Missing {
-                answer_in_s: Some(in_s),
-                ..Missing::default()
-            },
-            Some(growth::Remark::MissingMarks { missing }) => Missing {
-                cycles: u32::try_from(missing).unwrap_or(u32::MAX),
-                answer_in_s: per_cycle_s.map(|seconds| seconds * missing as f64),
-                ..Missing::default()
-            },
-            _ => Missing::default(),
+    /// Evidence that a verdict on the live heap still needs, and the time that the answer takes.
+    fn missing(judged: &Judged) -> Missing {
+        let cycles = match judged.remark {
+            Some(growth::Remark::MissingMarks { missing }) => missing,
+            _ => 0,
+        };
+        let forecast = judged.forecast.as_ref();
+        Missing {
+            samples: 0,
+            cycles: u32::try_from(cycles).unwrap_or(u32::MAX),
+            answer_in_s: forecast.and_then(|of| Some(of.at_s()? - of.made_s())),
         }
     }
 

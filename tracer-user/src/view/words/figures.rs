@@ -196,11 +196,16 @@ pub(super) fn about(seconds: f64) -> String {
     /// From here on minutes are precise enough.
     const LONG_S: f64 = 300.0;
     if seconds <= LONG_S {
-        let tens = format::duration(ns((seconds / 10.0).ceil().max(1.0) * 10.0));
-        tens.strip_suffix("00s").map_or(tens.clone(), str::to_owned)
+        brief((seconds / 10.0).ceil().max(1.0) * 10.0)
     } else {
         format::coarse_duration(ns((seconds / 60.0).ceil() * 60.0))
     }
+}
+
+/// Seconds that are rounded already, without zeros: `40s`, `2m`, `2m30s`.
+pub(in crate::view) fn brief(seconds: f64) -> String {
+    let text = format::duration(ns(seconds));
+    text.strip_suffix("00s").map_or(text.clone(), str::to_owned)
 }
 
 /// Minutes of a window: `14 min`, `2.5 min`.

@@ -30,14 +30,15 @@ use crate::model::rows::Status;
 
 pub use end::end;
 pub(in crate::view) use facts::{size_parts, sizes, suspect_line};
-pub(in crate::view) use figures::{Things, each, per_call};
+pub(in crate::view) use figures::{Things, brief, each, per_call};
 pub use leaks::leak;
 pub(in crate::view) use leaks::leak_line;
 pub use observations::observations;
 pub use outcome::{Answer, Outcome, next_watch_min, outcome};
 pub(in crate::view) use process::{heap_is_in, kind_words, may_grow};
 pub use process::{limit, process};
-pub use progress::progress;
+pub(in crate::view) use progress::late;
+pub use progress::{Expected, progress};
 pub(in crate::view) use sites::OTHER_READING;
 pub use sites::site;
 

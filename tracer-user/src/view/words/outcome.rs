@@ -60,6 +60,16 @@ impl Answer {
         }
         self.held >= HOLDS
     }
+
+    /// Returns the number of evaluations that still have to repeat the answer of `findings`; `None` while there is none.
+    pub fn to_repeat(&self, findings: &Findings) -> Option<u32> {
+        let answer = answer(findings)?;
+        Some(if self.outcome == Some(answer) {
+            HOLDS.saturating_sub(self.held)
+        } else {
+            HOLDS
+        })
+    }
 }
 
 /// Returns the outcome that ends a diagnosis early; `None` while more evidence may change it.

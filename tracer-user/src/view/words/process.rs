@@ -73,9 +73,10 @@ fn remark(process: &ProcessVerdict) -> String {
             )
         }
         Remark::TooFewCycles { missing } => {
-            let answer_in_s = process.missing.and_then(|missing| missing.answer_in_s);
-            let time = answer_in_s.map_or_else(String::new, |s| {
-                format!(", about {} at the present pace", about(s))
+            let gap_s = process.forecast.and_then(|forecast| forecast.gap_s());
+            let time = gap_s.map_or_else(String::new, |gap_s| {
+                let in_s = gap_s * f64::from(missing);
+                format!(", about {} at the present pace", about(in_s))
             });
             format!(
                 " A rate needs {} more GC cycle{}{time}.",
