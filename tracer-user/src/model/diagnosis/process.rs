@@ -131,6 +131,11 @@ impl Model {
             is_outside_unknown: grows(&judged.outside) && rate(&judged.outside).is_none(),
         };
         let factor = self.factor_without_limits();
+        let rates = if heap.word == Word::Collecting && self.has_collected() {
+            rates.with_open_heap(heap.per_min, factor)
+        } else {
+            rates
+        };
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
             kind,
             word,
@@ -212,6 +217,11 @@ impl Model {
         if let Some(anatomy) = self.anatomy() {
             self.reckon(findings, anatomy, rates, measured);
         }
+    }
+
+    /// True if a GC cycle has run since the start of the process.
+    fn has_collected(&self) -> bool {
+        self.heap().gc_cycles.is_some_and(|cycles| cycles > 0)
     }
 
     /// The measured rate of the resident set over the window since `since_s` seconds after the attach.

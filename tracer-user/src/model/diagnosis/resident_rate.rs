@@ -57,6 +57,24 @@ impl Rates {
             .reduce(super::process::plus)
     }
 
+    /// Adds a heap that has no verdict yet, by its slope so far. What it adds is part of the growth of the resident set all
+    /// the same: without a slope, or where the sum may be zero, that growth is unknown.
+    pub(super) fn with_open_heap(self, slope: Option<Interval>, factor: Option<f64>) -> Self {
+        let open = Self {
+            heap: slope,
+            ..self
+        };
+        let is_known = slope.is_some()
+            && (open.resident(factor)).is_some_and(|sum| sum.above_zero().is_some());
+        if is_known {
+            return open;
+        }
+        Self {
+            is_go_unknown: true,
+            ..self
+        }
+    }
+
     /// Compares the rate that follows with the measured one, over the window since `from_ns` of the readings in `history`.
     /// `None` where the measured one says nothing.
     pub(super) fn compare(
@@ -294,6 +312,22 @@ mod tests {
         assert_eq!(found, Some(RssOutcome::Agrees));
         let found = compared(-2.0).map(|compared| compared.outcome);
         assert_eq!(found, Some(RssOutcome::Falls(None)));
+    }
+
+    #[test]
+    fn a_heap_without_a_verdict_is_part_of_the_growth() {
+        let goroutines = Rates {
+            stacks: Some(rate(2.0)),
+            ..Rates::default()
+        };
+        let resident = |slope| {
+            let rates = goroutines.with_open_heap(slope, Some(2.0));
+            assert!(rates.grows());
+            rates.resident(Some(2.0)).map(|sum| sum.value / MIB)
+        };
+        assert_eq!(resident(None), None, "too few cycles for a slope");
+        assert_eq!(resident(Some(rate(1.0))), Some(6.0));
+        assert_eq!(resident(Some(rate(-1.9))), None, "it may be zero");
     }
 
     #[test]
