@@ -41,6 +41,7 @@ impl Model {
             can_count && leak.word.is_growth() && matches!(leak.kind, Kind::Heap | Kind::Goroutines)
         });
         let mut wanted: Vec<Arc<str>> = Vec::new();
+        let mut likeliest: Vec<Arc<str>> = Vec::new();
         for leak in growing {
             let candidates = self.candidates_of(leak);
             let (choice, driver) = if leak.kind == Kind::Goroutines {
@@ -49,6 +50,11 @@ impl Model {
                 self.drives_heap(leak, &candidates)
             };
             leak.driver = driver;
+            if let [at] = choice[..] {
+                let is_pending =
+                    (candidates[at].counted).is_some_and(|counted| counted.is_pending());
+                likeliest.extend(is_pending.then(|| Arc::clone(&candidates[at].function)));
+            }
             for at in choice {
                 let function = &candidates[at].function;
                 if wanted.len() < MAX_CANDIDATES && !wanted.contains(function) {
@@ -56,7 +62,12 @@ impl Model {
                 }
             }
         }
-        self.candidates.wanted = wanted;
+        // What lacks a few calls is counted alone: in turns with the candidates of other leaks it took minutes.
+        self.candidates.wanted = if likeliest.is_empty() {
+            wanted
+        } else {
+            likeliest
+        };
     }
 
     fn drives_heap(&self, leak: &Leak, candidates: &[Candidate]) -> (Vec<usize>, Option<Driver>) {

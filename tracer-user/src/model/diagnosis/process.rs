@@ -113,29 +113,11 @@ impl Model {
         let judged = self.diagnosis.whole.judged().clone();
         let has_c = self.anatomy().is_some_and(|anatomy| anatomy.has_c);
         let heap = self.judge_heap(&judged.heap, findings);
-        let grows = |judged: &Judged| judged.word == Word::Growing;
-        let heap_rate = heap.per_min.filter(|_| heap.word.is_growth());
-        let rate = |judged: &Judged| known_rate(judged).filter(|_| grows(judged));
         let leaks_goroutines = |leak: &Leak| leak.kind == Kind::Goroutines;
         let has_goroutines =
             findings.leaks.iter().any(leaks_goroutines) || grows(&judged.goroutines);
-        // The number of goroutines shows growth sooner than their stacks do.
-        let stacks = rate(&judged.stacks).or_else(|| stacks_of_goroutines(&findings.leaks));
-        let grows_by_stacks = has_goroutines || grows(&judged.stacks);
-        let rates = Rates {
-            heap: heap_rate,
-            stacks,
-            outside: rate(&judged.outside),
-            is_go_unknown: heap.word.is_growth() && heap_rate.is_none()
-                || grows_by_stacks && stacks.is_none(),
-            is_outside_unknown: grows(&judged.outside) && rate(&judged.outside).is_none(),
-        };
+        let rates = self.rates(&heap, has_goroutines, &findings.leaks);
         let factor = self.factor_without_limits();
-        let rates = if heap.word == Word::Collecting && self.has_collected() {
-            rates.with_open_heap(heap.per_min, factor)
-        } else {
-            rates
-        };
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
             kind,
             word,
@@ -217,6 +199,29 @@ impl Model {
         if let Some(anatomy) = self.anatomy() {
             self.reckon(findings, anatomy, rates, measured);
         }
+    }
+
+    /// Rates of what grows: of the live heap, as judged, and of stacks and memory outside Go.
+    fn rates(&self, heap: &GrowingKind, has_goroutines: bool, leaks: &[Leak]) -> Rates {
+        let judged = self.diagnosis.whole.judged();
+        let rate = |judged: &Judged| known_rate(judged).filter(|_| grows(judged));
+        let of_heap = heap.per_min.filter(|_| heap.word.is_growth());
+        // The number of goroutines shows growth sooner than their stacks do.
+        let stacks = rate(&judged.stacks).or_else(|| stacks_of_goroutines(leaks));
+        let grows_by_stacks = has_goroutines || grows(&judged.stacks);
+        let outside = rate(&judged.outside);
+        let rates = Rates {
+            heap: of_heap,
+            stacks,
+            outside,
+            is_go_unknown: heap.word.is_growth() && of_heap.is_none()
+                || grows_by_stacks && stacks.is_none(),
+            is_outside_unknown: grows(&judged.outside) && outside.is_none(),
+        };
+        if heap.word == Word::Collecting && self.has_collected() {
+            return rates.with_open_heap(heap.per_min, self.factor_without_limits());
+        }
+        rates
     }
 
     /// True if a GC cycle has run since the start of the process.
@@ -484,6 +489,11 @@ fn at_least(rate: Interval, least: Interval) -> Interval {
         low: rate.low.max(least.low),
         high: rate.high.max(least.high),
     }
+}
+
+/// True if a series is said to grow.
+fn grows(judged: &Judged) -> bool {
+    judged.word == Word::Growing
 }
 
 /// The rate of a series that is said to grow.

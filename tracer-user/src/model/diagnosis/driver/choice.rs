@@ -12,6 +12,8 @@ const LEAST_CALLS: u64 = 8;
 /// Calls from which on the rates of candidates are compared: a rare function gets one each few seconds, and once all have
 /// these the likeliest driver is counted alone.
 const FEW_CALLS: u64 = 3;
+/// Counted time up to which a function with fewer calls is counted alone: a call each ten seconds gives as many in it.
+const ALONE_S: f64 = 90.0;
 /// Kept births in the windows of a function below which they give no bytes per call.
 const LEAST_BIRTHS: u64 = 5;
 /// Windows with births but without a call from which on a function is not tied to the leak, and least share of its births
@@ -101,6 +103,11 @@ impl Counted {
 
     fn is_known(&self) -> bool {
         self.calls >= LEAST_CALLS
+    }
+
+    /// True if its rate will be known soon.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.is_known() && self.seconds < ALONE_S
     }
 
     /// True if it is called in proportion with requests, as far as their rate is known.
@@ -388,6 +395,13 @@ mod tests {
         assert_eq!(choose(&rare, REQUESTS), likeliest, "8 calls are needed");
         let nothing_yet = choose(&[Some(Counted::default()); 9], None);
         assert_eq!(nothing_yet.wanted, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_function_with_few_calls_is_pending_for_a_while() {
+        assert!(counted(LEAST_CALLS - 1, 30.0).is_pending());
+        assert!(!counted(LEAST_CALLS, 30.0).is_pending(), "it is known");
+        assert!(!counted(LEAST_CALLS - 1, ALONE_S).is_pending(), "too rare");
     }
 
     #[test]
