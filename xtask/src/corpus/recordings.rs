@@ -39,8 +39,9 @@ const RECORDINGS: [Recording; 4] = [
         file: "gateway-bursts",
         what: "the gateway of `cargo xtask demo` on a machine so busy that bursts of requests doubled its heap",
         mib_per_min: None,
-        sites: "createMeasures,Int64Counter,Float64Histogram",
-        via: "telemetry.HTTPHandler",
+        // It has two leaks.
+        sites: "createMeasures,Int64Counter,Float64Histogram,(*Limiter).ForwardMessage,(*Cache).Set",
+        via: "telemetry.HTTPHandler,New.(*guard).wrap.func5",
     },
     Recording {
         file: "mux-honest-sampler",

@@ -6,7 +6,7 @@
 // goroutines: main.start start main.wait
 // also: main.wait main.start runtime.*
 // rate: 1.33
-// rss: 7.3
+// rss: 7
 package main
 
 import "cases/internal/life"
