@@ -64,11 +64,12 @@ impl Group {
         self.kinds().iter().map(hits).sum()
     }
 
-    /// Cost of a hit in nanoseconds until it is measured: high, so that the limit holds meanwhile.
+    /// Cost of a hit in nanoseconds until it is measured: high, so that the limit holds meanwhile. One of an allocation, with
+    /// its stack, was measured at 1600 to 3600 on virtual machines.
     pub fn assumed_hit_ns(self) -> f64 {
         match self {
             Self::Sampler | Self::Calls => 1_500.0,
-            Self::Allocations => 2_000.0,
+            Self::Allocations => 4_000.0,
         }
     }
 }
