@@ -1,8 +1,8 @@
 //! `cargo xtask corpus`: what heaptop says of programs of which is known whether they leak, and where.
 //!
-//! The programs are `tests/programs/corpus` and `cases`; the head of each states the right answer ([`truth`]). Each run is one program
-//! with a seed and a load, watched by one source for some minutes; then every look is judged ([`judge`]). Many run at the
-//! same time: each needs little of a CPU. On standard output comes the page that `docs/corpus.md` is ([`table`]), on
+//! The programs are `tests/programs/corpus` and `cases`; the head of each states the right answer ([`truth`]). Each run is one
+//! program with a seed and a load, watched by one source for some minutes; then every look is judged ([`judge`]). Many run at
+//! the same time: each needs little of a CPU. On standard output comes the page that `docs/corpus.md` is ([`table`]), on
 //! standard error what goes on; what heaptop wrote is kept in `target/corpus/runs`.
 //!
 //! Seeds and loads come in two halves: constants of the method may be tuned on one, and what is reported comes from the
@@ -63,8 +63,6 @@ const QUICK_FOR: Duration = Duration::from_secs(300);
 const FULL_FOR: Duration = Duration::from_secs(900);
 /// At once, unless told otherwise: about 100 MiB and 2 % of a CPU each, heaptop's included.
 const JOBS: usize = 44;
-/// How long a program works before heaptop comes, unless told otherwise.
-const AFTER: Duration = Duration::from_secs(5);
 /// All cases, for `--only`.
 const ALL_CASES: &str = "cases";
 /// The load of a case: that of the rates at its head.
@@ -92,9 +90,9 @@ pub(crate) struct Args {
     /// How long each run is watched: 90s, 15m
     #[arg(long = "for", value_name = "TIME", value_parser = torture::parse_time)]
     watched: Option<Duration>,
-    /// How long each program works before heaptop attaches: 5s, 20m
-    #[arg(long, value_name = "TIME", value_parser = torture::parse_time)]
-    after: Option<Duration>,
+    /// Time that each program runs before heaptop attaches: 20m
+    #[arg(long, value_name = "TIME", value_parser = torture::parse_time, default_value = "5s")]
+    after: Duration,
     /// Runs at the same time
     #[arg(long, default_value_t = JOBS)]
     jobs: usize,
@@ -243,7 +241,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None if args.full => FULL_FOR,
         None => QUICK_FOR,
     };
-    let after = args.after.unwrap_or(AFTER);
     let n_runs = runs.len();
     say(
         "corpus",
@@ -251,7 +248,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             "{n_runs} runs of {:.1} min, {} at once: about {:.0} min",
             watched.as_secs_f64() / 60.0,
             args.jobs.min(n_runs),
-            (after + watched + Duration::from_secs(20)).as_secs_f64() / 60.0
+            (args.after + watched + Duration::from_secs(20)).as_secs_f64() / 60.0
                 * n_runs.div_ceil(args.jobs.max(1)) as f64
         ),
     );
@@ -259,7 +256,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         privilege: &privilege,
         heaptop: &heaptop,
         watched,
-        after,
+        after: args.after,
         starting: Mutex::new(()),
         ending: Mutex::new(()),
     };
@@ -269,7 +266,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "{n_runs} watches of {:.1} min, begun {:.1} min into the life of each program, half `{}` of the seeds and loads, Go 1.{}, \
          {} at once, by `cargo xtask {}`. Rows are what is true, columns what heaptop said of the process at the end of the watch.",
         watched.as_secs_f64() / 60.0,
-        after.as_secs_f64() / 60.0,
+        args.after.as_secs_f64() / 60.0,
         args.seeds,
         go.minor()?,
         args.jobs.min(n_runs),

@@ -76,11 +76,7 @@ pub fn per_call(
     bytes_per_min: Interval,
     calls_per_sec: Interval,
 ) -> Option<PerCall> {
-    let calls_per_min = Interval {
-        value: 60.0 * calls_per_sec.value,
-        low: 60.0 * calls_per_sec.low,
-        high: 60.0 * calls_per_sec.high,
-    };
+    let calls_per_min = calls_per_sec.times(60.0);
     Some(PerCall {
         function,
         objects: divide(objects_per_min, calls_per_min)?,

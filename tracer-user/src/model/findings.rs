@@ -30,6 +30,27 @@ impl Interval {
     pub fn above_zero(self) -> Option<Self> {
         (self.low > 0.0).then_some(self)
     }
+
+    /// The sum of two figures that are independent: errors add by their squares.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let value = self.value + other.value;
+        Self {
+            value,
+            low: value - (self.value - self.low).hypot(other.value - other.low),
+            high: value + (self.high - self.value).hypot(other.high - other.value),
+        }
+    }
+
+    /// The figure times a factor without error, which is not negative.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            value: factor * self.value,
+            low: factor * self.low,
+            high: factor * self.high,
+        }
+    }
 }
 
 impl From<Estimate> for Interval {

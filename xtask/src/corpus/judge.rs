@@ -6,7 +6,7 @@
 //! bound that is stated leaves room for it.
 
 use super::{
-    said::{GROWING, Leak, Line, PROBABLY_GROWING, Process, Site, Sites},
+    said::{GROWING, Leak, Line, Process, Site, Sites, is_growth},
     truth::{Fill, Truth},
 };
 
@@ -246,7 +246,7 @@ fn count_rates(truth: &Truth, load: f64, look: &Look, outcome: &mut Outcome) {
         verdict.live_bytes_per_min_low,
         verdict.live_bytes_per_min_high,
     );
-    if process.may_grow_by().is_some() {
+    if process.grows_by(true).is_some() {
         if let (Some(rate), Some(_)) = (live, low) {
             outcome.live_rate.count(is_within(rate, low, high));
         }
@@ -290,11 +290,7 @@ fn named(truth: &Truth, look: &Look, probably: bool) -> bool {
                 site_is_right(truth, &site.function, via)
             });
     };
-    let grows_by = if probably {
-        process.may_grow_by()
-    } else {
-        process.grows_by()
-    };
+    let grows_by = process.grows_by(probably);
     if !grows_by.is_some_and(is_right) {
         return false;
     }
@@ -335,10 +331,7 @@ fn leak_is_right(truth: &Truth, leak: &Leak) -> bool {
 
 fn goroutines_are_right(truth: &Truth, process: &Process, probably: bool) -> bool {
     let groups = process.goroutines.iter().flat_map(|all| &all.groups);
-    let mut growing = groups.filter(|group| match group.verdict.as_deref() {
-        Some(PROBABLY_GROWING) => probably,
-        verdict => verdict == Some(GROWING),
-    });
+    let mut growing = groups.filter(|group| is_growth(group.verdict.as_deref(), probably));
     growing.any(|group| {
         let (Some(by), Some(start)) = (&group.created_by, &group.start) else {
             return false;
@@ -377,7 +370,10 @@ fn wrong(truth: &Truth, look: &Look, filled: Filled, gc_gap_s: f64) -> Vec<Strin
         }
         wrong.push(function.to_owned());
     }
-    let grows_by = look.process.as_ref().and_then(Process::grows_by);
+    let grows_by = look
+        .process
+        .as_ref()
+        .and_then(|process| process.grows_by(false));
     if let Some(kind) = grows_by
         && !truth.leaks()
         && !fills

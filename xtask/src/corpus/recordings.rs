@@ -58,20 +58,20 @@ pub(super) fn section(heaptop: &Path) -> Result<String> {
         "\n## Recorded gateways\n\nEach stream is replayed from its start and from every {EVERY} on; shares with their 95 % \
          interval.\n"
     );
-    for recording in RECORDINGS {
-        say("corpus", &format!("replaying {}", recording.file));
-        let Recording {
-            what,
-            mib_per_min,
-            sites,
-            via,
-            ..
-        } = recording;
-        let file = format!("tests/recordings/traces/{}.gz", recording.file);
+    for Recording {
+        file,
+        what,
+        mib_per_min,
+        sites,
+        via,
+    } in RECORDINGS
+    {
+        say("corpus", &format!("replaying {file}"));
+        let trace = format!("tests/recordings/traces/{file}.gz");
         let mut command = Command::new(heaptop);
         command
             .arg("replay")
-            .arg(crate::root().join(&file))
+            .arg(crate::root().join(&trace))
             .args(["--attach-every", EVERY]);
         if let Some(rate) = mib_per_min {
             command.args(["--true-rate", rate]);
@@ -82,13 +82,13 @@ pub(super) fn section(heaptop: &Path) -> Result<String> {
         let output = command.output().context("cannot run heaptop replay")?;
         ensure!(
             output.status.success(),
-            "heaptop replay {file}: {}",
+            "heaptop replay {trace}: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
         // A table of markdown ends at an empty line.
         let table = table.replacen("\nfirst growth", "\n\nfirst growth", 1);
-        writeln!(section, "\n`{}`: {what}.\n\n{table}", recording.file).ok();
+        writeln!(section, "\n`{file}`: {what}.\n\n{table}").ok();
     }
     Ok(section)
 }

@@ -44,7 +44,7 @@ pub(super) struct Bench<'a> {
     pub(super) privilege: &'a Privilege,
     pub(super) heaptop: &'a Path,
     pub(super) watched: Duration,
-    /// How long a program works before heaptop comes.
+    /// Time that a program runs before heaptop attaches.
     pub(super) after: Duration,
     /// Whoever holds it may start something.
     pub(super) starting: Mutex<()>,

@@ -114,9 +114,14 @@ impl Name {
 /// The word for what grows until memory ends.
 pub(super) const GROWING: &str = "growing";
 /// The word for what probably does.
-pub(super) const PROBABLY_GROWING: &str = "probably_growing";
+const PROBABLY_GROWING: &str = "probably_growing";
 /// Words for a whole that does not grow, or not for long.
 const FLAT: [&str; 2] = ["steady", "warming"];
+
+/// Whether a word is that of growth; with `probably`, also of growth that is only probable.
+pub(super) fn is_growth(word: Option<&str>, probably: bool) -> bool {
+    word == Some(GROWING) || probably && word == Some(PROBABLY_GROWING)
+}
 
 impl Sites {
     /// Rows that are said to grow, fastest first.
@@ -142,16 +147,10 @@ impl Site {
 
 impl Process {
     /// The kind that the process is said to grow by, `?` where it grows by nothing that is named; `None`: it does not grow.
-    pub(super) fn grows_by(&self) -> Option<&str> {
+    /// With `probably`, what only probably grows counts too.
+    pub(super) fn grows_by(&self, probably: bool) -> Option<&str> {
         let verdict = self.verdict.as_ref()?;
-        (verdict.word.as_deref() == Some(GROWING)).then(|| verdict.kind.as_deref().unwrap_or("?"))
-    }
-
-    /// The same where it surely or probably grows.
-    pub(super) fn may_grow_by(&self) -> Option<&str> {
-        let verdict = self.verdict.as_ref()?;
-        let is_growth = matches!(verdict.word.as_deref(), Some(GROWING | PROBABLY_GROWING));
-        is_growth.then(|| verdict.kind.as_deref().unwrap_or("?"))
+        is_growth(verdict.word.as_deref(), probably).then(|| verdict.kind.as_deref().unwrap_or("?"))
     }
 
     /// Whether it is said not to grow, or to stop soon.
@@ -214,7 +213,7 @@ mod tests {
         let Line::Process(process) = line else {
             panic!("{line:?}");
         };
-        assert_eq!(process.grows_by(), Some("goroutines"));
+        assert_eq!(process.grows_by(false), Some("goroutines"));
         assert_eq!(process.word(), "growing goroutines");
         let group = &process.goroutines.as_ref().unwrap().groups[0];
         assert_eq!(group.start.as_ref().unwrap().function(), "main.f.func1");
@@ -226,6 +225,9 @@ mod tests {
         let Line::Process(process) = line else {
             panic!("{line:?}");
         };
-        assert_eq!((process.grows_by(), process.word().as_str()), (None, "?"));
+        assert_eq!(
+            (process.grows_by(true), process.word().as_str()),
+            (None, "?")
+        );
     }
 }

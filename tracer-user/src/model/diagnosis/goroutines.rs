@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::leaks::BySite;
 use super::letters::Identity;
-use super::process::{known_rate, plus, times};
+use super::others::nameless;
+use super::process::known_rate;
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::findings::{Evidence, Interval, Kind, Leak, LeakSite};
@@ -59,7 +60,7 @@ impl GrowingGroups {
         self.identity.sites.extend(other.identity.sites);
         self.groups.extend(other.groups);
         let both = |a: Option<Interval>, b: Option<Interval>| match (a, b) {
-            (Some(a), Some(b)) => Some(plus(a, b)),
+            (Some(a), Some(b)) => Some(a.plus(b)),
             (a, b) => a.or(b),
         };
         let (own, of) = (&mut self.evidence, other.evidence);
@@ -127,7 +128,7 @@ impl Model {
                 let of_whole = self.share_of_whole(&leak.groups, &all.groups);
                 leak.evidence.objects_per_min = of_whole;
                 leak.evidence.bytes_per_min =
-                    of_whole.and_then(|rate| Some(times(rate, mean_stack(&leak.groups)?)));
+                    of_whole.and_then(|rate| Some(rate.times(mean_stack(&leak.groups)?)));
             }
         }
         leaks.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
@@ -143,7 +144,7 @@ impl Model {
     ) -> Option<Interval> {
         let rate = known_rate(&self.diagnosis.whole.judged().goroutines)?;
         let share = total_grown(groups) as f64 / total_grown(all) as f64;
-        (share > 0.0).then(|| times(rate, share))
+        (share > 0.0).then(|| rate.times(share))
     }
 
     /// The group that leads the growth of the number of all goroutines, where that is known and of no group yet.
@@ -210,23 +211,15 @@ impl Model {
             share: None,
         };
         Some(Leak {
-            letter,
-            kind: Kind::Goroutines,
-            word: Word::Growing,
-            kept: None,
             via: self.via_of(first, &under),
             sites: groups.iter().map(site).collect(),
             under: Some(under),
-            held: Vec::new(),
             evidence,
-            driver: None,
-            since_start: None,
-            share_bytes: None,
-            share_objects: None,
             in_step: {
                 in_step_with.dedup();
                 in_step_with
             },
+            ..nameless(Kind::Goroutines, letter)
         })
     }
 

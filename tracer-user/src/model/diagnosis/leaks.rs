@@ -7,7 +7,6 @@ use super::attribution::{Code, Net, share};
 use super::found::Found;
 use super::grouping::{Recent, Stack};
 use super::letters::{Identity, MAX_LETTERS};
-use super::process::plus;
 use super::{Entity, MINUTE_NS};
 use crate::go::frame::Frame;
 use crate::go::symbol;
@@ -347,7 +346,7 @@ pub(super) fn share_of(part: Net, all: Net) -> Option<Interval> {
 /// Adds the numbers of another site of the same leak.
 fn add(sum: &mut Evidence, other: &Evidence) {
     let both = |a: Option<Interval>, b: Option<Interval>| match (a, b) {
-        (Some(a), Some(b)) => Some(plus(a, b)),
+        (Some(a), Some(b)) => Some(a.plus(b)),
         (a, b) => a.or(b),
     };
     sum.bytes_per_min = both(sum.bytes_per_min, other.bytes_per_min);

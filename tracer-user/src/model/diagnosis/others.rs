@@ -36,24 +36,32 @@ impl GrowingOther {
     /// Returns the entry, which has no frame.
     pub(super) fn leak(self, letter: char) -> Leak {
         Leak {
-            letter,
-            kind: self.kind,
-            word: Word::Growing,
-            under: None,
-            kept: None,
-            via: None,
-            sites: Vec::new(),
-            held: Vec::new(),
             evidence: Evidence {
                 bytes_per_min: self.per_min,
                 ..Evidence::default()
             },
-            since_start: None,
-            share_bytes: None,
-            share_objects: None,
-            in_step: Vec::new(),
-            driver: None,
+            ..nameless(self.kind, letter)
         }
+    }
+}
+
+/// A leak of which only the kind is known.
+pub(super) fn nameless(kind: Kind, letter: char) -> Leak {
+    Leak {
+        letter,
+        kind,
+        word: Word::Growing,
+        under: None,
+        kept: None,
+        via: None,
+        sites: Vec::new(),
+        held: Vec::new(),
+        evidence: Evidence::default(),
+        since_start: None,
+        share_bytes: None,
+        share_objects: None,
+        in_step: Vec::new(),
+        driver: None,
     }
 }
 

@@ -116,8 +116,8 @@ impl Model {
         let leaks_goroutines = |leak: &Leak| leak.kind == Kind::Goroutines;
         let has_goroutines =
             findings.leaks.iter().any(leaks_goroutines) || grows(&judged.goroutines);
-        let rates = self.rates(&heap, has_goroutines, &findings.leaks);
         let factor = self.factor_without_limits();
+        let rates = self.rates(&heap, has_goroutines, &findings.leaks, factor);
         let of_kind = |kind, word, per_min: Option<Interval>, rates: Rates| GrowingKind {
             kind,
             word,
@@ -202,7 +202,13 @@ impl Model {
     }
 
     /// Rates of what grows: of the live heap, as judged, and of stacks and memory outside Go.
-    fn rates(&self, heap: &GrowingKind, has_goroutines: bool, leaks: &[Leak]) -> Rates {
+    fn rates(
+        &self,
+        heap: &GrowingKind,
+        has_goroutines: bool,
+        leaks: &[Leak],
+        factor: Option<f64>,
+    ) -> Rates {
         let judged = self.diagnosis.whole.judged();
         let rate = |judged: &Judged| known_rate(judged).filter(|_| grows(judged));
         let of_heap = heap.per_min.filter(|_| heap.word.is_growth());
@@ -219,7 +225,7 @@ impl Model {
             is_outside_unknown: grows(&judged.outside) && outside.is_none(),
         };
         if heap.word == Word::Collecting && self.has_collected() {
-            return rates.with_open_heap(heap.per_min, self.factor_without_limits());
+            return rates.with_open_heap(heap.per_min, factor);
         }
         rates
     }
@@ -262,7 +268,7 @@ impl Model {
         let of_heap = || (findings.leaks.iter()).filter(|leak| leak.kind == Kind::Heap);
         let named = of_heap()
             .filter_map(|leak| leak.evidence.bytes_per_min)
-            .reduce(plus);
+            .reduce(Interval::plus);
         process.by_chance = judged.rate.and_then(|rate| rate.p_flat);
         process.remark = judged.remark.map(|remark| self.remark(remark));
         process.steady_below_bytes_per_min =
@@ -457,7 +463,7 @@ fn fit(leaks: &mut [Leak], whole: f64) {
         let scaled = leak
             .evidence
             .bytes_per_min
-            .map(|rate| times(rate, whole / sum));
+            .map(|rate| rate.times(whole / sum));
         leak.evidence.bytes_per_min = scaled;
     }
 }
@@ -468,7 +474,7 @@ fn stacks_of_goroutines(leaks: &[Leak]) -> Option<Interval> {
     let rates: Option<Vec<Interval>> = of_goroutines
         .map(|leak| leak.evidence.bytes_per_min)
         .collect();
-    rates?.into_iter().reduce(plus)
+    rates?.into_iter().reduce(Interval::plus)
 }
 
 /// True if goroutines and a part of the heap are one leak, or if the only growth of the heap that has a name is what the
@@ -604,26 +610,9 @@ fn grown_kind(anatomy: &Anatomy, parts: &[GrowthPart]) -> Option<Kind> {
     is_cache.then_some(Kind::PageCache)
 }
 
-/// The sum of two slopes: errors add by their squares.
-pub(super) fn plus(a: Interval, b: Interval) -> Interval {
-    let value = a.value + b.value;
-    Interval {
-        value,
-        low: value - (a.value - a.low).hypot(b.value - b.low),
-        high: value + (a.high - a.value).hypot(b.high - b.value),
-    }
-}
-
-pub(super) fn times(interval: Interval, factor: f64) -> Interval {
-    Interval {
-        value: factor * interval.value,
-        low: factor * interval.low,
-        high: factor * interval.high,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::others::nameless;
     use super::*;
     use crate::go::frame::Frame;
     use crate::model::anatomy::Parts;
@@ -645,25 +634,6 @@ mod tests {
             at_ns: at_s * SECOND_NS,
             rss_bytes: rss_mib * MIB,
             ..Moment::default()
-        }
-    }
-
-    fn unnamed(kind: Kind, letter: char) -> Leak {
-        Leak {
-            letter,
-            kind,
-            word: Word::Growing,
-            under: None,
-            kept: None,
-            via: None,
-            sites: Vec::new(),
-            held: Vec::new(),
-            evidence: Evidence::default(),
-            since_start: None,
-            share_bytes: None,
-            share_objects: None,
-            in_step: Vec::new(),
-            driver: None,
         }
     }
 
@@ -739,7 +709,7 @@ mod tests {
         };
         let leak = |kind, letter, held: &[LeakSite]| Leak {
             held: held.to_vec(),
-            ..unnamed(kind, letter)
+            ..nameless(kind, letter)
         };
         let goroutines = leak(Kind::Goroutines, 'A', &[site]);
         assert!(holds_heap(std::slice::from_ref(&goroutines)));
@@ -754,7 +724,7 @@ mod tests {
                 bytes_per_min,
                 ..Evidence::default()
             },
-            ..unnamed(kind, 'A')
+            ..nameless(kind, 'A')
         };
         let (known, unknown) = (Some(slope(2.0, 0.3)), None);
         let heap = leak(Kind::Heap, Some(slope(9.0, 1.0)));
@@ -770,7 +740,7 @@ mod tests {
 
     #[test]
     fn slopes_of_sites_add_with_their_errors() {
-        let sum = plus(slope(3.0, 0.3), slope(4.0, 0.4));
+        let sum = slope(3.0, 0.3).plus(slope(4.0, 0.4));
         let mib = |bytes: f64| bytes / MIB as f64;
         assert!((mib(sum.low) - 6.5).abs() < 1e-9 && (mib(sum.high) - 7.5).abs() < 1e-9);
     }

@@ -46,15 +46,15 @@ impl Rates {
         let of_heap = [self.heap, self.stacks]
             .into_iter()
             .flatten()
-            .reduce(super::process::plus);
+            .reduce(Interval::plus);
         let of_heap = match of_heap {
-            Some(rate) => Some(super::process::times(rate, factor?)),
+            Some(rate) => Some(rate.times(factor?)),
             None => None,
         };
         [of_heap, self.outside]
             .into_iter()
             .flatten()
-            .reduce(super::process::plus)
+            .reduce(Interval::plus)
     }
 
     /// Adds a heap that has no verdict yet, by its slope so far. What it adds is part of the growth of the resident set all

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Model;
-use super::findings::{Interval, Verdict};
+use super::findings::Verdict;
 use super::names::Names;
 use crate::go::frame::Frame;
 use crate::go::goroutines::{Oldest, Others, States};
@@ -235,11 +235,8 @@ impl GoroutineState {
         let evidence = &mut verdict.evidence;
         if known.count > 0 {
             let stack_bytes = known.stack_bytes as f64 / known.count as f64;
-            evidence.bytes_per_min = evidence.objects_per_min.map(|objects| Interval {
-                value: objects.value * stack_bytes,
-                low: objects.low * stack_bytes,
-                high: objects.high * stack_bytes,
-            });
+            let objects = evidence.objects_per_min;
+            evidence.bytes_per_min = objects.map(|objects| objects.times(stack_bytes));
         }
         Some(verdict)
     }

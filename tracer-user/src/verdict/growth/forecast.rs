@@ -104,7 +104,7 @@ pub enum Awaits {
     FallEnd,
     /// A value above that of the saw-tooth.
     AboveTooth {
-        /// That value.
+        /// Value in question.
         level: f64,
     },
     /// A slope that stands out from the scatter.
@@ -260,7 +260,7 @@ impl Forecast {
             || !line.falls() && line.is_steady(minutes, points)
     }
 
-    /// What the answer waits for.
+    /// Returns the event that the answer waits for.
     pub fn awaits(&self) -> Awaits {
         match (&self.line, self.tooth) {
             (None, _) => Awaits::Points {

@@ -10,7 +10,7 @@ use super::figures::{brief, bytes_per_min, plain_bytes_per_min};
 use crate::model::findings::{Awaits, Delay, Findings};
 use crate::view::format::sentence_bytes;
 
-/// What a diagnosis waits for.
+/// Event that a diagnosis waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expected {
     /// The first evaluation.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::model::calls::divide;
-use crate::model::diagnosis::process::times;
 use crate::model::findings::{Interval, MAX_CANDIDATES};
 use crate::verdict::Z_90;
 
@@ -291,7 +290,7 @@ pub(super) fn once_per_goroutine(
 
 /// A rate per second as one per minute.
 pub(super) fn per_min(per_sec: Interval) -> Interval {
-    times(per_sec, 60.0)
+    per_sec.times(60.0)
 }
 
 /// A candidate of a leak.
