@@ -101,7 +101,7 @@ pub struct Driver {
     pub function: Arc<str>,
     /// Bytes per call; of goroutines those of their stacks, `None` if unknown.
     pub bytes: Option<Interval>,
-    /// New goroutines per call, about one; `None` for a leak of the heap.
+    /// New goroutines per call: about one of each group, usually near a whole number. `None` for a leak of the heap.
     pub goroutines: Option<Interval>,
     /// Calls that were counted.
     pub calls: u64,
@@ -339,9 +339,10 @@ pub struct Leak {
     pub kept: Option<Kept>,
     /// Innermost frame of the program's own code that leads to it.
     pub via: Option<Arc<Frame>>,
-    /// Its call sites, largest growth first.
+    /// Its call sites, largest growth first; of goroutines the functions that start them, the one that names the leak first.
     pub sites: Vec<LeakSite>,
-    /// Call sites that grow beside it with no frame of the program's own code on their stacks: likely held by it.
+    /// Call sites that grow beside it and are likely part of it: with no frame of the program's own code on their stacks, or
+    /// less and with the same caller.
     pub held: Vec<LeakSite>,
     /// Numbers of the leak as a whole.
     pub evidence: Evidence,
@@ -351,8 +352,8 @@ pub struct Leak {
     pub share_bytes: Option<Interval>,
     /// Share in objects.
     pub share_objects: Option<f64>,
-    /// Letters of the entries of other kinds that grow in proportion, as goroutines and the objects that they hold do: this
-    /// letter, as they are one leak.
+    /// Letters of the entries of other kinds that are one leak with it, as goroutines and the objects that they hold are: its
+    /// own letter.
     pub in_step: Vec<char>,
     /// Function that drives it, if one is known.
     pub driver: Option<Driver>,

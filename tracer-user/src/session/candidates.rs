@@ -31,6 +31,10 @@ const PAUSE_NS: u64 = SECOND_NS + SECOND_NS / 10;
 /// Time after which a probe that could not be placed is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;
 
+/// Calls from which on a rate is known to 41 %, with a probability of 90 %.
+const ENOUGH_CALLS: u64 = 16;
+/// Weight of the time for which a function with so many calls was counted.
+const KNOWN_WEIGHT: u64 = 8;
 /// Functions that are remembered: all that several leaks with changing stacks propose in an hour. Beyond, those that are not
 /// wanted now are forgotten, and begin anew when they are wanted again.
 const MAX_KNOWN: usize = 256;
@@ -60,8 +64,9 @@ struct Rota {
 }
 
 impl Rota {
-    /// Returns the function to count next: the one that was counted for the shortest time of those that cost at most
-    /// `most_per_sec` calls a second, as far as that is known.
+    /// Returns the function to count next, of those that cost at most `most_per_sec` calls a second, as far as that is known:
+    /// the one that was counted for the shortest time. The time of a function with enough calls counts more: its rate is known,
+    /// while one that is called every few seconds needs the time.
     fn next(&self, most_per_sec: f64) -> Option<usize> {
         let is_due = |(_, candidate): &(usize, &Candidate)| {
             self.wanted.contains(&candidate.function)
@@ -69,8 +74,11 @@ impl Rota {
                 && candidate.per_sec() <= most_per_sec
         };
         let due = self.candidates.iter().enumerate().filter(is_due);
-        due.min_by_key(|(_, candidate)| candidate.counted_ns)
-            .map(|(at, _)| at)
+        due.min_by_key(|(_, candidate)| {
+            let is_known = candidate.calls >= ENOUGH_CALLS;
+            (candidate.counted_ns).saturating_mul(if is_known { KNOWN_WEIGHT } else { 1 })
+        })
+        .map(|(at, _)| at)
     }
 
     /// Forgets functions beyond [`MAX_KNOWN`]. Their indices change.
@@ -358,6 +366,10 @@ mod tests {
         rota.candidates[2] = candidate("check", 4 * SECOND_NS, 160);
         assert_eq!(next(&rota), Some(0), "50,000 a second are too many");
         assert_eq!(rota.next(3.0), None, "requests leave nothing");
+        rota.candidates[0].counted_ns = 31 * SECOND_NS;
+        assert_eq!(next(&rota), Some(0), "its few calls take time");
+        rota.candidates[0].calls = ENOUGH_CALLS;
+        assert_eq!(next(&rota), Some(2));
         rota.candidates[0].points = None;
         assert_eq!(next(&rota), Some(2));
         rota.candidates[3].points = None;

@@ -76,8 +76,9 @@ pub(super) struct Path<'a> {
     pub(super) freed: f64,
 }
 
-/// Objects of at least this size are attributed apart: one doubled map outweighs all else.
-pub(super) const LARGE_BYTES: u64 = 512 << 10;
+/// Objects of at least this size change the live heap by steps: it is judged with and without them, and they are attributed
+/// apart. One doubled map outweighs all else.
+pub(super) const LARGE_BYTES: u64 = 1 << 20;
 
 /// Code that a label belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,6 +151,16 @@ pub(super) struct Attribution {
     pub(super) chain: Vec<u32>,
     /// Calls that explain it, largest first.
     pub(super) causes: Vec<Cause>,
+}
+
+impl Attribution {
+    /// Net change of a call site; of one that lost, 0.
+    pub(super) fn net_of(&self, site: u32) -> Net {
+        let mut sites = self.sites.iter();
+        sites
+            .find(|(of, _)| *of == site)
+            .map_or_else(Net::default, |(_, net)| *net)
+    }
 }
 
 /// What is known of labels.

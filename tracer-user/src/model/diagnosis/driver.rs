@@ -15,7 +15,7 @@ use super::attribution::Code;
 use crate::go::frame::Frame;
 use crate::model::Model;
 use crate::model::calls::divide;
-use crate::model::findings::{Driver, Kind, Leak, MAX_CANDIDATES};
+use crate::model::findings::{Driver, Interval, Kind, Leak, MAX_CANDIDATES};
 use crate::model::gc::SECOND_NS;
 use crate::model::rows::{GroupBy, Liveness};
 use choice::{
@@ -90,7 +90,10 @@ impl Model {
         leak: &Leak,
         candidates: &[Candidate],
     ) -> (Vec<usize>, Option<Driver>) {
-        let found = leak.evidence.objects_per_min.and_then(|per_min| {
+        // Several groups that grow as one have one driver: each call leaves a goroutine of each.
+        let leading = (leak.sites.iter()).find_map(|site| site.evidence.objects_per_min);
+        let leading = leading.or(leak.evidence.objects_per_min);
+        let found = leading.and_then(|per_min| {
             let (requests_per_sec, all_s) = (self.requests_per_sec(), self.stands_for_s(leak));
             once_per_goroutine(candidates, requests_per_sec, per_min, all_s)
         });
@@ -101,18 +104,29 @@ impl Model {
         }) = found
         {
             let candidate = &candidates[at];
-            let bytes_per_min = leak.evidence.bytes_per_min;
+            let all_per_call =
+                |rate: Option<Interval>| rate.and_then(|rate| divide(rate, per_min(calls_per_sec)));
             let driver = Driver {
                 function: Arc::clone(&candidate.function),
-                bytes: bytes_per_min.and_then(|of| divide(of, per_min(calls_per_sec))),
-                goroutines: Some(each),
+                bytes: all_per_call(leak.evidence.bytes_per_min),
+                goroutines: all_per_call(leak.evidence.objects_per_min).or(Some(each)),
                 calls: candidate.counted.map_or(0, |counted| counted.calls()),
             };
             return (vec![at], Some(driver));
         }
-        let is_countable = |at: &usize| candidates[*at].counted.is_some();
-        let wanted = (0..candidates.len()).filter(is_countable);
-        (wanted.take(MAX_CANDIDATES).collect(), None)
+        let counted = |at: &usize| candidates[*at].counted.as_ref();
+        let per_sec = leading.map_or(0.0, |rate| rate.value / 60.0);
+        let countable = (0..candidates.len()).filter(|at| counted(at).is_some());
+        let (too_rare, others): (Vec<usize>, Vec<usize>) = countable
+            .partition(|at| counted(at).is_some_and(|counted| counted.is_too_rare(per_sec)));
+        // Where no function was called, the calls come in batches.
+        let is_called = |at: &usize| counted(at).is_some_and(|counted| counted.calls() > 0);
+        let mut wanted = others;
+        if !wanted.iter().any(is_called) {
+            wanted.extend(too_rare);
+        }
+        wanted.truncate(MAX_CANDIDATES);
+        (wanted, None)
     }
 
     /// Requests a second, or calls of the function of `--per`.
@@ -231,25 +245,35 @@ impl Model {
         path.iter().rev().copied().filter(is_shared).collect()
     }
 
-    /// Stacks that pass the function that starts a leak's goroutines, and of the one with most births the labels from that
-    /// function outwards.
+    /// Labels of the stack with most births through the function that starts a leak's goroutines, from that function
+    /// outwards; and all stacks through it.
     fn path_to(&self, leak: &Leak) -> (Vec<u32>, BTreeSet<u32>) {
         let under = leak.under.as_ref();
-        let under = under.and_then(|under| self.names.function(under));
-        let paths = &self.diagnosis.paths;
-        let (mut stacks, mut most) = (BTreeSet::new(), None);
-        for (idx, bucket) in (0u32..).zip(&self.buckets) {
-            let path = paths.get(idx).unwrap_or_default();
-            let at = path.iter().position(|&label| Some(label) == under);
-            let Some(at) = at else { continue };
-            stacks.insert(idx);
-            let allocs = bucket.total().allocs;
-            if most.is_none_or(|(of_most, _)| allocs >= of_most) {
-                most = Some((allocs, &path[..=at]));
-            }
-        }
-        let path = most.map_or(&[][..], |(_, path)| path);
-        (path.iter().rev().copied().collect(), stacks)
+        let Some(under) = under.and_then(|under| self.names.function(under)) else {
+            return (Vec::new(), BTreeSet::new());
+        };
+        let most = self.stack_through(under);
+        let path = most.map_or(&[][..], |(idx, at)| {
+            let path = self.diagnosis.paths.get(idx).unwrap_or_default();
+            path.get(..=at).unwrap_or_default()
+        });
+        let stacks = self.stacks_through(under).map(|(idx, _)| idx);
+        (path.iter().rev().copied().collect(), stacks.collect())
+    }
+
+    /// Buckets whose stack passes a function, with its position on their path.
+    fn stacks_through(&self, label: u32) -> impl Iterator<Item = (u32, usize)> {
+        (0u32..).zip(&self.buckets).filter_map(move |(idx, _)| {
+            let path = self.diagnosis.paths.get(idx)?;
+            let at = path.iter().position(|&on_path| on_path == label)?;
+            Some((idx, at))
+        })
+    }
+
+    /// Bucket with most births whose stack passes a function, with the position of the function on its path.
+    pub(super) fn stack_through(&self, label: u32) -> Option<(u32, usize)> {
+        let allocs = |(idx, _): &(u32, usize)| self.buckets[*idx as usize].total().allocs;
+        self.stacks_through(label).max_by_key(allocs)
     }
 
     /// Labels of the functions that are inlined on one of these stacks.

@@ -5,9 +5,11 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Hold, LARGE_BYTES, Labels, Net, Path, attribute};
+use super::process::known_rate;
 use crate::model::Model;
 use crate::model::bucket::Bucket;
 use crate::model::estimate::{Scale, UNITS_PER_OBJECT};
+use crate::model::gc::SECOND_NS;
 use crate::model::rows::Liveness;
 use crate::verdict::{Weight, Word};
 
@@ -26,6 +28,10 @@ const NAME_LEAST_BIRTHS: u64 = 3;
 const LIFE_MOST_FLAT: f64 = 0.02;
 /// Evaluations in a row that this takes.
 const LIFE_IN_A_ROW: u32 = 2;
+/// Low end of the rate of the whole, relative to its value, from which on the rate is known well.
+const LEAST_LOW: f64 = 0.5;
+/// Time for which causes are kept while the rate is not known well: another growth would have its own by then.
+const KEPT_NS: u64 = 300 * SECOND_NS;
 /// Uptime from which on the life before the attach says something.
 const LEAST_UPTIME_S: f64 = 300.0;
 
@@ -42,6 +48,10 @@ pub(super) struct Explained {
     pub(super) turnover: BTreeMap<u32, (u64, u64)>,
     /// Seconds between the two marks whose difference is explained; 0 before there are two.
     pub(super) span_s: f64,
+    /// True if large objects as a whole rose then, or their rate was unknown: buffers of a pool come and go.
+    pub(super) large_rises: bool,
+    /// Time of the evaluation, if the whole grew at a rate that was known well then; see [`LEAST_LOW`].
+    clear_ns: Option<u64>,
 }
 
 /// The life of the process before the attach, as far as its growing buckets tell.
@@ -87,10 +97,32 @@ fn net_of_samples(samples: f64, unit: Weight) -> Net {
 impl Explained {
     /// Net change of a call site's small objects; of one that lost, 0.
     pub(super) fn small_net(&self, site: u32) -> Net {
-        let mut sites = self.small.sites.iter();
-        sites
-            .find(|(of, _)| *of == site)
-            .map_or_else(Net::default, |(_, net)| *net)
+        self.small.net_of(site)
+    }
+
+    /// Net change of a call site's large objects, where large objects as a whole rise.
+    pub(super) fn rising_large_net(&self, site: u32) -> Net {
+        if self.large_rises {
+            self.large.net_of(site)
+        } else {
+            Net::default()
+        }
+    }
+
+    /// Base of the stated shares: all objects, or small ones while large ones are not known to rise.
+    pub(super) fn grown_net(&self) -> Net {
+        if self.large_rises {
+            self.total()
+        } else {
+            self.small.net
+        }
+    }
+
+    /// The part of a call site in [`Self::grown_net`].
+    pub(super) fn grown_net_of(&self, site: u32) -> Net {
+        let mut net = self.small_net(site);
+        net += self.rising_large_net(site);
+        net
     }
 
     /// Net change of all objects.
@@ -112,6 +144,7 @@ impl Model {
             // What follows is another growth.
             diagnosis.retained.restart();
             diagnosis.hold = Hold::default();
+            diagnosis.explained.clear_ns = None;
         }
         self.ask_life(at_ns);
         self.take_over();
@@ -145,14 +178,37 @@ impl Model {
         }
     }
 
-    /// Attributes the growth of the whole.
+    /// Attributes the growth of the whole. Bursts of requests blur its rate for a while. Objects kept for the length of a burst
+    /// are not growth: the causes that were found before it stay.
     pub(super) fn attribute_growth(&mut self) {
-        let samples = &self.samples;
-        self.diagnosis.retained.choose(samples);
+        self.diagnosis.retained.choose(&self.samples);
         let nets = self.nets();
         let mut hold = std::mem::take(&mut self.diagnosis.hold);
-        self.diagnosis.explained = self.explain(&nets, &mut hold);
-        self.diagnosis.hold = hold;
+        let before = hold.clone();
+        let new = self.explain(&nets, &mut hold);
+        let heap = &self.diagnosis.whole.judged().heap;
+        let is_growth = heap.word.is_growth();
+        let is_clear =
+            is_growth && known_rate(heap).is_some_and(|rate| rate.low >= LEAST_LOW * rate.value);
+        let now_ns = self.now_ns;
+        let diagnosis = &mut *self.diagnosis;
+        let old = std::mem::take(&mut diagnosis.explained);
+        let is_kept = is_growth
+            && !is_clear
+            && (old.clear_ns).is_some_and(|at_ns| now_ns.saturating_sub(at_ns) <= KEPT_NS);
+        (diagnosis.explained, diagnosis.hold) = if is_kept {
+            // Rows and suspects are those of now.
+            let (largest, turnover) = (new.largest, new.turnover);
+            let old = Explained {
+                largest,
+                turnover,
+                ..old
+            };
+            (old, before)
+        } else {
+            let clear_ns = is_clear.then_some(now_ns);
+            (Explained { clear_ns, ..new }, hold)
+        };
     }
 
     /// Net change of each bucket since the first marks.
@@ -250,6 +306,8 @@ impl Model {
             *hold = in_watch;
         }
         let span_ns = self.diagnosis.retained.span_ns();
+        let large_rate = self.diagnosis.whole.judged().heap.large_per_min;
+        let large_rises = large_rate.is_none_or(|rate| rate.low > 0.0);
         let (mut largest, mut turnover) = (BTreeMap::new(), BTreeMap::new());
         for (idx, bucket) in (0u32..).zip(&self.buckets) {
             let Some(&site) = paths.get(idx).and_then(<[u32]>::last) else {
@@ -272,6 +330,8 @@ impl Model {
                 .collect(),
             turnover,
             span_s: span_ns.map_or(0.0, |(from, to)| (to - from) as f64 / 1e9),
+            large_rises,
+            clear_ns: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attribution::Code;
 use super::leaks::BySite;
 use super::letters::Identity;
 use super::others::nameless;
@@ -14,8 +15,8 @@ use crate::verdict::Word;
 
 /// Set in identities of goroutines: labels of sites are below.
 const GOROUTINES: u64 = 1 << 40;
-/// Groups of different creators are one leak if their rates differ by at most this factor: a connection has a goroutine
-/// at each end.
+/// Groups of different creators are one leak if the rates of single groups differ by at most this factor: a connection has
+/// goroutines at each end.
 const SAME_RATE: f64 = 1.15;
 /// Of the growth of all goroutines, the share of the group that leads where none is known to grow by itself.
 const LEADING_SHARE: f64 = 0.5;
@@ -23,20 +24,24 @@ const LEADING_SHARE: f64 = 0.5;
 /// Groups of goroutines that grow as one.
 pub(super) struct GrowingGroups {
     pub(super) identity: Identity,
-    /// Largest growth first.
+    /// The leading one first, see [`Self::lead`].
     groups: Vec<GoroutineGroup>,
+    /// Growth of all of them.
     evidence: Evidence,
+    /// Growth of the largest of them, goroutines per minute; 0 if it has no rate.
+    largest_per_min: f64,
 }
 
 impl GrowingGroups {
     fn of(group: GoroutineGroup, evidence: Evidence) -> Self {
-        let id = GOROUTINES + u64::from(group.id);
+        let id = identity(&group);
         Self {
             identity: Identity {
                 under: id,
                 sites: [id].into(),
             },
             groups: vec![group],
+            largest_per_min: evidence.objects_per_min.map_or(0.0, |rate| rate.value),
             evidence,
         }
     }
@@ -47,13 +52,25 @@ impl GrowingGroups {
 
     /// True if another group grows with these: started by the same function, or at the same rate.
     fn takes(&self, other: &Self) -> bool {
-        let creator = |groups: &Self| {
-            let group = groups.groups.first()?;
-            Some(group.created_by.as_ref()?.function.clone())
-        };
-        let is_same_creator = creator(self).is_some() && creator(self) == creator(other);
-        let (a, b) = (self.per_min(), other.per_min());
+        let creator = |group: &GoroutineGroup| Some(group.created_by.as_ref()?.function.clone());
+        let of_other = other.groups.first().and_then(creator);
+        let is_same_creator =
+            of_other.is_some() && self.groups.iter().any(|group| creator(group) == of_other);
+        let (a, b) = (self.largest_per_min, other.largest_per_min);
         is_same_creator || b > 0.0 && a.max(b) <= SAME_RATE * a.min(b)
+    }
+
+    /// Puts the group first that names the leak: of those started by the program's own code, else of all, the oldest known.
+    /// Their rates are equal but for noise, so that the largest would change.
+    fn lead(&mut self, is_own: impl Fn(&Frame) -> bool) {
+        let is_own = |group: &GoroutineGroup| {
+            let creator = group.created_by.as_ref();
+            creator.is_some_and(|creator| is_own(creator))
+        };
+        self.groups.sort_by_key(|group| (!is_own(group), group.id));
+        if let Some(first) = self.groups.first() {
+            self.identity.under = identity(first);
+        }
     }
 
     fn add(&mut self, other: Self) {
@@ -69,6 +86,28 @@ impl GrowingGroups {
         own.born += of.born;
         own.died += of.died;
     }
+}
+
+/// Gathers groups to leaks.
+///
+/// * `is_own`: true for a function of the main module.
+fn gather(mut growing: Vec<GrowingGroups>, is_own: impl Fn(&Frame) -> bool) -> Vec<GrowingGroups> {
+    growing.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
+    let mut leaks: Vec<GrowingGroups> = Vec::new();
+    for group in growing {
+        match leaks.iter_mut().find(|leak| leak.takes(&group)) {
+            Some(leak) => leak.add(group),
+            None => leaks.push(group),
+        }
+    }
+    for leak in &mut leaks {
+        leak.lead(&is_own);
+    }
+    leaks
+}
+
+fn identity(group: &GoroutineGroup) -> u64 {
+    GOROUTINES + u64::from(group.id)
 }
 
 /// Growth since the baseline, which the user may just have set.
@@ -115,14 +154,8 @@ impl Model {
         if growing.is_empty() {
             growing.extend(self.leading_group(&all.groups));
         }
-        growing.sort_by(|a, b| b.per_min().total_cmp(&a.per_min()));
-        let mut leaks: Vec<GrowingGroups> = Vec::new();
-        for group in growing {
-            match leaks.iter_mut().find(|leak| leak.takes(&group)) {
-                Some(leak) => leak.add(group),
-                None => leaks.push(group),
-            }
-        }
+        let origin = self.diagnosis.paths.origin();
+        let mut leaks = gather(growing, |creator| origin.is_main_module(creator));
         for leak in &mut leaks {
             if leak.evidence.objects_per_min.is_none() {
                 let of_whole = self.share_of_whole(&leak.groups, &all.groups);
@@ -164,8 +197,8 @@ impl Model {
         Some(GrowingGroups::of(group.clone(), Evidence::default()))
     }
 
-    /// The leak of some groups. Leaks of the heap that grow in step with it take its letter, as they are one leak; so does
-    /// growth of the heap that no frame explains, or that lies under the function which starts them.
+    /// The leak of some groups. Leaks of the heap that grow in step with it are one leak with it, of one letter; so is growth
+    /// of the heap that no frame explains, or that comes from the function which starts them.
     pub(super) fn goroutine_leak(
         &self,
         growing: GrowingGroups,
@@ -178,7 +211,7 @@ impl Model {
         } = growing;
         let first = groups.first()?;
         let under = first.created_by.as_ref().unwrap_or(&first.start).clone();
-        let mut in_step_with = Vec::new();
+        let mut linked: Vec<&mut Leak> = Vec::new();
         if let Some(pace) = pace(&evidence) {
             let functions: Vec<&str> = groups
                 .iter()
@@ -190,15 +223,22 @@ impl Model {
                 pace,
                 functions: &functions,
             };
-            for leak in heap.iter_mut().filter(|leak| {
-                leak.under.is_none()
-                    || leak.function() == &*under.function
-                    || self.is_in_step(&goroutines, leak, by_site)
-            }) {
-                leak.letter = letter;
-                leak.in_step = vec![letter];
-                in_step_with.push(letter);
-            }
+            // What is linked to a larger leak of goroutines would make both one.
+            linked.extend(heap.iter_mut().filter(|leak| {
+                leak.in_step.is_empty()
+                    && (leak.under.is_none()
+                        || leak.function() == &*under.function
+                        || self.leads_to(&under, leak, &evidence)
+                        || self.is_in_step(&goroutines, leak, by_site))
+            }));
+        }
+        // The letter that was given first: the others vanish.
+        let letters = linked.iter().map(|leak| leak.letter).chain([letter]);
+        let letter = letters.min().unwrap_or(letter);
+        let in_step: Vec<char> = linked.first().map(|_| letter).into_iter().collect();
+        for leak in linked {
+            leak.letter = letter;
+            leak.in_step.clone_from(&in_step);
         }
         let site = |group: &GoroutineGroup| LeakSite {
             row: None,
@@ -215,12 +255,34 @@ impl Model {
             sites: groups.iter().map(site).collect(),
             under: Some(under),
             evidence,
-            in_step: {
-                in_step_with.dedup();
-                in_step_with
-            },
+            in_step,
             ..nameless(Kind::Goroutines, letter)
         })
+    }
+
+    /// True if the program's own function that starts the goroutines is on the way to a leak of the heap, and not on the way
+    /// to most of what the process allocates. A leak with fewer objects than goroutines is another one.
+    fn leads_to(&self, creator: &Frame, leak: &Leak, goroutines: &Evidence) -> bool {
+        let diagnosis = &self.diagnosis;
+        let Some(label) = self.names.function(creator) else {
+            return false;
+        };
+        let leads = || {
+            let site = leak.sites.first()?.row?.0;
+            let path = diagnosis
+                .paths
+                .get(*diagnosis.explained.largest.get(&site)?)?;
+            Some(path.contains(&label))
+        };
+        diagnosis.paths.code(label) == Code::Main
+            && diagnosis.paths.can_explain(label)
+            && !diagnosis.dispatchers.contains(label)
+            && (leak
+                .evidence
+                .objects_per_min
+                .zip(goroutines.objects_per_min))
+            .is_none_or(|(objects, goroutines)| objects.value >= goroutines.value)
+            && leads() == Some(true)
     }
 
     fn is_in_step(&self, goroutines: &Growth<'_>, leak: &Leak, by_site: &BySite) -> bool {
@@ -245,7 +307,8 @@ impl Model {
         })
     }
 
-    /// Of the goroutine that waits longest, the innermost frame of the main module outside the package that starts it.
+    /// Of the goroutine that waits longest, the innermost frame of the main module outside the package that starts it; else the
+    /// caller of the function that starts them.
     fn via_of(&self, group: &GoroutineGroup, under: &Frame) -> Option<Arc<Frame>> {
         let own = under.package();
         let frames = group
@@ -258,5 +321,76 @@ impl Model {
                 self.diagnosis.paths.origin().is_main_module(frame) && frame.package() != own
             })
             .cloned()
+            .or_else(|| {
+                let label = self.names.function(under)?;
+                let (idx, _) = self.stack_through(label)?;
+                self.via(idx, label)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::go::goroutines::States;
+
+    fn growing(id: u32, creator: &str, per_min: f64) -> GrowingGroups {
+        let frame = Frame {
+            function: creator.into(),
+            ..Frame::unnamed(1)
+        };
+        let frame = Arc::new(frame);
+        let group = GoroutineGroup {
+            id,
+            created_by: Some(Arc::clone(&frame)),
+            start: frame,
+            is_runtime: false,
+            count: 100,
+            growth: Some(80),
+            per_min: None,
+            states: States::default(),
+            waits: Vec::new(),
+            longest_wait_ns: None,
+            stack_bytes: 204_800,
+            stack_growth_bytes: None,
+            oldest: None,
+            verdict: None,
+        };
+        let rate = Interval {
+            value: per_min,
+            low: 0.8 * per_min,
+            high: 1.2 * per_min,
+        };
+        let evidence = Evidence {
+            objects_per_min: Some(rate),
+            ..Evidence::default()
+        };
+        GrowingGroups::of(group, evidence)
+    }
+
+    #[test]
+    fn groups_of_one_rate_are_one_leak_named_by_the_programs_own_code() {
+        let of_reload = |noise: f64| {
+            vec![
+                growing(4, "net/http.(*Server).Serve", 15.0 + noise),
+                growing(5, "net/http.(*Transport).dialConn", 15.0),
+                growing(6, "net/http.(*Transport).dialConn", 15.0),
+                growing(7, "main.(*Table).apply", 15.0 - noise),
+                growing(8, "main.watch", 60.0),
+            ]
+        };
+        for noise in [-0.9, 0.0, 0.9] {
+            let leaks = gather(of_reload(noise), |creator| {
+                creator.function.starts_with("main.")
+            });
+            let ids = |leak: &GrowingGroups| -> Vec<u32> {
+                leak.groups.iter().map(|group| group.id).collect()
+            };
+            let all: Vec<Vec<u32>> = leaks.iter().map(ids).collect();
+            assert_eq!(all, [vec![8], vec![7, 4, 5, 6]]);
+            let reload = &leaks[1];
+            assert_eq!(reload.identity.under, GOROUTINES + 7);
+            assert!((reload.per_min() - 60.0).abs() < 1.0);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::attribution::{Code, Net, share};
+use super::attribution::{Net, share};
 use super::found::Found;
 use super::grouping::{Recent, Stack};
 use super::letters::{Identity, MAX_LETTERS};
@@ -167,8 +167,7 @@ impl Model {
 
     fn leak(&self, found: &Found, letter: char, by_site: &BySite) -> Option<Leak> {
         let tracks = &self.diagnosis.tracks;
-        let explained = &self.diagnosis.explained;
-        let total = explained.small.net;
+        let (net, total) = (found.net(), self.diagnosis.explained.grown_net());
         let site = |&(label, _): &(u32, Net)| {
             let verdict = tracks.verdict(Entity::site(label)).map(stated);
             Some(LeakSite {
@@ -177,7 +176,7 @@ impl Model {
                 evidence: self.with_calls(
                     by_site.with_survivors(verdict.unwrap_or_default().evidence, label),
                 ),
-                share: share_of(explained.small_net(label), total),
+                share: share_of(self.diagnosis.explained.grown_net_of(label), total),
             })
         };
         let sites: Vec<LeakSite> = found.sites.iter().filter_map(site).collect();
@@ -186,16 +185,6 @@ impl Model {
         let largest = by_site.largest(first)?;
         let frame = |label: u32| self.frame_on(largest, label);
         let cause = found.cause.as_ref();
-        // The frame that all of it passes through may be the caller itself, of sites in libraries.
-        let own = found.under.filter(|under| {
-            self.diagnosis.paths.code(*under) == Code::Main && !found.holds(*under)
-        });
-        let via = match (own, cause) {
-            (Some(own), _) => frame(own),
-            (None, Some(cause)) => (cause.via.and_then(frame))
-                .or_else(|| self.via(largest, found.under.unwrap_or(first))),
-            (None, None) => self.via(largest, found.under.unwrap_or(first)),
-        };
         let kept = cause.and_then(|cause| {
             Some(Kept {
                 callee: frame(cause.callee)?,
@@ -210,14 +199,14 @@ impl Model {
             word: found.word,
             under: found.under.and_then(frame),
             kept,
-            via,
+            via: self.via_of_found(found),
             evidence: self.with_calls(self.evidence_of(found, &sites)),
             sites,
             held,
             since_start: None,
-            share_bytes: share_of(found.small, total),
+            share_bytes: share_of(net, total),
             share_objects: (total.objects > 0.0)
-                .then(|| (found.small.objects / total.objects).clamp(0.0, 1.0)),
+                .then(|| (net.objects / total.objects).clamp(0.0, 1.0)),
             in_step: Vec::new(),
             driver: None,
         })
@@ -228,7 +217,8 @@ impl Model {
         let mut sum = self.sum_of(found, sites);
         let explained = &self.diagnosis.explained;
         let whole = self.diagnosis.whole.judged().heap.rate;
-        let share = share(found.small, explained.small.net);
+        let own = found.net();
+        let share = share(own, self.diagnosis.explained.grown_net());
         if let (Some(whole), Some(share)) = (whole, share)
             && whole.per_min.value > 0.0
             && share.value > 0.0
@@ -246,9 +236,9 @@ impl Model {
             let of_whole = interval(value, relative).above_zero();
             sum.bytes_per_min = of_whole.or(sum.bytes_per_min);
             let minutes = explained.span_s / 60.0;
-            let noise = Z_90 * found.small.squares.sqrt() / found.small.bytes;
-            if minutes > 0.0 && found.small.objects > 0.0 {
-                let of_samples = interval(found.small.objects / minutes, noise).above_zero();
+            let noise = Z_90 * own.squares.sqrt() / own.bytes;
+            if minutes > 0.0 && own.objects > 0.0 {
+                let of_samples = interval(own.objects / minutes, noise).above_zero();
                 sum.objects_per_min = of_samples.or(sum.objects_per_min);
             }
         }

@@ -43,7 +43,7 @@ use super::{Model, each_once};
 use crate::go::buckets::Counts;
 use crate::verdict::growth::Past;
 use crate::verdict::{Clock, Flow, LOOK_NS, SECOND_NS, Weight};
-use attribution::Hold;
+use attribution::{Hold, LARGE_BYTES};
 use explain::Explained;
 use feed::Feed;
 use grouping::Dispatchers;
@@ -58,8 +58,6 @@ use unseen::Unseen;
 use via::Separation;
 use whole::Whole;
 
-/// Objects of this size and more change the live heap by steps: it is judged with and without them.
-const LARGE_STEP_BYTES: u64 = 1 << 20;
 /// The first rows are shown within this time of the attach.
 const FIRST_ROWS_NS: u64 = SECOND_NS / 2;
 /// Nanoseconds of a minute.
@@ -241,7 +239,7 @@ impl Model {
     /// The values of the cycle that ended at `at_ns` are final: notes what is retained then.
     pub(super) fn retain(&mut self, at_ns: u64) {
         let large = (self.buckets.iter())
-            .filter(|bucket| bucket.object_bytes >= LARGE_STEP_BYTES)
+            .filter(|bucket| bucket.object_bytes >= LARGE_BYTES)
             .map(|bucket| {
                 Scale::sampled(bucket.object_bytes, self.sampling_rate_bytes).bytes_per_count()
                     * bucket.settled_cycle.live() as f64

@@ -32,7 +32,10 @@ impl Model {
                 frame: self.site_frame(largest)?,
                 via: self.via(largest, site),
                 bytes: net.bytes,
-                share: share_of(explained.small_net(site), explained.small.net),
+                share: share_of(
+                    self.diagnosis.explained.grown_net_of(site),
+                    self.diagnosis.explained.grown_net(),
+                ),
                 samples: whole(net.samples),
                 born,
                 freed,

@@ -280,6 +280,20 @@ impl<'a> Evaluation<'a> {
         Some(rate)
     }
 
+    /// Rate of the part in large objects: over everything since the last withdrawal, or over the short window where its low
+    /// end is higher.
+    pub(super) fn large_rate(&self) -> Option<Estimate> {
+        let rate = |window: &[Sample]| {
+            large_range(window).filter(|range| *range > 0.0)?;
+            let points: Vec<Point> = window.iter().filter_map(Sample::point_of_large).collect();
+            Some(self.fit(&points)?.per_min.widened(WIDER))
+        };
+        let rates = [self.whole(), self.window(SHORT_S)]
+            .into_iter()
+            .filter_map(rate);
+        rates.max_by(|a, b| a.low.total_cmp(&b.low))
+    }
+
     fn stepwise_rate(&self, window: &[Sample]) -> Option<Rate> {
         large_range(window).filter(|range| *range > 0.0)?;
         let rest = self.fit(&points_without_large(window))?;

@@ -33,6 +33,14 @@ impl Sample {
         }
     }
 
+    /// The part in large objects, where it is known.
+    pub(super) fn point_of_large(&self) -> Option<Point> {
+        Some(Point {
+            value: self.large?,
+            ..self.point()
+        })
+    }
+
     /// The point without large objects, where these are known.
     pub(super) fn point_without_large(&self) -> Option<Point> {
         let large = self.large?;

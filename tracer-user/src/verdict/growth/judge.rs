@@ -221,6 +221,7 @@ impl Judge {
             bound_per_min: (whole.as_ref())
                 .filter(|trend| !is_falling(&evaluation, trend))
                 .map(|trend| trend.per_min.high),
+            large_per_min: evaluation.large_rate(),
             remark: evidence.remark.or(stopped.filter(|_| !self.grows())),
             forecast: Some(self.forecast(&evaluation, &evidence, whole.as_ref())),
         }
@@ -244,6 +245,7 @@ impl Judge {
             word: self.word,
             rate,
             bound_per_min: None,
+            large_per_min: None,
             remark: (!self.grows()).then_some(Remark::MissingMarks { missing }),
             forecast: Some(self.forecast(evaluation, &Evidence::default(), None)),
         }

@@ -44,6 +44,9 @@ pub struct Judged {
     pub rate: Option<Rate>,
     /// Growth per minute that is not exceeded with 95 % probability, over the longest window: the bound of `steady`.
     pub bound_per_min: Option<f64>,
+    /// Rate of the part in large objects with its 90 % interval; `None` where that part is unknown or did not change, and while
+    /// the points are too few.
+    pub large_per_min: Option<Estimate>,
     /// Reason for a lower word than the rate alone would give.
     pub remark: Option<Remark>,
     /// Time of the answer, as far as it can be estimated; `None` before the first evaluation.

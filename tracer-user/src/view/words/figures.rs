@@ -156,10 +156,18 @@ pub(in crate::view) fn per_call(call: &PerCall, things: Things) -> (String, Stri
     )
 }
 
-/// `+0.22 MiB` and `90 %: 0.20 to 0.24`; of goroutines `one goroutine` and `90 %: 0.95 to 1.05`.
+/// `+0.22 MiB` and `90 %: 0.20 to 0.24`; of goroutines `one goroutine` and `90 %: 0.95 to 1.05`, or `3 goroutines`.
 pub(in crate::view) fn each(driver: &Driver) -> Option<(String, String)> {
     if let Some(goroutines) = &driver.goroutines {
-        return Some(("one goroutine".to_owned(), bounds_of_count(goroutines)));
+        let whole = goroutines.value.round().max(1.0);
+        let amount = if whole < goroutines.low || whole > goroutines.high {
+            format!("{:.1} goroutines", goroutines.value)
+        } else if whole > 1.0 {
+            format!("{whole:.0} goroutines")
+        } else {
+            "one goroutine".to_owned()
+        };
+        return Some((amount, bounds_of_count(goroutines)));
     }
     let bytes = driver.bytes.as_ref()?;
     let (unit, name) = unit(bytes.value);
@@ -169,7 +177,7 @@ pub(in crate::view) fn each(driver: &Driver) -> Option<(String, String)> {
     ))
 }
 
-/// Bounds of a count near one.
+/// Bounds of a small count.
 fn bounds_of_count(count: &Interval) -> String {
     format!("90 %: {:.2} to {:.2}", count.low, count.high)
 }

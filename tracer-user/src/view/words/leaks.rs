@@ -26,7 +26,26 @@ pub(in crate::view) fn leak_line(leak: &Leak) -> String {
         line.push_str(", called by ");
         line.push_str(&clean(&via.function));
     }
+    let others = other_creators(leak).len();
+    if others > 0 {
+        line.push_str(", and at the same rate by ");
+        line.push_str(&some(others, "other function"));
+    }
     line
+}
+
+/// Functions that create goroutines of the leak beside the one that it is named by.
+fn other_creators(leak: &Leak) -> Vec<String> {
+    let mut others: Vec<String> = Vec::new();
+    if leak.kind == Kind::Goroutines {
+        for site in &leak.sites {
+            let name = clean(&site.frame.function);
+            if &*site.frame.function != leak.function() && !others.contains(&name) {
+                others.push(name);
+            }
+        }
+    }
+    others
 }
 
 fn first_sentence(leak: &Leak) -> String {
@@ -108,12 +127,6 @@ pub(super) fn block(leak: &Leak, reading: &Reading, room: usize) -> Vec<String> 
         if !rate.is_empty() {
             lines.extend(wrap("    ", "    ", rate.trim_start_matches(", "), room));
         }
-    }
-    let held = leak.held.iter().take(MAX_SITES);
-    let held: Vec<String> = held.map(|site| clean(&site.frame.function)).collect();
-    if !held.is_empty() {
-        let text = format!("Grows beside it, probably held by it: {}.", list(&held));
-        lines.extend(wrap("  ", "    ", &text, room));
     }
     let parked = reading
         .goroutines
@@ -233,10 +246,19 @@ fn rate(leak: &Leak) -> String {
 fn evidence(leak: &Leak) -> Vec<String> {
     let evidence = &leak.evidence;
     let mut sentences = Vec::new();
+    let held = leak.held.iter().map(|site| clean(&site.frame.function));
+    let held = names(held.collect());
+    if !held.is_empty() {
+        sentences.push(format!("Grows beside it, probably part of it: {held}."));
+    }
     // The driver says more than the load that it may seem to follow.
     let follows = || follows(evidence, Things::of(leak.kind));
     let follows = || leak.driver.as_ref().and_then(driven).or_else(follows);
     if leak.kind == Kind::Goroutines {
+        let others = names(other_creators(leak));
+        if !others.is_empty() {
+            sentences.push(format!("At the same rate: those of {others}."));
+        }
         sentences.extend(follows());
     } else {
         match survivors(evidence) {
@@ -253,9 +275,19 @@ fn evidence(leak: &Leak) -> Vec<String> {
         let leaks = if letters.len() == 1 { "leak" } else { "leaks" };
         sentences.push(format!("Grows in step with {leaks} {}.", list(&letters)));
     } else if !leak.in_step.is_empty() {
-        sentences.push("Its goroutines and its heap grow in step.".to_owned());
+        sentences.push("Its goroutines and its heap are one leak.".to_owned());
     }
     sentences
+}
+
+/// Names in one list, at most [`MAX_SITES`]; the others are counted.
+fn names(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(MAX_SITES);
+    if more > 0 {
+        names.truncate(MAX_SITES);
+        names.push(some(more, "other"));
+    }
+    list(&names)
 }
 
 /// The driver: `+0.22 MiB for each call of tlsmanager.UpdateConfigs (90 %: 0.20 to 0.24; 43 calls counted).`

@@ -24,10 +24,10 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
     let Some(verdict) = &row.verdict else {
         return Vec::new();
     };
-    let leak = findings
-        .leaks
-        .iter()
-        .find(|leak| Some(leak.letter) == row.leak);
+    // Goroutines and a part of the heap may be one leak.
+    let of_letter = || (findings.leaks.iter()).filter(|leak| Some(leak.letter) == row.leak);
+    let holds = |leak: &&Leak| leak.all_sites().any(|site| site.row == Some(row.id));
+    let leak = of_letter().find(holds).or_else(|| of_letter().next());
     let mut sentences = judged(verdict, leak.and_then(driven_leak));
     if let Some(via) = &row.via {
         sentences.push(format!("Called by {}.", place(via)));

@@ -588,6 +588,43 @@ fn a_leak_with_a_driver_is_told_by_its_calls_not_by_requests() {
     let wanted = "One goroutine for each call of tls/tlsmanager.UpdateConfigs \
         (90 %: 0.95 to 1.07; 1,043 calls counted).";
     assert!(told.contains(wanted), "{told}");
+    let other = LeakSite {
+        row: None,
+        frame: frame("net/http.(*Transport).dialConn", "transport.go", 1994),
+        evidence: Evidence::default(),
+        share: None,
+    };
+    a_leak.sites = vec![other.clone(), other];
+    if let Some(driver) = &mut a_leak.driver {
+        driver.goroutines = Some(interval(2.9, 3.02, 3.1));
+    }
+    let told = leak(a_leak);
+    let wanted = "At the same rate: those of net/http.(*Transport).dialConn. \
+        3 goroutines for each call of tls/tlsmanager.UpdateConfigs";
+    assert!(told.contains(wanted), "{told}");
+    let line = leak_line(a_leak);
+    assert!(
+        line.ends_with("and at the same rate by one other function"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_row_of_the_heap_is_part_of_the_heap_leak_of_its_letter() {
+    let mut findings = tyk();
+    let mut goroutines = findings.leaks[0].clone();
+    goroutines.kind = Kind::Goroutines;
+    goroutines.under = Some(frame("main.(*Table).apply", "table.go", 78));
+    for site in &mut goroutines.sites {
+        site.row = None;
+    }
+    findings.leaks.insert(0, goroutines);
+    let mut of_heap = row(Word::Growing, grown(mi(1.0, 1.46, 1.9)));
+    let heap = &findings.leaks[1];
+    (of_heap.leak, of_heap.id) = (Some('A'), heap.sites[0].row.unwrap());
+    let told = site(&of_heap, &findings).join(" ");
+    let wanted = format!("of leak A, 3 sites under {}", heap.function());
+    assert!(told.contains(&wanted), "{told}");
 }
 
 #[test]

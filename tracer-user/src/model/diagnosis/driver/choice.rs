@@ -23,6 +23,8 @@ const IDLE_SHARE: f64 = 0.2;
 const RARER_THAN_REQUESTS: f64 = 0.8;
 /// Rates that differ by at most this factor are one: windows of different times are compared.
 const SAME_RATE: f64 = 1.3;
+/// Expected calls at which a count of zero has a probability below 1 %.
+const MANY_EXPECTED: f64 = 5.0;
 /// Bounds of an amount for each call that is stated: its high end is at most this many times its low end.
 const WIDEST: f64 = 3.0;
 /// New goroutines for each call that count as one.
@@ -107,6 +109,11 @@ impl Counted {
     /// True if its rate will be known soon.
     pub(super) fn is_pending(&self) -> bool {
         !self.is_known() && self.seconds < ALONE_S
+    }
+
+    /// True if none of many expected calls came: a loop that never returns is on the stacks, and is called once.
+    pub(super) fn is_too_rare(&self, expected_per_sec: f64) -> bool {
+        self.calls == 0 && expected_per_sec * self.seconds >= MANY_EXPECTED
     }
 
     /// True if it is called in proportion with requests, as far as their rate is known.
@@ -432,6 +439,13 @@ mod tests {
             Some(counted(40, 4.0)),
         ];
         assert_eq!(choose(&candidates, REQUESTS).wanted, [1, 2]);
+    }
+
+    #[test]
+    fn a_loop_that_is_never_called_again_starts_no_goroutines() {
+        assert!(counted(0, 20.0).is_too_rare(0.25));
+        assert!(!counted(0, 10.0).is_too_rare(0.25), "too short");
+        assert!(!counted(1, 20.0).is_too_rare(0.25));
     }
 
     fn interval(low: f64, value: f64, high: f64) -> Interval {
