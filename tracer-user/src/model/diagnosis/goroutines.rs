@@ -198,7 +198,7 @@ impl Model {
     }
 
     /// The leak of some groups. Leaks of the heap that grow in step with it are one leak with it, of one letter; so is growth
-    /// of the heap that no frame explains, or that comes from the function which starts them.
+    /// of the heap that no frame explains, or that comes from the function which starts them. What was one leak stays one.
     pub(super) fn goroutine_leak(
         &self,
         growing: GrowingGroups,
@@ -226,7 +226,8 @@ impl Model {
             // What is linked to a larger leak of goroutines would make both one.
             linked.extend(heap.iter_mut().filter(|leak| {
                 leak.in_step.is_empty()
-                    && (leak.under.is_none()
+                    && (leak.letter == letter
+                        || leak.under.is_none()
                         || leak.function() == &*under.function
                         || self.leads_to(&under, leak, &evidence)
                         || self.is_in_step(&goroutines, leak, by_site))

@@ -130,7 +130,11 @@ impl Model {
         let mut of_goroutines = Vec::new();
         for (growing, letter) in growing_goroutines.into_iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
-            of_goroutines.extend(self.goroutine_leak(growing, letter, &mut leaks, &by_site));
+            let reported = letters.reported(letter);
+            if let Some(leak) = self.goroutine_leak(growing, reported, &mut leaks, &by_site) {
+                letters.join(letter, leak.letter);
+                of_goroutines.push(leak);
+            }
         }
         give_overhead(&mut leaks, &mut of_goroutines);
         let mut letter_of = HashMap::new();

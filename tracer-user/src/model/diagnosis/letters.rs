@@ -18,6 +18,8 @@ pub(super) struct Identity {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Letters {
     given: BTreeMap<char, Identity>,
+    /// Earlier letter under which a leak is reported, since it is one with the leak of that letter.
+    joined: BTreeMap<char, char>,
 }
 
 impl Letters {
@@ -49,12 +51,30 @@ impl Letters {
             }
         }
         for (letter, leak) in letters.iter_mut().zip(leaks) {
-            *letter = letter.or_else(|| self.next(&mut free));
+            if letter.is_none() {
+                *letter = self.next(&mut free);
+                // It may have been that of a leak that is gone.
+                letter.inspect(|letter| {
+                    self.joined.remove(letter);
+                });
+            }
             if let Some(letter) = *letter {
                 self.given.insert(letter, leak.clone());
             }
         }
         letters
+    }
+
+    /// The letter under which the leak of a given letter is reported.
+    pub(super) fn reported(&self, given: char) -> char {
+        self.joined.get(&given).copied().unwrap_or(given)
+    }
+
+    /// Reports a leak under the letter of another one from now on.
+    pub(super) fn join(&mut self, given: char, reported: char) {
+        if given != reported {
+            self.joined.insert(given, reported);
+        }
     }
 
     /// A letter that was never given; once all were, one whose leak is gone.
@@ -97,6 +117,16 @@ mod tests {
         assert_eq!(letters.give(&[leak(7, &[7])]), [Some('C')]);
         assert_eq!(letters.give(&[two]), [Some('B')]);
         assert!(letters.were_one(2, 3) && letters.were_one(1, 4) && !letters.were_one(1, 2));
+    }
+
+    #[test]
+    fn a_leak_that_is_one_with_another_keeps_its_letter() {
+        let mut letters = Letters::default();
+        letters.give(&[leak(1, &[1]), leak(2, &[2])]);
+        assert_eq!(letters.reported('B'), 'B');
+        letters.join('B', 'A');
+        letters.give(&[leak(2, &[2])]);
+        assert_eq!((letters.reported('B'), letters.reported('A')), ('A', 'A'));
     }
 
     proptest! {
