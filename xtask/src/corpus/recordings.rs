@@ -40,8 +40,9 @@ const RECORDINGS: [Recording; 5] = [
         what: "the gateway of `cargo xtask demo` on a machine so busy that bursts of requests doubled its heap",
         mib_per_min: None,
         // It has two leaks.
-        sites: "createMeasures,Int64Counter,Float64Histogram,(*Limiter).ForwardMessage,(*Cache).Set",
-        via: "telemetry.HTTPHandler,New.(*guard).wrap.func5",
+        sites: "createMeasures,Int64Counter,Float64Histogram,(*Limiter).ForwardMessage,(*BucketStorage).Create,(*Cache).Set",
+        // A request passes one of two limiters.
+        via: "telemetry.HTTPHandler,New.(*guard).wrap.func5,New.(*guard).wrap.func9,(*Limiter).ForwardMessage",
     },
     Recording {
         file: "gateway-configs",
