@@ -31,7 +31,7 @@ const PAUSE_NS: u64 = SECOND_NS + SECOND_NS / 10;
 /// Time after which a probe that could not be placed is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;
 
-/// Calls from which on a rate is known to 41 %, with a probability of 90 %.
+/// Calls that give a rate to within 41 %, with a probability of 90 %.
 const ENOUGH_CALLS: u64 = 16;
 /// Weight of the time for which a function with so many calls was counted.
 const KNOWN_WEIGHT: u64 = 8;

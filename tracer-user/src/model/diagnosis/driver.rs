@@ -252,7 +252,7 @@ impl Model {
         let Some(under) = under.and_then(|under| self.names.function(under)) else {
             return (Vec::new(), BTreeSet::new());
         };
-        let most = self.stack_through(under);
+        let most = self.stack_through(under, |_| true);
         let path = most.map_or(&[][..], |(idx, at)| {
             let path = self.diagnosis.paths.get(idx).unwrap_or_default();
             path.get(..=at).unwrap_or_default()
@@ -270,10 +270,21 @@ impl Model {
         })
     }
 
-    /// Bucket with most births whose stack passes a function, with the position of the function on its path.
-    pub(super) fn stack_through(&self, label: u32) -> Option<(u32, usize)> {
+    /// Bucket with most births whose stack passes a function and ends in a wanted call site, with the position of the function
+    /// on its path.
+    pub(super) fn stack_through(
+        &self,
+        label: u32,
+        is_wanted: impl Fn(u32) -> bool,
+    ) -> Option<(u32, usize)> {
+        let ends_in = |&(idx, _): &(u32, usize)| {
+            let site = self.diagnosis.paths.get(idx).and_then(<[u32]>::last);
+            site.is_some_and(|&site| is_wanted(site))
+        };
         let allocs = |(idx, _): &(u32, usize)| self.buckets[*idx as usize].total().allocs;
-        self.stacks_through(label).max_by_key(allocs)
+        self.stacks_through(label)
+            .filter(ends_in)
+            .max_by_key(allocs)
     }
 
     /// Labels of the functions that are inlined on one of these stacks.

@@ -28,7 +28,7 @@ const NAME_LEAST_BIRTHS: u64 = 3;
 const LIFE_MOST_FLAT: f64 = 0.02;
 /// Evaluations in a row that this takes.
 const LIFE_IN_A_ROW: u32 = 2;
-/// Low end of the rate of the whole, relative to its value, from which on the rate is known well.
+/// Least low end of a rate that is known well, relative to its value.
 const LEAST_LOW: f64 = 0.5;
 /// Time for which causes are kept while the rate is not known well: another growth would have its own by then.
 const KEPT_NS: u64 = 300 * SECOND_NS;
@@ -48,7 +48,8 @@ pub(super) struct Explained {
     pub(super) turnover: BTreeMap<u32, (u64, u64)>,
     /// Seconds between the two marks whose difference is explained; 0 before there are two.
     pub(super) span_s: f64,
-    /// True if large objects as a whole rose then, or their rate was unknown: buffers of a pool come and go.
+    /// True if large objects as a whole rose then, by their rate or, where that is unknown, by their net change: buffers of a
+    /// pool come and go.
     pub(super) large_rises: bool,
     /// Time of the evaluation, if the whole grew at a rate that was known well then; see [`LEAST_LOW`].
     clear_ns: Option<u64>,
@@ -197,7 +198,7 @@ impl Model {
             && !is_clear
             && (old.clear_ns).is_some_and(|at_ns| now_ns.saturating_sub(at_ns) <= KEPT_NS);
         (diagnosis.explained, diagnosis.hold) = if is_kept {
-            // Rows and suspects are those of now.
+            // The stacks of rows are those of now.
             let (largest, turnover) = (new.largest, new.turnover);
             let old = Explained {
                 largest,
@@ -307,7 +308,7 @@ impl Model {
         }
         let span_ns = self.diagnosis.retained.span_ns();
         let large_rate = self.diagnosis.whole.judged().heap.large_per_min;
-        let large_rises = large_rate.is_none_or(|rate| rate.low > 0.0);
+        let large_rises = large_rate.map_or(large.net.bytes > 0.0, |rate| rate.low > 0.0);
         let (mut largest, mut turnover) = (BTreeMap::new(), BTreeMap::new());
         for (idx, bucket) in (0u32..).zip(&self.buckets) {
             let Some(&site) = paths.get(idx).and_then(<[u32]>::last) else {

@@ -18,11 +18,11 @@ const LIKELIEST_SITES: usize = 3;
 /// A cause says more than a site that only grows. It comes first unless that holds this many times its share: a helper with
 /// 5 % of the growth came before the leak.
 const CAUSE_WEIGHT: f64 = 3.0;
-/// What grows is listed with a larger growth that has the same caller if it is at most this share of that one, in bytes: what
-/// a constructor builds is allocated in many places.
+/// Largest share in bytes of a growth that is listed with a larger one of the same caller: what a constructor builds is
+/// allocated in many places.
 const HELD_SHARE: f64 = 0.25;
 /// The same in objects: a leak of many small ones stands for itself.
-const HELD_SHARE_OF_OBJECTS: f64 = 4.0;
+const HELD_SHARE_OF_OBJECTS: f64 = 1.0;
 /// A large object's site explains growth if it holds this share of it.
 const LARGE_SHARE: f64 = 0.2;
 
@@ -85,7 +85,8 @@ impl Found {
     /// * `can_join`: false for a function that says nothing, as helpers of the standard library and dispatchers.
     fn is_one_with(&self, cause: &Cause, can_join: impl Fn(u32) -> bool) -> bool {
         let Some(own) = &self.cause else { return false };
-        (own.under == cause.under && (own.via == cause.via || can_join(own.under)))
+        let is_same_via = own.via == cause.via && own.via.is_some_and(&can_join);
+        (own.under == cause.under && (is_same_via || can_join(own.under)))
             || (cause.via == Some(own.under) && can_join(own.under))
             || (own.via == Some(cause.under) && can_join(cause.under))
     }
@@ -248,9 +249,14 @@ impl Model {
         let explained = &self.diagnosis.explained;
         let rises = |site: &u32| explained.grown_net_of(*site).bytes > 0.0;
         let does_any = nets.keys().any(rises);
-        let mut sites: Vec<(u32, Net)> = (nets.into_iter())
-            .filter(|(site, _)| !does_any || rises(site))
-            .collect();
+        let mut sites: Vec<(u32, Net)> = if does_any {
+            let grown = nets.into_keys().filter(rises);
+            grown
+                .map(|site| (site, explained.grown_net_of(site)))
+                .collect()
+        } else {
+            nets.into_iter().collect()
+        };
         sites.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
         sites.truncate(LIKELIEST_SITES);
         Found {
@@ -264,13 +270,15 @@ impl Model {
         }
     }
 
-    /// Lists small growths with a larger one that has the same caller, which must not be a dispatcher.
+    /// Lists small growths with a larger one that has the same caller, unless that says nothing, as a dispatcher.
     fn hold_minor(&self, found: Vec<Found>) -> Vec<Found> {
         let mut kept: Vec<(Found, Option<u32>)> = Vec::new();
         for minor in found {
             let via = self.via_of_found(&minor);
             let via = via.and_then(|via| self.names.function(&via));
-            let via = via.filter(|via| !self.diagnosis.dispatchers.contains(*via));
+            let via = via.filter(|&via| {
+                self.diagnosis.paths.can_explain(via) && !self.diagnosis.dispatchers.contains(via)
+            });
             let is_minor = |larger: &Found| {
                 let (own, of) = (minor.net(), larger.net());
                 own.bytes > 0.0
@@ -283,8 +291,11 @@ impl Model {
                 .find(|(larger, of)| via.is_some() && *of == via && is_minor(larger));
             match larger {
                 Some((larger, _)) => {
-                    larger.held.extend(minor.sites);
-                    larger.held.extend(minor.held);
+                    for (site, net) in minor.sites.into_iter().chain(minor.held) {
+                        if !larger.holds(site) {
+                            larger.held.push((site, net));
+                        }
+                    }
                 }
                 None => kept.push((minor, via)),
             }
@@ -302,7 +313,10 @@ impl Model {
             path.is_some_and(|path| path.contains(&label))
         };
         let other = (found.under).filter(|&under| !is_on(under));
-        let other = other.and_then(|under| self.stack_through(under));
+        let other = other.and_then(|under| {
+            let ends_in = |site: u32| found.sites.iter().any(|(of, _)| *of == site);
+            self.stack_through(under, ends_in)
+        });
         let idx = other.map_or(largest, |(idx, _)| idx);
         let frame = |label: u32| self.frame_on(idx, label);
         // The frame that all of it passes through may be the caller itself, of sites in libraries.

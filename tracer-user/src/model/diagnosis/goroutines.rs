@@ -197,22 +197,28 @@ impl Model {
         Some(GrowingGroups::of(group.clone(), Evidence::default()))
     }
 
-    /// The leak of some groups. Leaks of the heap that grow in step with it are one leak with it, of one letter; so is growth
-    /// of the heap that no frame explains, or that comes from the function which starts them. What was one leak stays one.
+    /// The leak of some groups, and the letters of leaks of the heap that are one leak with it for certain.
+    ///
+    /// Leaks of the heap that grow in step with it share its letter; so does growth of the heap that no frame explains, or
+    /// that comes from the function which starts the goroutines. Only the last is certain, and what was certain once.
     pub(super) fn goroutine_leak(
         &self,
         growing: GrowingGroups,
         letter: char,
         heap: &mut [Leak],
         by_site: &BySite,
-    ) -> Option<Leak> {
+    ) -> Option<(Leak, Vec<char>)> {
         let GrowingGroups {
             groups, evidence, ..
         } = growing;
         let first = groups.first()?;
         let under = first.created_by.as_ref().unwrap_or(&first.start).clone();
-        let mut linked: Vec<&mut Leak> = Vec::new();
-        if let Some(pace) = pace(&evidence) {
+        let (mut linked, mut certain): (Vec<&mut Leak>, Vec<char>) = (Vec::new(), Vec::new());
+        // Each event leaves a goroutine of each group.
+        let of_group = first.verdict.as_ref().map(|verdict| &verdict.evidence);
+        let one = of_group.filter(|of| of.objects_per_min.is_some());
+        let one = one.unwrap_or(&evidence);
+        if let Some(pace) = pace(one) {
             let functions: Vec<&str> = groups
                 .iter()
                 .flat_map(|group| [Some(&group.start), group.created_by.as_ref()])
@@ -224,14 +230,16 @@ impl Model {
                 functions: &functions,
             };
             // What is linked to a larger leak of goroutines would make both one.
-            linked.extend(heap.iter_mut().filter(|leak| {
-                leak.in_step.is_empty()
-                    && (leak.letter == letter
-                        || leak.under.is_none()
-                        || leak.function() == &*under.function
-                        || self.leads_to(&under, leak, &evidence)
-                        || self.is_in_step(&goroutines, leak, by_site))
-            }));
+            for leak in heap.iter_mut().filter(|leak| leak.in_step.is_empty()) {
+                let is_certain = leak.letter == letter
+                    || leak.function() == &*under.function
+                    || self.leads_to(&under, leak, one);
+                certain.extend(is_certain.then_some(leak.letter));
+                if is_certain || leak.under.is_none() || self.is_in_step(&goroutines, leak, by_site)
+                {
+                    linked.push(leak);
+                }
+            }
         }
         // The letter that was given first: the others vanish.
         let letters = linked.iter().map(|leak| leak.letter).chain([letter]);
@@ -251,14 +259,15 @@ impl Model {
                 .unwrap_or_default(),
             share: None,
         };
-        Some(Leak {
+        let leak = Leak {
             via: self.via_of(first, &under),
             sites: groups.iter().map(site).collect(),
             under: Some(under),
             evidence,
             in_step,
             ..nameless(Kind::Goroutines, letter)
-        })
+        };
+        Some((leak, certain))
     }
 
     /// True if the program's own function that starts the goroutines is on the way to a leak of the heap, and not on the way
@@ -324,7 +333,7 @@ impl Model {
             .cloned()
             .or_else(|| {
                 let label = self.names.function(under)?;
-                let (idx, _) = self.stack_through(label)?;
+                let (idx, _) = self.stack_through(label, |_| true)?;
                 self.via(idx, label)
             })
     }

@@ -119,7 +119,7 @@ impl Model {
         let mut survivors = HashMap::new();
         for (found, letter) in found.iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
-            if let Some(leak) = self.leak(found, letter, &by_site) {
+            if let Some(leak) = self.leak(found, letters.reported(letter), &by_site) {
                 survivors.extend(leak.sites.iter().filter_map(|site| {
                     let of = &site.evidence;
                     Some((site.row?.0, (of.survivors, of.oldest_cycles)))
@@ -131,8 +131,20 @@ impl Model {
         for (growing, letter) in growing_goroutines.into_iter().zip(&mut given) {
             let Some(letter) = letter else { continue };
             let reported = letters.reported(letter);
-            if let Some(leak) = self.goroutine_leak(growing, reported, &mut leaks, &by_site) {
-                letters.join(letter, leak.letter);
+            let is_taken = |leak: &Leak| leak.letter == reported;
+            let own = if of_goroutines.iter().any(is_taken) {
+                letter
+            } else {
+                reported
+            };
+            let found = self.goroutine_leak(growing, own, &mut leaks, &by_site);
+            if let Some((leak, certain)) = found {
+                if !certain.is_empty() {
+                    letters.join(letter, leak.letter);
+                }
+                for of_heap in certain {
+                    letters.join(of_heap, leak.letter);
+                }
                 of_goroutines.push(leak);
             }
         }

@@ -54,8 +54,8 @@ impl Letters {
             if letter.is_none() {
                 *letter = self.next(&mut free);
                 // It may have been that of a leak that is gone.
-                letter.inspect(|letter| {
-                    self.joined.remove(letter);
+                letter.inspect(|new| {
+                    self.joined.retain(|given, to| given != new && to != new);
                 });
             }
             if let Some(letter) = *letter {

@@ -46,7 +46,7 @@ const MAX_BLUR: f64 = 1.0 / 3.0;
 ///   that this says something: less than a third of one object apart.
 ///
 /// What goroutines hold is also made elsewhere, before they are started, so that equal growth counts without a common
-/// function. It may still be chance: two leaks by request grow in step. The words say "in step", not "held by".
+/// function. It may still be chance: two leaks by request grow in step.
 pub fn in_step(goroutines: &Growth<'_>, site: &Growth<'_>) -> bool {
     let shares = goroutines.shares_function(site);
     let (Pace::PerMin(of_goroutines), Pace::PerMin(of_site)) = (goroutines.pace, site.pace) else {

@@ -161,7 +161,7 @@ pub(in crate::view) fn each(driver: &Driver) -> Option<(String, String)> {
     if let Some(goroutines) = &driver.goroutines {
         let whole = goroutines.value.round().max(1.0);
         let amount = if whole < goroutines.low || whole > goroutines.high {
-            format!("{:.1} goroutines", goroutines.value)
+            format!("{:.2} goroutines", goroutines.value)
         } else if whole > 1.0 {
             format!("{whole:.0} goroutines")
         } else {

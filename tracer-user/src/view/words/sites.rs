@@ -27,7 +27,10 @@ pub fn site(row: &SiteRow, findings: &Findings) -> Vec<String> {
     // Goroutines and a part of the heap may be one leak.
     let of_letter = || (findings.leaks.iter()).filter(|leak| Some(leak.letter) == row.leak);
     let holds = |leak: &&Leak| leak.all_sites().any(|site| site.row == Some(row.id));
-    let leak = of_letter().find(holds).or_else(|| of_letter().next());
+    let is_heap = |leak: &&Leak| leak.kind == Kind::Heap;
+    let leak = (of_letter().find(holds))
+        .or_else(|| of_letter().find(is_heap))
+        .or_else(|| of_letter().next());
     let mut sentences = judged(verdict, leak.and_then(driven_leak));
     if let Some(via) = &row.via {
         sentences.push(format!("Called by {}.", place(via)));
