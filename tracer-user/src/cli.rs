@@ -327,9 +327,9 @@ pub enum SourceChoice {
 /// Arguments of `replay`.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
-    /// Trace to replay
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// Trace to replay; with --attach-every several, counted together
+    #[arg(value_name = "FILE", required = true, num_args = 1..)]
+    pub files: Vec<PathBuf>,
     /// Attach this long after the start of the trace, such as 40s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub attach_at: Option<Duration>,

@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask --help`.
 
+mod attaches;
 mod bench;
 mod big;
 mod build;
@@ -60,6 +61,8 @@ enum Task {
     Wild(wild::Args),
     /// Ask heaptop of many small programs whether they leak, and compare with what is true
     Corpus(corpus::Args),
+    /// Record the demo gateway with each of its leaks, and count the verdicts over many attaches
+    Attaches(attaches::Args),
     /// Count the verdicts of heaptop on simulated processes of known truth
     Simulate(simulate::Args),
     /// Watch a process and write every event to a file
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Task::Torture(args) => torture::run(&args).map(succeeded),
         Task::Wild(args) => wild::run(&args).map(succeeded),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Attaches(args) => attaches::run(&args).map(succeeded),
         Task::Simulate(args) => simulate::run(&args),
         Task::Trace(args) => trace::trace(&args),
         Task::Replay(args) => trace::replay(&args),

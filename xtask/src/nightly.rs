@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     ("the same, attached late", || {
         xtask(&["corpus", "--quick", "--after", "20m"])
     }),
+    ("verdicts over many attaches", || xtask(&["attaches"])),
     ("kernels", || xtask(&["vm"])),
 ];
 

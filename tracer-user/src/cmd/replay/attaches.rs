@@ -1,4 +1,4 @@
-//! Many attaches to one trace: how soon each names the growth, and whether it keeps to it.
+//! Many attaches to recorded traces: how soon each names the growth, and whether it keeps to it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -47,18 +47,40 @@ struct Evaluations {
     covered: u32,
 }
 
-/// Attaches every `every` and returns the counts as text.
-pub(super) fn table(events: &[Event], every: Duration, truth: &Truth) -> String {
-    let mut counts = [Count::default(); TIMES_S.len()];
-    let mut evaluations = Evaluations::default();
-    let mut after = Duration::ZERO;
-    let mut first_growth_s = Vec::new();
-    while let Some(later) = trace::attach_at(events, nanoseconds(after)) {
-        let one = watch(later, truth, &mut counts, &mut evaluations);
-        first_growth_s.push(one.unwrap_or(f64::INFINITY));
-        after += every;
+/// Counts of all attaches so far.
+#[derive(Debug)]
+pub(super) struct Counts {
+    truth: Truth,
+    at: [Count; TIMES_S.len()],
+    evaluations: Evaluations,
+    /// Seconds from each attach to its first word of growth.
+    first_growth_s: Vec<f64>,
+}
+
+impl Counts {
+    pub(super) fn new(truth: Truth) -> Self {
+        Self {
+            truth,
+            at: [Count::default(); TIMES_S.len()],
+            evaluations: Evaluations::default(),
+            first_growth_s: Vec::new(),
+        }
     }
-    text(&counts, &evaluations, &mut first_growth_s)
+
+    /// Attaches to a trace at its start and every `every` from there on.
+    pub(super) fn add(&mut self, events: &[Event], every: Duration) {
+        let mut after = Duration::ZERO;
+        while let Some(later) = trace::attach_at(events, nanoseconds(after)) {
+            let first = watch(later, &self.truth, &mut self.at, &mut self.evaluations);
+            self.first_growth_s.push(first.unwrap_or(f64::INFINITY));
+            after += every;
+        }
+    }
+
+    /// The counts as a table of markdown.
+    pub(super) fn table(mut self) -> String {
+        text(&self.at, &self.evaluations, &mut self.first_growth_s)
+    }
 }
 
 /// One watch; returns the seconds until the first word of growth.

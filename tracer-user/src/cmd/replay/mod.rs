@@ -3,6 +3,7 @@
 mod attaches;
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::ReplayArgs;
@@ -14,7 +15,7 @@ use crate::model::findings::{Interval, Leak};
 use crate::model::rows::{GroupBy, Query};
 use crate::refusal::Refusal;
 use crate::session::lines;
-use crate::trace::{self, Trace};
+use crate::trace;
 use crate::view::order::{Sort, SortKey};
 use crate::view::reading::Reading;
 use crate::view::words;
@@ -32,20 +33,27 @@ const MIB: f64 = 1_048_576.0;
 /// # Errors
 /// If the trace cannot be read or ends before the attach.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let trace = trace::read(&args.file)?;
-    for remark in &trace.remarks {
-        lines::say(remark);
-    }
-    let events = begin(trace, args)?;
     if let Some(every) = args.attach_every {
-        let truth = attaches::Truth {
+        let mut counts = attaches::Counts::new(attaches::Truth {
             mib_per_min: args.true_rate,
             sites: args.true_site.clone(),
             via: args.true_via.clone(),
-        };
-        lines::write(&attaches::table(&events, every, &truth))?;
+        });
+        for file in &args.files {
+            counts.add(&read(file, args)?, every);
+        }
+        lines::write(&counts.table())?;
         return Ok(Exit::Done);
     }
+    let [file] = &args.files[..] else {
+        return Err(Refusal::new(
+            "cannot replay several traces at once",
+            "each has its own evaluations",
+            "name one, or add --attach-every 40s to count their words together",
+        )
+        .into());
+    };
+    let events = read(file, args)?;
     let until_ns = end_ns(&events, args.duration);
     let mut model = Model::default();
     let mut evaluations = 0;
@@ -75,8 +83,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The events from the attach on that is asked for.
-fn begin(mut trace: Trace, args: &ReplayArgs) -> Result<Vec<Event>, Refusal> {
+/// Reads the events of a trace from the attach on that is asked for.
+fn read(file: &Path, args: &ReplayArgs) -> anyhow::Result<Vec<Event>> {
+    let mut trace = trace::read(file)?;
+    for remark in &trace.remarks {
+        lines::say(remark);
+    }
     if let (Some(Event::Attached(attached)), Some(uptime)) = (trace.events.first_mut(), args.uptime)
     {
         let target = &mut attached.target;
@@ -86,17 +98,18 @@ fn begin(mut trace: Trace, args: &ReplayArgs) -> Result<Vec<Event>, Refusal> {
     let Some(attach_at) = args.attach_at else {
         return Ok(trace.events);
     };
-    trace::attach_at(&trace.events, nanoseconds(attach_at)).ok_or_else(|| {
+    let events = trace::attach_at(&trace.events, nanoseconds(attach_at)).ok_or_else(|| {
         Refusal::new(
             format!(
                 "cannot attach {} into {}",
                 humantime::format_duration(attach_at),
-                args.file.display()
+                file.display()
             ),
             "the trace ends before",
             "choose an earlier time",
         )
-    })
+    })?;
+    Ok(events)
 }
 
 fn end_ns(events: &[Event], duration: Option<Duration>) -> u64 {

@@ -1,0 +1,282 @@
+//! `cargo xtask attaches`: how soon heaptop names the leaks of the demo gateway, counted over many attaches.
+//!
+//! One watch says little about the next. So the gateway runs with each of its leaks at once, heaptop records the event stream
+//! of each, and the recordings are replayed as if heaptop had attached every half minute. `docs/attaches.md` has the counts.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    build,
+    go::Go,
+    processes::Running,
+    progress::say,
+    torture::parse_time,
+    user::{self, Privilege},
+};
+
+/// Time from one attach to the next.
+const EVERY: &str = "30s";
+/// Age of a gateway at the first attach.
+const AGE: Duration = Duration::from_secs(60);
+/// Time that a recording may take beyond its length, to attach and to detach.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// One gateway, and what is true of it.
+struct Life {
+    name: &'static str,
+    leak: &'static str,
+    requests_per_sec: &'static str,
+    /// Ends of the functions that are right to name first, and of their callers; none where nothing leaks.
+    sites: &'static str,
+    via: &'static str,
+    group: Group,
+}
+
+/// Lives whose attaches are counted together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// Growth of 2 to 5 MiB/min with GC gaps of 15 s at most, in the median.
+    Frequent,
+    /// GC gaps of 20 to 60 s.
+    Rare,
+    Honest,
+}
+
+const GROUPS: [(Group, &str); 3] = [
+    (
+        Group::Frequent,
+        "Leaks of 2 to 5 MiB/min, GC gaps of 8 to 15 s in the median",
+    ),
+    (
+        Group::Rare,
+        "Leaks of 5 to 30 MiB/min, GC gaps of 20 to 60 s in the median",
+    ),
+    (Group::Honest, "Nothing leaks"),
+];
+
+const METERS: &str = "createMeasures,Int64Counter,Float64Histogram";
+const METERS_VIA: &str = "telemetry.HTTPHandler";
+const BUCKETS: &str =
+    "(*BucketStorage).Create,(*Limiter).ForwardMessage,(*Cache).Set,(*List).insertValue";
+/// A request passes one of two limiters.
+const BUCKETS_VIA: &str = "(*guard).wrap.func5,(*guard).wrap.func9,(*Limiter).ForwardMessage";
+
+const LIVES: [Life; 7] = [
+    Life {
+        name: "meters",
+        leak: "meters",
+        requests_per_sec: "150",
+        sites: METERS,
+        via: METERS_VIA,
+        group: Group::Frequent,
+    },
+    Life {
+        name: "buckets",
+        leak: "buckets",
+        requests_per_sec: "200",
+        sites: BUCKETS,
+        via: BUCKETS_VIA,
+        group: Group::Frequent,
+    },
+    Life {
+        name: "both",
+        leak: "meters,buckets",
+        requests_per_sec: "130",
+        sites: "createMeasures,Int64Counter,Float64Histogram,(*BucketStorage).Create,(*Limiter).ForwardMessage,(*Cache).Set,\
+                (*List).insertValue",
+        via: "telemetry.HTTPHandler,(*guard).wrap.func5,(*guard).wrap.func9,(*Limiter).ForwardMessage",
+        group: Group::Frequent,
+    },
+    Life {
+        name: "goroutines",
+        leak: "goroutines",
+        requests_per_sec: "130",
+        sites: "(*Engine).Price",
+        via: "priceOrders.func7",
+        group: Group::Frequent,
+    },
+    Life {
+        name: "configs",
+        leak: "configs",
+        requests_per_sec: "60",
+        sites: "routes.(*Table).apply,mux.newRouteRegexp,regexp.onePassCopy",
+        via: "routes.(*Table).reload,routes.(*Table).createRouters",
+        group: Group::Rare,
+    },
+    Life {
+        name: "context",
+        leak: "context",
+        requests_per_sec: "100",
+        sites: "context.Set,(*Request).WithContext,textproto.readMIMEHeader,(*guard).wrap.func9",
+        // All that belongs to a request is kept, whatever made it.
+        via: "Remember.func8,(*guard).wrap.func9,rewriteOrders.func6",
+        group: Group::Rare,
+    },
+    Life {
+        name: "none",
+        leak: "none",
+        requests_per_sec: "150",
+        sites: "",
+        via: "",
+        group: Group::Honest,
+    },
+];
+
+/// Arguments of `cargo xtask attaches`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long each gateway is recorded
+    #[arg(long = "for", value_name = "TIME", default_value = "17m", value_parser = parse_time)]
+    duration: Duration,
+    /// Count the recordings of the last run again
+    #[arg(long)]
+    again: bool,
+}
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let folder = crate::target_dir().join("attaches");
+    let heaptop = if args.again {
+        build::heaptop("attaches")?
+    } else {
+        record(args, &folder)?
+    };
+    let page = page(&heaptop, &folder, args.duration)?;
+    let path = crate::root().join("docs/attaches.md");
+    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    say("attaches", &format!("{} is written", path.display()));
+    Ok(())
+}
+
+/// File of a recording.
+fn file(folder: &Path, life: &Life) -> PathBuf {
+    folder.join(format!("{}.trace", life.name))
+}
+
+/// Runs all gateways at once and records them. Returns the heaptop that did.
+fn record(args: &Args, folder: &Path) -> Result<PathBuf> {
+    let privilege = Privilege::get("attaches", "place probes in the gateways")?;
+    let heaptop = build::heaptop("attaches")?;
+    let gateway = crate::target_dir().join("demo/gateway");
+    Go::get()?.build("attaches", "gateway", None, &[], &gateway)?;
+    user::give_back(&privilege)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    let command = |args: &[&str]| {
+        let mut command = Command::new(&gateway);
+        command.args(args).stdin(Stdio::null());
+        user::as_user(&mut command);
+        command
+    };
+    let mut gateways = Vec::new();
+    for life in &LIVES {
+        let mut target = Running::start("a gateway", &mut command(&["--leak", life.leak]))?;
+        let words = target.ready()?;
+        let [_, address] = words.as_slice() else {
+            bail!("the gateway says {words:?} and not its pid and address");
+        };
+        let rate = life.requests_per_sec;
+        let arguments = ["load", "--target", address, "--rate", rate, "--for", "0"];
+        let mut load = Running::start("the load", &mut command(&arguments))?;
+        load.ready()?;
+        gateways.push((target, load));
+    }
+    say(
+        "attaches",
+        &format!("{} gateways run; waiting {} s", LIVES.len(), AGE.as_secs()),
+    );
+    std::thread::sleep(AGE);
+
+    let length = format!("{}s", args.duration.as_secs());
+    let mut recorders = Vec::new();
+    for (life, (target, _)) in LIVES.iter().zip(&gateways) {
+        let file = file(folder, life);
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+        let mut command = privilege.command(&heaptop);
+        command
+            .arg("--trace")
+            .arg(&file)
+            .args(["--interval", "1m", "--top", "1", "--for", &length])
+            .arg(target.pid().to_string());
+        recorders.push(Running::start_as_root("heaptop", &privilege, &mut command)?);
+    }
+    say("attaches", &format!("recording for {length}"));
+    for (life, recorder) in LIVES.iter().zip(&mut recorders) {
+        let status = recorder.wait(args.duration + GRACE)?;
+        let status = status.with_context(|| format!("heaptop on {} does not end", life.name))?;
+        ensure!(
+            status.success(),
+            "heaptop on {} ended with {status}",
+            life.name
+        );
+    }
+    Ok(heaptop)
+}
+
+/// The page with the counts of all groups and lives.
+fn page(heaptop: &Path, folder: &Path, duration: Duration) -> Result<String> {
+    let minutes = duration.as_secs_f64() / 60.0;
+    let mut page = format!(
+        "# Attaches to the demo gateway\n\n\
+         The gateway of `cargo xtask demo` with each of its leaks, recorded for {minutes:.0} min from the second minute of its life \
+         on, all at\nonce, by `cargo xtask attaches`. Each recording is replayed from its start and from every {EVERY} on; shares \
+         with their 95 %\ninterval. Attaches to one recording overlap, so that they are not independent. The load comes in waves \
+         of 40 s.\n"
+    );
+    for (group, title) in GROUPS {
+        let lives = || LIVES.iter().filter(move |life| life.group == group);
+        let count = lives().count();
+        writeln!(page, "\n## {title}\n").ok();
+        if count > 1 {
+            let all: Vec<&Life> = lives().collect();
+            writeln!(page, "All of them:\n\n{}", table(heaptop, folder, &all)?).ok();
+        }
+        for life in lives() {
+            let title = format!(
+                "`--leak {}` at {} requests/s",
+                life.leak, life.requests_per_sec
+            );
+            writeln!(page, "{title}:\n\n{}", table(heaptop, folder, &[life])?).ok();
+        }
+    }
+    Ok(page.trim_end().to_owned() + "\n")
+}
+
+/// Counts of some lives together, as heaptop's own `replay` prints them.
+fn table(heaptop: &Path, folder: &Path, lives: &[&Life]) -> Result<String> {
+    let names = |of: fn(&Life) -> &str| {
+        let names = lives
+            .iter()
+            .map(|life| of(life))
+            .filter(|names| !names.is_empty());
+        names.collect::<Vec<_>>().join(",")
+    };
+    let (sites, via) = (names(|life| life.sites), names(|life| life.via));
+    let mut command = Command::new(heaptop);
+    command
+        .arg("replay")
+        .args(lives.iter().map(|life| file(folder, life)));
+    command.args(["--attach-every", EVERY]);
+    if !sites.is_empty() {
+        command.args(["--true-site", &sites, "--true-via", &via]);
+    }
+    let output = command.output().context("cannot run heaptop replay")?;
+    ensure!(
+        output.status.success(),
+        "heaptop replay: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
+    // A table of markdown ends at an empty line.
+    Ok(table.replacen("\nfirst growth", "\n\nfirst growth", 1))
+}
