@@ -7,18 +7,18 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     build,
-    go::Go,
+    gateway::{self, Gateway},
     processes::Running,
     progress::say,
     torture::parse_time,
+    trace,
     user::{self, Privilege},
 };
 
@@ -35,8 +35,8 @@ struct Life {
     leak: &'static str,
     requests_per_sec: &'static str,
     /// Ends of the functions that are right to name first, and of their callers; none where nothing leaks.
-    sites: &'static str,
-    via: &'static str,
+    sites: &'static [&'static str],
+    via: &'static [&'static str],
     group: Group,
 }
 
@@ -74,58 +74,57 @@ const LIVES: [Life; 7] = [
         name: "meters",
         leak: "meters",
         requests_per_sec: "150",
-        sites: METERS,
-        via: METERS_VIA,
+        sites: &[METERS],
+        via: &[METERS_VIA],
         group: Group::Frequent,
     },
     Life {
         name: "buckets",
         leak: "buckets",
         requests_per_sec: "200",
-        sites: BUCKETS,
-        via: BUCKETS_VIA,
+        sites: &[BUCKETS],
+        via: &[BUCKETS_VIA],
         group: Group::Frequent,
     },
     Life {
         name: "both",
         leak: "meters,buckets",
         requests_per_sec: "130",
-        sites: "createMeasures,Int64Counter,Float64Histogram,(*BucketStorage).Create,(*Limiter).ForwardMessage,(*Cache).Set,\
-                (*List).insertValue",
-        via: "telemetry.HTTPHandler,(*guard).wrap.func5,(*guard).wrap.func9,(*Limiter).ForwardMessage",
+        sites: &[METERS, BUCKETS],
+        via: &[METERS_VIA, BUCKETS_VIA],
         group: Group::Frequent,
     },
     Life {
         name: "goroutines",
         leak: "goroutines",
         requests_per_sec: "130",
-        sites: "(*Engine).Price",
-        via: "priceOrders.func7",
+        sites: &["(*Engine).Price"],
+        via: &["priceOrders.func7"],
         group: Group::Frequent,
     },
     Life {
         name: "configs",
         leak: "configs",
         requests_per_sec: "60",
-        sites: "routes.(*Table).apply,mux.newRouteRegexp,regexp.onePassCopy",
-        via: "routes.(*Table).reload,routes.(*Table).createRouters",
+        sites: &["routes.(*Table).apply,mux.newRouteRegexp,regexp.onePassCopy"],
+        via: &["routes.(*Table).reload,routes.(*Table).createRouters"],
         group: Group::Rare,
     },
     Life {
         name: "context",
         leak: "context",
         requests_per_sec: "100",
-        sites: "context.Set,(*Request).WithContext,textproto.readMIMEHeader,(*guard).wrap.func9",
+        sites: &["context.Set,(*Request).WithContext,textproto.readMIMEHeader,(*guard).wrap.func9"],
         // All that belongs to a request is kept, whatever made it.
-        via: "Remember.func8,(*guard).wrap.func9,rewriteOrders.func6",
+        via: &["Remember.func8,(*guard).wrap.func9,rewriteOrders.func6"],
         group: Group::Rare,
     },
     Life {
         name: "none",
         leak: "none",
         requests_per_sec: "150",
-        sites: "",
-        via: "",
+        sites: &[],
+        via: &[],
         group: Group::Honest,
     },
 ];
@@ -133,7 +132,7 @@ const LIVES: [Life; 7] = [
 /// Arguments of `cargo xtask attaches`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long each gateway is recorded
+    /// Length of each recording: 17m
     #[arg(long = "for", value_name = "TIME", default_value = "17m", value_parser = parse_time)]
     duration: Duration,
     /// Count the recordings of the last run again
@@ -165,30 +164,12 @@ fn file(folder: &Path, life: &Life) -> PathBuf {
 fn record(args: &Args, folder: &Path) -> Result<PathBuf> {
     let privilege = Privilege::get("attaches", "place probes in the gateways")?;
     let heaptop = build::heaptop("attaches")?;
-    let gateway = crate::target_dir().join("demo/gateway");
-    Go::get()?.build("attaches", "gateway", None, &[], &gateway)?;
+    let program = gateway::build("attaches")?;
     user::give_back(&privilege)?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
-    let command = |args: &[&str]| {
-        let mut command = Command::new(&gateway);
-        command.args(args).stdin(Stdio::null());
-        user::as_user(&mut command);
-        command
-    };
-    let mut gateways = Vec::new();
-    for life in &LIVES {
-        let mut target = Running::start("a gateway", &mut command(&["--leak", life.leak]))?;
-        let words = target.ready()?;
-        let [_, address] = words.as_slice() else {
-            bail!("the gateway says {words:?} and not its pid and address");
-        };
-        let rate = life.requests_per_sec;
-        let arguments = ["load", "--target", address, "--rate", rate, "--for", "0"];
-        let mut load = Running::start("the load", &mut command(&arguments))?;
-        load.ready()?;
-        gateways.push((target, load));
-    }
+    let start = |life: &Life| Gateway::start(&program, life.leak, life.requests_per_sec);
+    let gateways: Vec<Gateway> = LIVES.iter().map(start).collect::<Result<_>>()?;
     say(
         "attaches",
         &format!("{} gateways run; waiting {} s", LIVES.len(), AGE.as_secs()),
@@ -197,7 +178,7 @@ fn record(args: &Args, folder: &Path) -> Result<PathBuf> {
 
     let length = format!("{}s", args.duration.as_secs());
     let mut recorders = Vec::new();
-    for (life, (target, _)) in LIVES.iter().zip(&gateways) {
+    for (life, gateway) in LIVES.iter().zip(&gateways) {
         let file = file(folder, life);
         if file.exists() {
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
@@ -207,7 +188,7 @@ fn record(args: &Args, folder: &Path) -> Result<PathBuf> {
             .arg("--trace")
             .arg(&file)
             .args(["--interval", "1m", "--top", "1", "--for", &length])
-            .arg(target.pid().to_string());
+            .arg(gateway.target.pid().to_string());
         recorders.push(Running::start_as_root("heaptop", &privilege, &mut command)?);
     }
     say("attaches", &format!("recording for {length}"));
@@ -252,31 +233,16 @@ fn page(heaptop: &Path, folder: &Path, duration: Duration) -> Result<String> {
     Ok(page.trim_end().to_owned() + "\n")
 }
 
-/// Counts of some lives together, as heaptop's own `replay` prints them.
+/// Counts of some lives together.
 fn table(heaptop: &Path, folder: &Path, lives: &[&Life]) -> Result<String> {
-    let names = |of: fn(&Life) -> &str| {
-        let names = lives
-            .iter()
-            .map(|life| of(life))
-            .filter(|names| !names.is_empty());
-        names.collect::<Vec<_>>().join(",")
-    };
-    let (sites, via) = (names(|life| life.sites), names(|life| life.via));
-    let mut command = Command::new(heaptop);
-    command
-        .arg("replay")
-        .args(lives.iter().map(|life| file(folder, life)));
-    command.args(["--attach-every", EVERY]);
-    if !sites.is_empty() {
-        command.args(["--true-site", &sites, "--true-via", &via]);
-    }
-    let output = command.output().context("cannot run heaptop replay")?;
-    ensure!(
-        output.status.success(),
-        "heaptop replay: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
-    // A table of markdown ends at an empty line.
-    Ok(table.replacen("\nfirst growth", "\n\nfirst growth", 1))
+    let files: Vec<PathBuf> = lives.iter().map(|life| file(folder, life)).collect();
+    let sites: Vec<&str> = lives.iter().flat_map(|life| life.sites).copied().collect();
+    let via: Vec<&str> = lives.iter().flat_map(|life| life.via).copied().collect();
+    trace::counts(
+        heaptop,
+        &files,
+        EVERY,
+        None,
+        [&sites.join(","), &via.join(",")],
+    )
 }

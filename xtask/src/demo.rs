@@ -8,7 +8,7 @@ mod table;
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, Command, ExitCode},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +29,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
     build,
-    go::Go,
+    gateway::{self, Gateway},
     processes::{Running, pid, terminate},
     progress::say,
     user::{self, Privilege},
@@ -109,30 +109,14 @@ enum End {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let privilege = Privilege::get("demo", "place probes in the gateway")?;
     let heaptop = build::heaptop("demo")?;
-    let gateway = crate::target_dir().join("demo/gateway");
-    Go::get()?.build("demo", "gateway", None, &[], &gateway)?;
+    let program = gateway::build("demo")?;
     user::give_back(&privilege)?;
 
     // From here on there are processes to end.
     let signals = Signals::watch()?;
-    let command = |args: &[&str]| {
-        let mut command = Command::new(&gateway);
-        command.args(args).stdin(Stdio::null());
-        user::as_user(&mut command);
-        command
-    };
-    let mut target = Running::start("the gateway", &mut command(&["--leak", &args.leak]))?;
-    let words = target.ready()?;
-    let [_, address] = words.as_slice() else {
-        bail!("the gateway says {words:?} and not its pid and address");
-    };
-    let target_pid = target.pid().to_string();
     let rate = args.rate.to_string();
-    let mut load = Running::start(
-        "the load",
-        &mut command(&["load", "--target", address, "--rate", &rate, "--for", "0"]),
-    )?;
-    load.ready()?;
+    let mut gateway = Gateway::start(&program, &args.leak, &rate)?;
+    let target_pid = gateway.target.pid().to_string();
     say(
         "demo",
         &format!(
@@ -149,8 +133,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         command.args(["--wide", "--top=12", "--interval=1s", &target_pid]);
         text(&privilege, &mut command, &args.leak, &signals)?
     };
-    load.end()?;
-    target.end()?;
+    gateway.load.end()?;
+    gateway.target.end()?;
     Ok(match end {
         End::Done => ExitCode::SUCCESS,
         End::Signal(signal) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),

@@ -8,6 +8,7 @@ mod ci;
 mod corpus;
 mod demo;
 mod ebpf;
+mod gateway;
 mod go;
 mod licences;
 mod matrix;

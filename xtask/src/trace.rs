@@ -4,11 +4,11 @@
 //! verdicts can be worked on without waiting for a process.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{build, progress::say, user::Privilege};
 
@@ -68,6 +68,39 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode> {
         .status()
         .context("cannot run heaptop")?;
     Ok(code(status))
+}
+
+/// Counts the words of many attaches to some recordings together: a table of markdown and a line, as heaptop prints them.
+///
+/// * `every`: time from one attach to the next.
+/// * `mib_per_min`: true growth of the live heap, where it is constant.
+/// * `right`: ends of the functions that are right to name, and of their callers, by commas; empty where nothing leaks.
+pub(crate) fn counts(
+    heaptop: &Path,
+    files: &[PathBuf],
+    every: &str,
+    mib_per_min: Option<&str>,
+    right: [&str; 2],
+) -> Result<String> {
+    let mut command = Command::new(heaptop);
+    command.arg("replay").args(files);
+    command.args(["--attach-every", every]);
+    if let Some(rate) = mib_per_min {
+        command.args(["--true-rate", rate]);
+    }
+    let [sites, via] = right;
+    if !sites.is_empty() {
+        command.args(["--true-site", sites, "--true-via", via]);
+    }
+    let output = command.output().context("cannot run heaptop replay")?;
+    ensure!(
+        output.status.success(),
+        "heaptop replay {files:?}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
+    // A table of markdown ends at an empty line.
+    Ok(table.replacen("\nfirst growth", "\n\nfirst growth", 1))
 }
 
 /// heaptop's own exit status.

@@ -1,10 +1,10 @@
 //! Recorded streams of real gateways, replayed as if heaptop had attached again and again: `tests/recordings/traces`.
 
-use std::{fmt::Write as _, path::Path, process::Command};
+use std::{fmt::Write as _, path::Path};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
-use crate::progress::say;
+use crate::{progress::say, trace};
 
 /// Time from one attach to the next.
 const EVERY: &str = "40s";
@@ -76,27 +76,9 @@ pub(super) fn section(heaptop: &Path) -> Result<String> {
     } in RECORDINGS
     {
         say("corpus", &format!("replaying {file}"));
-        let trace = format!("tests/recordings/traces/{file}.gz");
-        let mut command = Command::new(heaptop);
-        command
-            .arg("replay")
-            .arg(crate::root().join(&trace))
-            .args(["--attach-every", EVERY]);
-        if let Some(rate) = mib_per_min {
-            command.args(["--true-rate", rate]);
-        }
-        if !sites.is_empty() {
-            command.args(["--true-site", sites, "--true-via", via]);
-        }
-        let output = command.output().context("cannot run heaptop replay")?;
-        ensure!(
-            output.status.success(),
-            "heaptop replay {trace}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        let table = String::from_utf8(output.stdout).context("heaptop replay wrote no UTF-8")?;
-        // A table of markdown ends at an empty line.
-        let table = table.replacen("\nfirst growth", "\n\nfirst growth", 1);
+        let path = format!("tests/recordings/traces/{file}.gz");
+        let files = [crate::root().join(path)];
+        let table = trace::counts(heaptop, &files, EVERY, mib_per_min, [sites, via])?;
         writeln!(section, "\n`{file}`: {what}.\n\n{table}").ok();
     }
     Ok(section)

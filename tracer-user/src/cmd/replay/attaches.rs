@@ -71,67 +71,100 @@ impl Counts {
     pub(super) fn add(&mut self, events: &[Event], every: Duration) {
         let mut after = Duration::ZERO;
         while let Some(later) = trace::attach_at(events, nanoseconds(after)) {
-            let first = watch(later, &self.truth, &mut self.at, &mut self.evaluations);
+            let first = self.watch(later);
             self.first_growth_s.push(first.unwrap_or(f64::INFINITY));
             after += every;
         }
     }
 
+    /// One watch; returns the seconds until the first word of growth.
+    fn watch(&mut self, events: Vec<Event>) -> Option<f64> {
+        let Self {
+            truth,
+            at: counts,
+            evaluations,
+            ..
+        } = self;
+        let attached_ns = events.first().map_or(0, Event::at_ns);
+        let ends_s = events.last().map_or(0, |event| {
+            event.at_ns().saturating_sub(attached_ns) / 1_000_000_000
+        });
+        let mut model = Model::default();
+        let (mut number, mut first) = (0, None);
+        let mut due = TIMES_S
+            .iter()
+            .zip(counts)
+            .filter(|(at_s, _)| **at_s <= ends_s)
+            .peekable();
+        for event in events {
+            model.apply(event);
+            if model.evaluations() == number {
+                continue;
+            }
+            number = model.evaluations();
+            let at_s = f64::from(number) * 15.0;
+            let findings = model.findings();
+            let word = findings.process.word;
+            let is_growth = word.is_growth();
+            if is_growth {
+                first.get_or_insert(at_s);
+            }
+            if first.is_some() {
+                evaluations.after_first += 1;
+                evaluations.kept += u32::from(is_growth);
+            }
+            if let (Some(rate), Some(true_rate), true) = (
+                findings.process.live_bytes_per_min,
+                truth.mib_per_min,
+                is_growth,
+            ) {
+                evaluations.rates += 1;
+                let is_covered = rate.low <= true_rate * MIB && true_rate * MIB <= rate.high;
+                evaluations.covered += u32::from(is_covered);
+            }
+            while let Some((_, count)) = due.next_if(|(due_s, _)| at_s >= **due_s as f64) {
+                note(count, &findings, truth);
+            }
+        }
+        first
+    }
+
     /// The counts as a table of markdown.
     pub(super) fn table(mut self) -> String {
-        text(&self.at, &self.evaluations, &mut self.first_growth_s)
+        let mut text = String::from(
+            "| at | attaches | growing | any growth | steady | right site | right via |\n| ---: | ---: | --- | --- | --- | --- | --- |\n",
+        );
+        for (at_s, count) in TIMES_S.iter().zip(&self.at) {
+            if count.attaches == 0 {
+                continue;
+            }
+            let of = |n: u32| share(n, count.attaches);
+            let _ = writeln!(
+                text,
+                "| {at_s} s | {} | {} | {} | {} | {} | {} |",
+                count.attaches,
+                of(count.growing),
+                of(count.any),
+                of(count.steady),
+                of(count.site),
+                of(count.via)
+            );
+        }
+        self.first_growth_s.sort_by(f64::total_cmp);
+        let median = self
+            .first_growth_s
+            .get(self.first_growth_s.len() / 2)
+            .copied();
+        let _ = writeln!(
+            text,
+            "first growth word after {:.0} s (median of {}); kept in {}; rate covered in {}",
+            median.unwrap_or(f64::INFINITY),
+            self.first_growth_s.len(),
+            share(self.evaluations.kept, self.evaluations.after_first),
+            share(self.evaluations.covered, self.evaluations.rates),
+        );
+        text
     }
-}
-
-/// One watch; returns the seconds until the first word of growth.
-fn watch(
-    events: Vec<Event>,
-    truth: &Truth,
-    counts: &mut [Count; TIMES_S.len()],
-    evaluations: &mut Evaluations,
-) -> Option<f64> {
-    let attached_ns = events.first().map_or(0, Event::at_ns);
-    let ends_s = events.last().map_or(0, |event| {
-        event.at_ns().saturating_sub(attached_ns) / 1_000_000_000
-    });
-    let mut model = Model::default();
-    let (mut number, mut first) = (0, None);
-    let mut due = TIMES_S
-        .iter()
-        .zip(counts)
-        .filter(|(at_s, _)| **at_s <= ends_s)
-        .peekable();
-    for event in events {
-        model.apply(event);
-        if model.evaluations() == number {
-            continue;
-        }
-        number = model.evaluations();
-        let at_s = f64::from(number) * 15.0;
-        let findings = model.findings();
-        let word = findings.process.word;
-        let is_growth = word.is_growth();
-        if is_growth {
-            first.get_or_insert(at_s);
-        }
-        if first.is_some() {
-            evaluations.after_first += 1;
-            evaluations.kept += u32::from(is_growth);
-        }
-        if let (Some(rate), Some(true_rate), true) = (
-            findings.process.live_bytes_per_min,
-            truth.mib_per_min,
-            is_growth,
-        ) {
-            evaluations.rates += 1;
-            let is_covered = rate.low <= true_rate * MIB && true_rate * MIB <= rate.high;
-            evaluations.covered += u32::from(is_covered);
-        }
-        while let Some((_, count)) = due.next_if(|(due_s, _)| at_s >= **due_s as f64) {
-            note(count, &findings, truth);
-        }
-    }
-    first
 }
 
 fn note(count: &mut Count, findings: &Findings, truth: &Truth) {
@@ -156,39 +189,6 @@ fn note(count: &mut Count, findings: &Findings, truth: &Truth) {
                 .is_some_and(|via| ends(&truth.via, &via.function)),
         );
     }
-}
-
-fn text(counts: &[Count], evaluations: &Evaluations, first_growth_s: &mut [f64]) -> String {
-    let mut text = String::from(
-        "| at | attaches | growing | any growth | steady | right site | right via |\n| ---: | ---: | --- | --- | --- | --- | --- |\n",
-    );
-    for (at_s, count) in TIMES_S.iter().zip(counts) {
-        if count.attaches == 0 {
-            continue;
-        }
-        let of = |n: u32| share(n, count.attaches);
-        let _ = writeln!(
-            text,
-            "| {at_s} s | {} | {} | {} | {} | {} | {} |",
-            count.attaches,
-            of(count.growing),
-            of(count.any),
-            of(count.steady),
-            of(count.site),
-            of(count.via)
-        );
-    }
-    first_growth_s.sort_by(f64::total_cmp);
-    let median = first_growth_s.get(first_growth_s.len() / 2).copied();
-    let _ = writeln!(
-        text,
-        "first growth word after {:.0} s (median of {}); kept in {}; rate covered in {}",
-        median.unwrap_or(f64::INFINITY),
-        first_growth_s.len(),
-        share(evaluations.kept, evaluations.after_first),
-        share(evaluations.covered, evaluations.rates),
-    );
-    text
 }
 
 /// A share with its 95 % interval (Wilson).

@@ -97,19 +97,14 @@ impl Model {
             let (requests_per_sec, all_s) = (self.requests_per_sec(), self.stands_for_s(leak));
             once_per_goroutine(candidates, requests_per_sec, per_min, all_s)
         });
-        if let Some(PerGoroutine {
-            at,
-            each,
-            calls_per_sec,
-        }) = found
-        {
+        if let Some(PerGoroutine { at, calls_per_sec }) = found {
             let candidate = &candidates[at];
             let all_per_call =
                 |rate: Option<Interval>| rate.and_then(|rate| divide(rate, per_min(calls_per_sec)));
             let driver = Driver {
                 function: Arc::clone(&candidate.function),
                 bytes: all_per_call(leak.evidence.bytes_per_min),
-                goroutines: all_per_call(leak.evidence.objects_per_min).or(Some(each)),
+                goroutines: all_per_call(leak.evidence.objects_per_min),
                 calls: candidate.counted.map_or(0, |counted| counted.calls()),
             };
             return (vec![at], Some(driver));

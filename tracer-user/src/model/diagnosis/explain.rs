@@ -110,13 +110,20 @@ impl Explained {
         }
     }
 
+    /// Net change of large objects, where it is a rise.
+    pub(super) fn rising_large(&self) -> Net {
+        if self.large_rises {
+            self.large.net
+        } else {
+            Net::default()
+        }
+    }
+
     /// Base of the stated shares: all objects, or small ones while large ones are not known to rise.
     pub(super) fn grown_net(&self) -> Net {
-        if self.large_rises {
-            self.total()
-        } else {
-            self.small.net
-        }
+        let mut net = self.small.net;
+        net += self.rising_large();
+        net
     }
 
     /// The part of a call site in [`Self::grown_net`].

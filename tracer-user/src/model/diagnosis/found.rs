@@ -175,14 +175,11 @@ impl Model {
             } else {
                 word
             };
-            let can_join = |label: u32| {
-                diagnosis.paths.can_explain(label) && !diagnosis.dispatchers.contains(label)
-            };
             for cause in causes {
-                match found
-                    .iter_mut()
-                    .find(|found| found.is_one_with(cause, can_join))
-                {
+                let is_one = |found: &&mut Found| {
+                    found.is_one_with(cause, |label| diagnosis.can_join(label))
+                };
+                match found.iter_mut().find(is_one) {
                     Some(found) => found.absorb(cause),
                     None => found.push(Found::of_cause(cause, word)),
                 }
@@ -251,9 +248,8 @@ impl Model {
         let does_any = nets.keys().any(rises);
         let mut sites: Vec<(u32, Net)> = if does_any {
             let grown = nets.into_keys().filter(rises);
-            grown
-                .map(|site| (site, explained.grown_net_of(site)))
-                .collect()
+            let net = |site| (site, explained.grown_net_of(site));
+            grown.map(net).collect()
         } else {
             nets.into_iter().collect()
         };
@@ -261,11 +257,7 @@ impl Model {
         sites.truncate(LIKELIEST_SITES);
         Found {
             small: explained.small.net,
-            large: if explained.large_rises {
-                explained.large.net
-            } else {
-                Net::default()
-            },
+            large: explained.rising_large(),
             ..Found::of_sites(None, sites, explained, word)
         }
     }
@@ -276,9 +268,7 @@ impl Model {
         for minor in found {
             let via = self.via_of_found(&minor);
             let via = via.and_then(|via| self.names.function(&via));
-            let via = via.filter(|&via| {
-                self.diagnosis.paths.can_explain(via) && !self.diagnosis.dispatchers.contains(via)
-            });
+            let via = via.filter(|&via| self.diagnosis.can_join(via));
             let is_minor = |larger: &Found| {
                 let (own, of) = (minor.net(), larger.net());
                 own.bytes > 0.0

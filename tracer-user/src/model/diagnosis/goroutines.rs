@@ -285,8 +285,7 @@ impl Model {
             Some(path.contains(&label))
         };
         diagnosis.paths.code(label) == Code::Main
-            && diagnosis.paths.can_explain(label)
-            && !diagnosis.dispatchers.contains(label)
+            && diagnosis.can_join(label)
             && (leak
                 .evidence
                 .objects_per_min
@@ -317,8 +316,8 @@ impl Model {
         })
     }
 
-    /// Of the goroutine that waits longest, the innermost frame of the main module outside the package that starts it; else the
-    /// caller of the function that starts them.
+    /// Caller to name with a group: the innermost frame of the main module outside the package that starts it, on the stack of
+    /// the goroutine that waits longest; else the caller of the function that starts them.
     fn via_of(&self, group: &GoroutineGroup, under: &Frame) -> Option<Arc<Frame>> {
         let own = under.package();
         let frames = group

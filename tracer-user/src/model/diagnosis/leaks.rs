@@ -183,7 +183,8 @@ impl Model {
 
     fn leak(&self, found: &Found, letter: char, by_site: &BySite) -> Option<Leak> {
         let tracks = &self.diagnosis.tracks;
-        let (net, total) = (found.net(), self.diagnosis.explained.grown_net());
+        let explained = &self.diagnosis.explained;
+        let (net, total) = (found.net(), explained.grown_net());
         let site = |&(label, _): &(u32, Net)| {
             let verdict = tracks.verdict(Entity::site(label)).map(stated);
             Some(LeakSite {
@@ -192,7 +193,7 @@ impl Model {
                 evidence: self.with_calls(
                     by_site.with_survivors(verdict.unwrap_or_default().evidence, label),
                 ),
-                share: share_of(self.diagnosis.explained.grown_net_of(label), total),
+                share: share_of(explained.grown_net_of(label), total),
             })
         };
         let sites: Vec<LeakSite> = found.sites.iter().filter_map(site).collect();
@@ -234,7 +235,7 @@ impl Model {
         let explained = &self.diagnosis.explained;
         let whole = self.diagnosis.whole.judged().heap.rate;
         let own = found.net();
-        let share = share(own, self.diagnosis.explained.grown_net());
+        let share = share(own, explained.grown_net());
         if let (Some(whole), Some(share)) = (whole, share)
             && whole.per_min.value > 0.0
             && share.value > 0.0

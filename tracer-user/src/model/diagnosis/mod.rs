@@ -97,6 +97,11 @@ pub(super) struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// True if growth that passes this function in two places is one: it is neither of the standard library nor a dispatcher.
+    fn can_join(&self, label: u32) -> bool {
+        self.paths.can_explain(label) && !self.dispatchers.contains(label)
+    }
+
     /// Stacks whose frames want names.
     pub(super) fn waiting(&self) -> &[u32] {
         self.tracks.waiting()

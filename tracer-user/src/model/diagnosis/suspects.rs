@@ -32,10 +32,7 @@ impl Model {
                 frame: self.site_frame(largest)?,
                 via: self.via(largest, site),
                 bytes: net.bytes,
-                share: share_of(
-                    self.diagnosis.explained.grown_net_of(site),
-                    self.diagnosis.explained.grown_net(),
-                ),
+                share: share_of(explained.grown_net_of(site), explained.grown_net()),
                 samples: whole(net.samples),
                 born,
                 freed,

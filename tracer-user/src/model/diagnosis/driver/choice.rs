@@ -262,8 +262,6 @@ fn one_goroutine(goroutines_per_min: Interval, calls_per_sec: Interval) -> Optio
 pub(super) struct PerGoroutine {
     /// Index of the candidate.
     pub(super) at: usize,
-    /// New goroutines for each call.
-    pub(super) each: Interval,
     /// Calls a second.
     pub(super) calls_per_sec: Interval,
 }
@@ -286,12 +284,8 @@ pub(super) fn once_per_goroutine(
         let mut pooled = Counted::default();
         counted().filter(is_same).for_each(|same| pooled.pool(same));
         let calls_per_sec = pooled.rate(all_s);
-        let each = one_goroutine(goroutines_per_min, calls_per_sec)?;
-        (!pooled.follows_requests(requests_per_sec)).then_some(PerGoroutine {
-            at,
-            each,
-            calls_per_sec,
-        })
+        one_goroutine(goroutines_per_min, calls_per_sec)?;
+        (!pooled.follows_requests(requests_per_sec)).then_some(PerGoroutine { at, calls_per_sec })
     })
 }
 
